@@ -1,0 +1,1 @@
+"""Every task of an Airflow pipeline in an environment of its own: locked, with its own Python."""

@@ -1,0 +1,144 @@
+"""An environment and the catalogue of them: values files on disk -> typed specification."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from podenv import quantity, values
+from podenv.errors import CatalogueNotFound, ResourceError, UnknownEnvironment, ValuesError
+from podenv.names import check_environment_name
+from podenv.spec import EnvironmentSpec, explain
+
+DEFAULTS = "defaults.yaml"
+VALUES = "values.yaml"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One folder of the catalogue: what a person wrote, merged and checked."""
+
+    name: str
+    folder: Path
+    values: dict[str, Any]
+    spec: EnvironmentSpec
+
+    @property
+    def python(self) -> str:
+        """The Python version, like ``3.13``."""
+        return self.spec.python
+
+    @property
+    def requirements_in(self) -> Path:
+        """What a person asked for."""
+        return self.folder / "requirements.in"
+
+    @property
+    def lock_file(self) -> Path:
+        """Every version and hash, written by ``podenv lock``."""
+        return self.folder / "requirements.txt"
+
+
+class Catalogue:
+    """The environments below one ``envs/`` folder.
+
+    ``catalogue[name]`` reads that one and none of the others; it raises `UnknownEnvironment`, `ValuesError`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    @classmethod
+    def find(cls, start: Path | None = None, *, configured: str | None = None) -> Catalogue:
+        """The catalogue in force.
+
+        ``PODENV_CATALOGUE``, then ``configured`` (Airflow's option ``[podenv] catalogue``), then the nearest ``envs/``
+        upwards of ``start`` (a DAG file or a folder; the working directory when None). Raises `CatalogueNotFound`.
+        """
+        for setting, chosen in (
+            ("PODENV_CATALOGUE", os.environ.get("PODENV_CATALOGUE")),
+            ("[podenv] catalogue", configured),
+        ):
+            if chosen:
+                folder = Path(chosen).expanduser()
+                if not folder.is_dir():
+                    raise CatalogueNotFound(f"{setting} names {chosen}, which is no folder; set it to an envs/ folder.")
+                return cls(folder)
+        begin = (start or Path.cwd()).absolute()
+        for above in (begin, *begin.parents):
+            if _is_catalogue(folder := above / "envs"):
+                return cls(folder)
+        raise CatalogueNotFound(
+            f"There is no envs/ folder with environments in {begin} or above it; "
+            "go to a project that has one, set PODENV_CATALOGUE, or make one with `podenv new`."
+        )
+
+    def names(self) -> list[str]:
+        """The names of all environments, sorted; their values are not read."""
+        try:
+            with os.scandir(self.root) as entries:
+                folders = [entry for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+        except FileNotFoundError:
+            return []
+        return sorted(folder.name for folder in folders if Path(folder.path, VALUES).is_file())
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and _is_name(name) and (self.root / name / VALUES).is_file()
+
+    def __getitem__(self, name: str) -> Environment:
+        check_environment_name(name)
+        folder = self.root / name
+        own_stamp = _stamp(folder / VALUES)
+        if own_stamp is None:
+            raise UnknownEnvironment(name, self.root, self.names())
+        return _load(folder, own_stamp, _stamp(self.root / DEFAULTS))
+
+    def __iter__(self) -> Iterator[Environment]:
+        return (self[name] for name in self.names())
+
+    def __len__(self) -> int:
+        return len(self.names())
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """What changes when the file does; None where there is no such file."""
+    try:
+        stat = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return stat.st_mtime_ns, stat.st_size
+
+
+@lru_cache(maxsize=4096)
+def _load(folder: Path, own_stamp: tuple[int, int], defaults_stamp: tuple[int, int] | None) -> Environment:
+    """The environment in ``folder``; the stamps make a changed file be read anew (500 tasks, one read)."""
+    own = values.read(folder / VALUES)
+    defaults = values.read(folder.parent / DEFAULTS) if defaults_stamp else {}
+    merged = values.merge(defaults, own)
+    present = values.without_nulls(merged)
+    try:
+        spec = EnvironmentSpec.model_validate(present)
+        quantity.check_resources(spec.resources.requests, spec.resources.limits, "resources")
+    except ValidationError as error:
+        path, why = explain(error)
+    except ResourceError as error:
+        path, why = ("resources",), str(error).removeprefix("resources: ")
+    else:
+        return Environment(folder.name, folder, merged, spec)
+    inherited = _has(defaults, path) and not _has(own, path)
+    file = folder.parent / DEFAULTS if inherited else folder / VALUES
+    raise ValuesError(file, ".".join(map(str, path)), why)
+
+
+def _has(tree: Any, path: Sequence[int | str]) -> bool:
+    for step in path:
+        if not isinstance(tree, dict) or step not in tree:
+            return False
+        tree = tree[step]
+    return True

@@ -1,0 +1,129 @@
+"""The only place that starts a program: a list, never a shell."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from podenv.errors import ProgramFailed, ProgramNotFound, ProgramTimedOut
+
+STDERR_TAIL = 8_000  # characters of stderr that an error keeps
+GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a program that ended well wrote."""
+
+    stdout: str
+    stderr: str
+
+
+def find_program(name: str, remedy: str, *, env_var: str | None = None) -> Path:
+    """The program ``name``: what the variable ``env_var`` names, else from PATH.
+
+    Raises `ProgramNotFound`, whose message ends with ``remedy``.
+    """
+    if env_var and (chosen := os.environ.get(env_var)):
+        found = shutil.which(chosen)
+        if found is None:
+            raise ProgramNotFound(f"{env_var} names {chosen!r}, which is no program that can be started. {remedy}")
+        return Path(found)
+    found = shutil.which(name)
+    if found is None:
+        raise ProgramNotFound(f"{name} is not on PATH. {remedy}")
+    return Path(found)
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    input: bytes = b"",
+    secrets: Collection[str] = (),
+    on_line: Callable[[str], None] | None = None,
+) -> Completed:
+    """Run ``argv`` to its end; ``on_line`` gets each line of stderr as it is written.
+
+    ``timeout`` is in seconds. ``secrets`` are replaced by ``***`` in all that is returned or raised. Raises
+    `ProgramNotFound`, `ProgramFailed`, `ProgramTimedOut`. On any interruption the program's whole group is ended first.
+    """
+    program = Path(argv[0]).name
+    try:
+        process = subprocess.Popen(
+            [str(part) for part in argv],
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            stdin=subprocess.PIPE if input else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ProgramNotFound(f"{argv[0]} cannot be started: {error.strerror}.") from None
+
+    def redact(text: str) -> str:
+        for secret in secrets:
+            if secret:
+                text = text.replace(secret, "***")
+        return text
+
+    def tell(line: str) -> None:
+        if on_line is not None:
+            on_line(redact(line))
+
+    output = {"stdout": "", "stderr": ""}
+    readers = [
+        threading.Thread(target=_collect, args=(process.stdout, "stdout", output, lambda line: None), daemon=True),
+        threading.Thread(target=_collect, args=(process.stderr, "stderr", output, tell), daemon=True),
+    ]
+    for reader in readers:
+        reader.start()
+    try:
+        if process.stdin is not None:
+            with suppress(BrokenPipeError), process.stdin:
+                process.stdin.write(input)
+        returncode = process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        raise ProgramTimedOut(f"{program} did not end within {timeout:g} s and was ended.") from None
+    finally:
+        _end_group(process)
+        for reader in readers:
+            reader.join()
+    stderr = redact(output["stderr"])
+    if returncode:
+        raise ProgramFailed(program, returncode, stderr[-STDERR_TAIL:])
+    return Completed(redact(output["stdout"]), stderr)
+
+
+def _collect(stream: IO[bytes] | None, name: str, into: dict[str, str], on_line: Callable[[str], None]) -> None:
+    assert stream is not None
+    lines = []
+    with stream:
+        for raw in stream:
+            line = raw.decode(errors="replace")
+            lines.append(line)
+            on_line(line.rstrip("\n"))
+    into[name] = "".join(lines)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End what is left of the program and of its children."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

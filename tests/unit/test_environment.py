@@ -1,0 +1,181 @@
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from podenv.environment import Catalogue, Environment
+from podenv.errors import CatalogueNotFound, InvalidName, UnknownEnvironment, ValuesError
+from podenv.spec import EnvironmentSpec, json_schema
+
+
+@pytest.fixture(autouse=True)
+def _no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PODENV_CATALOGUE", raising=False)
+
+
+def write(root: Path, name: str, text: str) -> Path:
+    file = root / name / "values.yaml" if name != "defaults" else root / "defaults.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def refusal(root: Path, name: str) -> ValuesError:
+    with pytest.raises(ValuesError) as caught:
+        Catalogue(root)[name]
+    return caught.value
+
+
+def test_an_environment_is_its_values_laid_upon_the_defaults(tmp_path: Path) -> None:
+    write(tmp_path, "defaults", "resources: {limits: {cpu: 1, memory: 1Gi}}\nenv: {A: x, B: x}\n")
+    write(tmp_path, "etl", 'python: "3.12"\nresources: {limits: {memory: 2Gi}}\nenv: {B: null, C: "1"}\n')
+    etl = Catalogue(tmp_path)["etl"]
+    assert etl.python == "3.12"
+    assert etl.spec.resources.limits == {"cpu": "1", "memory": "2Gi"}
+    assert etl.spec.env == {"A": "x", "C": "1"}
+    assert etl.values["env"] == {"A": "x", "B": None, "C": "1"}
+    assert etl.requirements_in == tmp_path / "etl" / "requirements.in"
+    assert etl.lock_file == tmp_path / "etl" / "requirements.txt"
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "why"),
+    [
+        ("pyton: '3.11'\n", "pyton", "there is no such key. Did you mean 'python'?"),
+        ("python: '3.11'\nzzz: 1\n", "zzz", "there is no such key. Known here: python, description, resources, env."),
+        (
+            "python: '3.11'\nresources: {limit: {}}\n",
+            "resources.limit",
+            "there is no such key. Did you mean 'limits'?",
+        ),
+        (
+            "python: 3.10\n",
+            "python",
+            'a Python version must be quoted, or 3.10 is read as 3.1; write python: "3.10"',
+        ),
+        ("python: '3.11.4'\n", "python", "'3.11.4' is no Python version; write it like \"3.13\" (no patch release)"),
+        ("description: x\n", "python", "it is missing; set it here or in defaults.yaml."),
+        ("python: '3.11'\nenv: {A: 1}\n", "env.A", "it must be a text, not 1; put it in quotes."),
+        (
+            "python: '3.11'\nresources: {limits: {memory: 1GB}}\n",
+            "resources.limits.memory",
+            "'1GB' is no Kubernetes quantity; write it like '500m' (cpu) or '2Gi' (memory)",
+        ),
+        (
+            "python: '3.11'\nresources: {limits: {memroy: 1Gi}}\n",
+            "resources.limits.memroy",
+            "there is no resource 'memroy'. Did you mean 'memory'? Known are cpu, memory, ephemeral-storage, "
+            "and names with a domain, like nvidia.com/gpu",
+        ),
+        (
+            "python: '3.11'\nresources: {requests: {memory: 2Gi}, limits: {memory: 1Gi}}\n",
+            "resources",
+            "the request of memory (2Gi) is above its limit (1Gi); lower the request or raise the limit.",
+        ),
+        ("python: '3.11'\nresources: 5\n", "resources", "it must be a map of keys to values, not 5."),
+    ],
+)
+def test_a_wrong_value_names_file_key_and_remedy(tmp_path: Path, text: str, key: str, why: str) -> None:
+    file = write(tmp_path, "etl", text)
+    error = refusal(tmp_path, "etl")
+    assert (error.file, error.key, error.why) == (file, key, why)
+    assert str(error) == f"{file}: {key}: {why}"
+
+
+def test_a_mistake_in_the_defaults_names_the_defaults(tmp_path: Path) -> None:
+    defaults = write(tmp_path, "defaults", "resources: {limits: {memory: lots}}\n")
+    write(tmp_path, "etl", "python: '3.11'\n")
+    assert refusal(tmp_path, "etl").file == defaults
+
+
+def test_a_mistake_in_one_environment_leaves_the_others_readable(tmp_path: Path) -> None:
+    write(tmp_path, "good", "python: '3.11'\n")
+    write(tmp_path, "bad", "nonsense: 1\n")
+    catalogue = Catalogue(tmp_path)
+    assert catalogue["good"].python == "3.11"
+    assert catalogue.names() == ["bad", "good"]
+
+
+def test_an_unknown_name_gets_the_nearest_one(tmp_path: Path) -> None:
+    write(tmp_path, "model-training", "python: '3.13'\n")
+    with pytest.raises(UnknownEnvironment) as caught:
+        Catalogue(tmp_path)["model-trainin"]
+    assert str(caught.value) == (
+        f"There is no environment 'model-trainin' in {tmp_path}. Did you mean 'model-training'? "
+        "`podenv list` shows all, `podenv new model-trainin --python X.Y` makes it."
+    )
+
+
+def test_a_name_that_could_leave_the_catalogue_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidName):
+        Catalogue(tmp_path / "envs")["../etl"]
+    assert "../etl" not in Catalogue(tmp_path)
+
+
+def test_folders_without_values_are_no_environments(tmp_path: Path) -> None:
+    write(tmp_path, "a", "python: '3.11'\n")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / ".git").mkdir()
+    assert Catalogue(tmp_path).names() == ["a"]
+    assert len(Catalogue(tmp_path)) == 1
+    assert Catalogue(tmp_path / "missing").names() == []
+
+
+def test_a_change_on_disk_is_seen_and_nothing_is_read_twice_without_one(tmp_path: Path) -> None:
+    write(tmp_path, "a", "python: '3.11'\n")
+    catalogue = Catalogue(tmp_path)
+    first = catalogue["a"]
+    assert catalogue["a"] is first
+    write(tmp_path, "defaults", "description: new\n")
+    assert catalogue["a"].spec.description == "new"
+    write(tmp_path, "a", "python: '3.12'\ndescription: own\n")
+    assert catalogue["a"].spec == EnvironmentSpec(python="3.12", description="own")
+
+
+def test_the_catalogue_is_the_nearest_envs_folder_upwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "envs", "a", "python: '3.11'\n")
+    dag_file = tmp_path / "dags" / "team" / "dag.py"
+    dag_file.parent.mkdir(parents=True)
+    dag_file.touch()
+    (tmp_path / "dags" / "envs").mkdir()  # something else of the same name
+    assert Catalogue.find(dag_file).root == tmp_path / "envs"
+    monkeypatch.chdir(tmp_path / "dags")
+    assert Catalogue.find().root == tmp_path / "envs"
+
+
+def test_the_variable_wins_over_the_option_and_both_over_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("envs", "option", "variable"):
+        write(tmp_path / name, "a", "python: '3.11'\n")
+    option = str(tmp_path / "option")
+    assert Catalogue.find(tmp_path, configured=option).root == tmp_path / "option"
+    monkeypatch.setenv("PODENV_CATALOGUE", str(tmp_path / "variable"))
+    assert Catalogue.find(tmp_path, configured=option).root == tmp_path / "variable"
+
+
+def test_no_catalogue_says_where_it_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CatalogueNotFound, match=f"in {tmp_path} or above it; .*PODENV_CATALOGUE"):
+        Catalogue.find(tmp_path)
+    monkeypatch.setenv("PODENV_CATALOGUE", "nowhere")
+    with pytest.raises(CatalogueNotFound, match=r"^PODENV_CATALOGUE names nowhere, which is no folder"):
+        Catalogue.find(tmp_path)
+
+
+def test_the_schema_accepts_and_refuses_what_the_model_does() -> None:
+    validator = jsonschema.Draft202012Validator(json_schema())
+    validator.check_schema(json_schema())
+    assert validator.is_valid({"python": "3.13", "resources": {"limits": {"cpu": 1, "memory": "1Gi"}}})
+    assert not validator.is_valid({"python": 3.1})
+    assert not validator.is_valid({"python": "3.13", "zzz": 1})
+    assert not validator.is_valid({})
+
+
+def test_the_environments_of_the_project_are_well_formed() -> None:
+    catalogue = Catalogue(Path(__file__).parents[2] / "envs")
+    assert {env.name: env.python for env in catalogue} == {
+        "data-cleaning": "3.11",
+        "data-ingestion": "3.11",
+        "model-training": "3.13",
+    }
+    assert all(isinstance(env, Environment) for env in catalogue)

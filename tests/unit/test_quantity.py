@@ -1,0 +1,60 @@
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kubernetes.utils.quantity import parse_quantity
+
+from podenv import quantity
+from podenv.errors import ResourceError
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1", Decimal(1)),
+        ("500m", Decimal("0.5")),
+        ("1.5", Decimal("1.5")),
+        (".5", Decimal("0.5")),
+        ("2Gi", Decimal(2 * 1024**3)),
+        ("1e3", Decimal(1000)),
+        ("1E", Decimal(10) ** 18),
+        ("1E3", Decimal(1000)),
+        ("1k", Decimal(1000)),
+        ("100n", Decimal("0.0000001")),
+    ],
+)
+def test_a_quantity_is_read_as_kubernetes_reads_it(text: str, value: Decimal) -> None:
+    assert quantity.parse(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "1GB", "1 Gi", "-1", "Gi", "1e", "0x10", "1K", "1.2.3", "1Gi ", "\n1", "١"])
+def test_what_is_no_quantity_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ResourceError, match="is no Kubernetes quantity; write it like '500m'"):
+        quantity.parse(text)
+
+
+@given(
+    st.decimals(min_value=0, max_value=10**6, places=3),
+    st.sampled_from(["", "m", "k", "M", "G", "T", "P", "E", "n", "u", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]),
+)
+def test_it_agrees_with_the_kubernetes_client(number: Decimal, suffix: str) -> None:
+    text = f"{number}{suffix}"
+    assert quantity.parse(text) == parse_quantity(text)
+
+
+def test_bytes_are_rounded_up() -> None:
+    assert quantity.to_bytes("1.5") == 2
+    assert quantity.to_bytes("1Mi") == 1048576
+
+
+def test_a_request_above_its_limit_is_refused_and_both_are_named() -> None:
+    with pytest.raises(ResourceError) as caught:
+        quantity.check_resources({"memory": "2Gi"}, {"memory": "1Gi"}, "task 'train'")
+    assert str(caught.value) == (
+        "task 'train': the request of memory (2Gi) is above its limit (1Gi); lower the request or raise the limit."
+    )
+
+
+def test_equal_request_and_limit_in_other_words_are_fine() -> None:
+    quantity.check_resources({"cpu": "1000m"}, {"cpu": "1"}, "task")
