@@ -106,6 +106,18 @@ class Catalogue:
         return len(self.names())
 
 
+def _is_name(text: str) -> bool:
+    try:
+        check_environment_name(text)
+    except InvalidName:
+        return False
+    return True
+
+
+def _is_catalogue(folder: Path) -> bool:
+    return (folder / DEFAULTS).is_file() or any(folder.glob(f"*/{VALUES}"))
+
+
 def _stamp(file: Path) -> tuple[int, int] | None:
     """What changes when the file does; None where there is no such file."""
     try:

@@ -76,18 +76,6 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **EnvironmentSpec.model_json_schema()}
 
 
-def _is_name(text: str) -> bool:
-    try:
-        check_environment_name(text)
-    except InvalidName:
-        return False
-    return True
-
-
-def _is_catalogue(folder: Path) -> bool:
-    return (folder / DEFAULTS).is_file() or any(folder.glob(f"*/{VALUES}"))
-
-
 def explain(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
     """Where in the values the first error stands, and what to say of it."""
     # A mistyped key often is the missing one as well: it comes first.
