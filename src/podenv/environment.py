@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from podenv import quantity, values
-from podenv.errors import CatalogueNotFound, ResourceError, UnknownEnvironment, ValuesError
+from podenv.errors import CatalogueNotFound, InvalidName, ResourceError, UnknownEnvironment, ValuesError
 from podenv.names import check_environment_name
 from podenv.spec import EnvironmentSpec, explain
 
