@@ -1,0 +1,42 @@
+"""Shared by all tests: what needs a cluster says so when there is none."""
+
+import os
+
+import pytest
+
+
+def missing_for_cluster_tests() -> str | None:
+    """What the cluster tests lack; None when they can run."""
+    # Imported here: the tests that need no cluster need not wait for it.
+    from kubernetes import client, config
+    from kubernetes.config import ConfigException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        config.load_kube_config()
+    except ConfigException as error:
+        return f"no kubeconfig: {error}"
+    try:
+        client.VersionApi().get_code(_request_timeout=5)
+    except (client.ApiException, HTTPError) as error:
+        return f"the cluster of the kubeconfig does not answer: {type(error).__name__}"
+    if not os.environ.get("PODENV_REGISTRY"):
+        return "no registry: PODENV_REGISTRY is not set"
+    return None
+
+
+@pytest.fixture(scope="session")
+def _cluster() -> None:
+    missing = missing_for_cluster_tests()
+    if missing is None:
+        return
+    remedy = 'On Debian as root: scripts/dev-cluster up && eval "$(scripts/dev-cluster env)"'
+    if os.environ.get("PODENV_REQUIRE_CLUSTER") == "1":
+        pytest.fail(f"PODENV_REQUIRE_CLUSTER=1, but {missing}. {remedy}", pytrace=False)
+    pytest.skip(f"needs a cluster: {missing}. {remedy}")
+
+
+@pytest.fixture(autouse=True)
+def _cluster_where_marked(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("cluster"):
+        request.getfixturevalue("_cluster")
