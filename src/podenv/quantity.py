@@ -15,6 +15,8 @@ from podenv.errors import ResourceError
 _GRAMMAR = re.compile(
     r"\+?(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:(?P<suffix>[numkMGTPE]|[KMGTPE]i)|[eE](?P<exponent>[+-]?[0-9]{1,3}))?"
 )
+# The grammar without named groups: for JSON schemas.
+PATTERN = re.sub(r"\?P<\w+>", "", _GRAMMAR.pattern)
 _FACTORS = {
     **{suffix: Decimal(10) ** (3 * power) for power, suffix in enumerate(("n", "u", "m", "", "k", *"MGTPE"), start=-3)},
     **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)},
@@ -38,6 +40,15 @@ def parse(text: str) -> Decimal:
 def to_bytes(text: str) -> int:
     """The quantity as whole bytes, rounded up as Kubernetes does."""
     return ceil(parse(text))
+
+
+def of_bytes(size: int) -> str:
+    """Bytes as the shortest exact quantity: ``1536Mi``, ``2Gi``, ``1000``."""
+    for suffix in ("Ti", "Gi", "Mi", "Ki"):
+        whole, rest = divmod(size, int(_FACTORS[suffix]))
+        if whole and not rest:
+            return f"{whole}{suffix}"
+    return str(size)
 
 
 def check_resources(requests: Mapping[str, str], limits: Mapping[str, str], where: str) -> None:

@@ -42,7 +42,7 @@ def test_an_environment_is_its_values_laid_upon_the_defaults(tmp_path: Path) -> 
     ("text", "key", "why"),
     [
         ("pyton: '3.11'\n", "pyton", "there is no such key. Did you mean 'python'?"),
-        ("python: '3.11'\nzzz: 1\n", "zzz", "there is no such key. Known here: python, description, resources, env."),
+        ("python: '3.11'\nzzz: 1\n", "zzz", "there is no such key. `podenv schema` shows all that there are."),
         (
             "python: '3.11'\nresources: {limit: {}}\n",
             "resources.limit",

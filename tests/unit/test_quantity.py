@@ -48,6 +48,18 @@ def test_bytes_are_rounded_up() -> None:
     assert quantity.to_bytes("1Mi") == 1048576
 
 
+@given(st.integers(0, 2**50))
+def test_bytes_are_written_as_an_exact_quantity(size: int) -> None:
+    assert quantity.to_bytes(quantity.of_bytes(size)) == size
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0"), (1000, "1000"), (1024, "1Ki"), (1536 * 1024**2, "1536Mi"), (2 * 1024**3, "2Gi")]
+)
+def test_bytes_are_written_as_people_read_them(size: int, text: str) -> None:
+    assert quantity.of_bytes(size) == text
+
+
 def test_a_request_above_its_limit_is_refused_and_both_are_named() -> None:
     with pytest.raises(ResourceError) as caught:
         quantity.check_resources({"memory": "2Gi"}, {"memory": "1Gi"}, "task 'train'")

@@ -1,0 +1,67 @@
+"""The runtime that travels into an environment: standard library only, Python 3.8 or newer, nothing installed there."""
+
+from __future__ import annotations
+
+import binascii
+import os
+import pkgutil
+import zlib
+from functools import lru_cache
+
+from podenv.runtime.call import PREFIX, Call
+
+# Read by any Python, so that one that is too old can say so.
+_BOOTSTRAP = (
+    "import sys; sys.version_info >= (3, 8) or sys.exit("
+    "'podenv: this environment has Python ' + sys.version.split()[0] + '; podenv needs 3.8 or newer'); "
+    "sys.path[:] = [p for p in sys.path if p]; "  # what lies in the working directory shadows no module
+    "import binascii, os, zlib; "
+    f"exec(zlib.decompress(binascii.a2b_base64(os.environ.pop('{PREFIX}CODE'))))"
+)
+
+_LOADER = """\
+sys.modules["_podenv"] = type(sys)("_podenv")
+sys.modules["_podenv"].__path__ = []
+for name, text in sources:
+    module = type(sys)("_podenv." + name)
+    module.__package__ = "_podenv"
+    sys.modules[module.__name__] = module
+    exec(compile(text, "<podenv " + name + ">", "exec", 0, True), module.__dict__)
+sys.modules["_podenv.main"].main()
+"""
+
+
+def command(python: str = "python") -> list[str]:
+    """The argv that starts the runtime in the environment whose interpreter is ``python``."""
+    return [python, "-c", _BOOTSTRAP]
+
+
+def travel_env(
+    call: Call, token: str, *, linger: float = 0.1, termination_log: str = "", die_with_parent: bool = False
+) -> dict[str, str]:
+    """The environment variables that ``command()`` needs to make ``call``; they are gone before the function runs.
+
+    ``token`` (8 to 64 letters, digits or dashes) marks the result's frame. ``linger``: seconds to live after the
+    frame, so that a kubelet reads all of it. ``termination_log``: the file that also gets the frame when it fits.
+    ``die_with_parent``: end with the thread that starts it, and adopt its descendants when their parents end (Linux).
+    Raises Refused, TooLarge.
+    """
+    return {
+        **call.to_env(),
+        f"{PREFIX}CODE": _code(),
+        f"{PREFIX}TOKEN": token,
+        f"{PREFIX}LINGER": str(linger),
+        f"{PREFIX}TERMINATION_LOG": termination_log,
+        f"{PREFIX}PARENT": str(os.getpid()) if die_with_parent else "",
+    }
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    sources = []
+    for name in ("tagged", "revive", "call", "frame", "main"):
+        source = pkgutil.get_data(__name__, f"{name}.py")
+        assert source is not None
+        sources.append((name, source.decode()))
+    code = f"sources = {sources!r}\n{_LOADER}"
+    return binascii.b2a_base64(zlib.compress(code.encode(), 9), newline=False).decode("ascii")
