@@ -5,17 +5,43 @@
     ├── ValuesError             a values file: file, path of the key, why
     ├── CatalogueNotFound       no envs/ folder where one is looked for
     ├── UnknownEnvironment      not in the catalogue
+    ├── EnvironmentExists       cannot be made a second time
     ├── ProgramError            a program could not start, failed or ran too long
     │   ├── ProgramNotFound
     │   ├── ProgramFailed
     │   └── ProgramTimedOut
     ├── LockError               requirements.in -> requirements.txt
     │   ├── RequirementsMissing
+    │   ├── RequirementsInvalid
     │   ├── LockMissing
     │   ├── LockStale
     │   └── ResolutionFailed
     ├── LocalEnvironmentError   a local virtual environment cannot be made
     │   └── PythonNotFound
+    ├── DagsUnreadable          DAG files that Airflow cannot import
+    ├── UnknownDag              no DAG of that name in the folder
+    ├── ImageError              building, finding or checking an image
+    │   ├── BuilderNotFound
+    │   ├── BuildFailed
+    │   ├── ImageMissing
+    │   ├── ImageUnusable
+    │   └── RegistryError       whether an image is there cannot be told, or it cannot be brought there
+    │       ├── RegistryUnreachable
+    │       ├── RegistryRefused
+    │       └── RegistryLoginNeeded
+    ├── ReleaseError            Helm, the cluster or a release of an environment
+    │   ├── HelmUnsupported
+    │   ├── NoCluster           no kubeconfig, or nobody answers there
+    │   ├── AccessRefused       RBAC: which verb on which object
+    │   ├── ValuesRefused       the chart's schema, or the chart itself, refuses the values
+    │   ├── AdmissionRefused    the API server, or a policy, refuses an object
+    │   ├── QuotaRefused
+    │   ├── ImageNotPulled      the nodes cannot pull the image
+    │   ├── ReleaseTimedOut
+    │   ├── ReleaseBusy         somebody else deploys it
+    │   ├── ReleaseMissing
+    │   ├── Conflict            somebody else changed an object at the same time
+    │   └── ReleaseTestFailed
     ├── SettingError            a podenv setting has a value it cannot have
     ├── ResourceError           a cpu, memory or gpu that is no Kubernetes quantity, or a request above its limit
     ├── SourceError             the function cannot be sent to another environment
@@ -25,7 +51,17 @@
         ├── ResultRefused
         ├── OutOfMemory
         ├── Exited
-        └── Killed
+        ├── Killed
+        └── PodFailure          the pod did not get that far
+            ├── NotDeployed
+            ├── ImageUnavailable
+            ├── Unschedulable
+            ├── QuotaExceeded
+            ├── StartTimedOut
+            ├── DiskExceeded
+            ├── PodRefused
+            ├── PodLost
+            └── ClusterUnreachable
 
 Every message is one line: what happened, where, why, and what to do next. ``TaskFailure.retry`` says whether trying
 again can help.
@@ -33,9 +69,12 @@ again can help.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from signal import Signals
+
+_CRASHES = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGSYS", "SIGTRAP")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -79,6 +118,10 @@ class UnknownEnvironment(PodenvError):
         )
 
 
+class EnvironmentExists(PodenvError):
+    """There is an environment, or another file, of that name already."""
+
+
 class ProgramError(PodenvError):
     """A program could not start, failed, or ran too long."""
 
@@ -106,7 +149,11 @@ class LockError(PodenvError):
 
 
 class RequirementsMissing(LockError):
-    """The environment has no ``requirements.in``."""
+    """The environment has no ``requirements.in``, or not a file that it includes."""
+
+
+class RequirementsInvalid(LockError):
+    """A line of ``requirements.in``, or of a file that it includes, that cannot be locked."""
 
 
 class LockMissing(LockError):
@@ -129,6 +176,120 @@ class PythonNotFound(LocalEnvironmentError):
     """No interpreter of the version that the environment names."""
 
 
+class DagsUnreadable(PodenvError):
+    """Airflow cannot import ``errors``: file -> why, one line each."""
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        self.errors = dict(errors)
+        super().__init__("; ".join(f"{file}: {why}" for file, why in sorted(errors.items())))
+
+
+class UnknownDag(PodenvError):
+    """The folder has no DAG ``dag_id``."""
+
+    def __init__(self, dag_id: str, folder: Path, known: Sequence[str]) -> None:
+        self.dag_id = dag_id
+        hint = nearest(dag_id, known) or (f" It has: {', '.join(known)}." if known else " It has none.")
+        super().__init__(f"There is no DAG {dag_id!r} in {folder}.{hint}")
+
+
+class ImageError(PodenvError):
+    """Something is wrong with an image."""
+
+
+class BuilderNotFound(ImageError):
+    """No program that builds images works here."""
+
+
+class BuildFailed(ImageError):
+    """The image of ``environment`` could not be built; ``log`` holds all that the builder said."""
+
+    def __init__(self, environment: str, why: str, log: Path) -> None:
+        self.environment = environment
+        self.log = log
+        super().__init__(f"The image of {environment!r} could not be built: {why}. The whole log: {log}")
+
+
+class ImageMissing(ImageError):
+    """The image is neither in the registry nor on this machine."""
+
+
+class ImageUnusable(ImageError):
+    """The image is there, but no Python could be started in it."""
+
+
+class RegistryError(ImageError):
+    """Whether an image is in the registry cannot be told, or it cannot be brought there."""
+
+
+class RegistryUnreachable(RegistryError):
+    """The registry does not answer."""
+
+
+class RegistryRefused(RegistryError):
+    """The registry answered, and refused."""
+
+
+class RegistryLoginNeeded(RegistryError):
+    """The registry wants other credentials than there are."""
+
+
+class ReleaseError(PodenvError):
+    """Something is wrong with Helm, with the cluster, or with an environment's release."""
+
+
+class HelmUnsupported(ReleaseError):
+    """The helm program that was found is too old or too new."""
+
+
+class NoCluster(ReleaseError):
+    """There is no kubeconfig, or the API server that it names does not answer."""
+
+
+class AccessRefused(ReleaseError):
+    """RBAC does not allow it; the message holds the verb and the object."""
+
+
+class ValuesRefused(ReleaseError):
+    """The chart refuses the values: its schema, or a check of its own."""
+
+
+class AdmissionRefused(ReleaseError):
+    """The API server or an admission policy refuses an object of the release."""
+
+
+class QuotaRefused(ReleaseError):
+    """The namespace's quota has no room for an object of the release."""
+
+
+class ImageNotPulled(ReleaseError):
+    """Nodes cannot pull the image, so they are not warm."""
+
+
+class ReleaseTimedOut(ReleaseError):
+    """The release was not ready in time; the message holds the events that explain it."""
+
+
+class ReleaseBusy(ReleaseError):
+    """Somebody else is changing the release; the message says who."""
+
+
+class ReleaseMissing(ReleaseError):
+    """The environment has no release, or not that revision."""
+
+
+class Conflict(ReleaseError):
+    """The object is there already, or somebody else has changed it since it was read."""
+
+
+class ReleaseTestFailed(ReleaseError):
+    """The release's test pod failed; ``log`` is what it printed."""
+
+    def __init__(self, message: str, log: str = "") -> None:
+        self.log = log
+        super().__init__(message)
+
+
 class SettingError(PodenvError):
     """A podenv setting has a value it cannot have."""
 
@@ -143,6 +304,13 @@ class SourceError(PodenvError):
 
 class CallError(PodenvError):
     """The arguments cannot be sent to another environment, or the call is too large."""
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    name = Signals(-code).name if -code in {*Signals} else f"signal {-code}"
+    return f"crashed with {name}" if name in _CRASHES else f"was ended by {name}"
 
 
 class TaskFailure(PodenvError):
@@ -184,8 +352,65 @@ class OutOfMemory(TaskFailure):
 
 
 class Exited(TaskFailure):
-    """The environment's Python ended (``sys.exit``, ``os._exit``, a crash) before the function had returned."""
+    """The process ended (``sys.exit``, ``os._exit``, a crash, a command that failed) before the function had returned.
+
+    ``code`` is its exit code; negative for a signal, as in `subprocess`; None where the function asked for the end.
+    """
+
+    def __init__(self, environment: str, code: int | None, why: str) -> None:
+        self.environment = environment
+        self.code = code
+        how = "" if code is None else f"the process {_how_it_ended(code)}. "
+        super().__init__(f"In environment {environment!r} {how}{why}")
 
 
 class Killed(TaskFailure):
     """The task was ended from outside (SIGTERM, a timeout); its processes are gone."""
+
+
+class PodFailure(TaskFailure):
+    """The pod could not be started, or went away; the message holds the cluster's own words."""
+
+
+class NotDeployed(PodFailure):
+    """The environment has no release where the task looks for it."""
+
+    retry = False
+
+
+class ImageUnavailable(PodFailure):
+    """The image is not in the registry, its reference is wrong, or it has no Python."""
+
+    retry = False
+
+
+class Unschedulable(PodFailure):
+    """No node took the pod in time."""
+
+
+class QuotaExceeded(PodFailure):
+    """The namespace's quota has no room for the pod."""
+
+
+class StartTimedOut(PodFailure):
+    """The container did not start in time."""
+
+
+class DiskExceeded(PodFailure):
+    """The task wrote more than its ephemeral storage, or a volume's size limit, allows."""
+
+    retry = False
+
+
+class PodRefused(PodFailure):
+    """The API server refused the pod: a policy, a missing permission, or a pod that is invalid."""
+
+    retry = False
+
+
+class PodLost(PodFailure):
+    """The pod was evicted, preempted, deleted by somebody else, or its node is gone."""
+
+
+class ClusterUnreachable(PodFailure):
+    """The API server did not answer for longer than a task waits."""

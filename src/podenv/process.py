@@ -17,6 +17,7 @@ from podenv.errors import ProgramFailed, ProgramNotFound, ProgramTimedOut
 
 STDERR_TAIL = 8_000  # characters of stderr that an error keeps
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+_running: set[subprocess.Popen[bytes]] = set()
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,10 @@ def run(
     input: bytes = b"",
     secrets: Collection[str] = (),
     on_line: Callable[[str], None] | None = None,
+    on_output: Callable[[str], None] | None = None,
+    pass_fds: Collection[int] = (),
 ) -> Completed:
-    """Run ``argv`` to its end; ``on_line`` gets each line of stderr as it is written.
+    """Run ``argv`` to its end; ``on_line`` gets each line of stderr as it is written, ``on_output`` of stdout.
 
     ``timeout`` is in seconds. ``secrets`` are replaced by ``***`` in all that is returned or raised. Raises
     `ProgramNotFound`, `ProgramFailed`, `ProgramTimedOut`. On any interruption the program's whole group is ended first.
@@ -68,6 +71,7 @@ def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            pass_fds=tuple(pass_fds),
         )
     except OSError as error:
         raise ProgramNotFound(f"{argv[0]} cannot be started: {error.strerror}.") from None
@@ -78,17 +82,17 @@ def run(
                 text = text.replace(secret, "***")
         return text
 
-    def tell(line: str) -> None:
-        if on_line is not None:
-            on_line(redact(line))
+    def telling(listener: Callable[[str], None] | None) -> Callable[[str], None]:
+        return lambda line: None if listener is None else listener(redact(line))
 
     output = {"stdout": "", "stderr": ""}
     readers = [
-        threading.Thread(target=_collect, args=(process.stdout, "stdout", output, lambda line: None), daemon=True),
-        threading.Thread(target=_collect, args=(process.stderr, "stderr", output, tell), daemon=True),
+        threading.Thread(target=_collect, args=(process.stdout, "stdout", output, telling(on_output)), daemon=True),
+        threading.Thread(target=_collect, args=(process.stderr, "stderr", output, telling(on_line)), daemon=True),
     ]
     for reader in readers:
         reader.start()
+    _running.add(process)
     try:
         if process.stdin is not None:
             with suppress(BrokenPipeError), process.stdin:
@@ -98,12 +102,20 @@ def run(
         raise ProgramTimedOut(f"{program} did not end within {timeout:g} s and was ended.") from None
     finally:
         _end_group(process)
+        _running.discard(process)
         for reader in readers:
             reader.join()
     stderr = redact(output["stderr"])
     if returncode:
         raise ProgramFailed(program, returncode, stderr[-STDERR_TAIL:])
     return Completed(redact(output["stdout"]), stderr)
+
+
+def end_all() -> None:
+    """End the programs that other threads wait for: an interruption reaches the main thread alone."""
+    for process in tuple(_running):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
 
 
 def _collect(stream: IO[bytes] | None, name: str, into: dict[str, str], on_line: Callable[[str], None]) -> None:

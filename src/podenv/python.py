@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,47 +11,55 @@ from podenv.errors import ProgramError, ProgramFailed, PythonNotFound
 
 PROBE_TIMEOUT = 20.0  # seconds; an interpreter on a cold network disk starts slowly, one that hangs is not trusted
 DOWNLOAD_TIMEOUT = 900.0
-# A released CPython with its lock (wheels of locks are made for that), and able to load its own library.
+# A released CPython with the usual ABI, since that is what most wheels are for, able to load its own library. It says
+# itself where it is: behind a shim, or behind the virtual environment that is active now, stands another file.
 _PROBE = """
 import sys, sysconfig, zipfile, hashlib
-ok = sys.implementation.name == "cpython" and sys.version_info.releaselevel == "final"
-ok = ok and not sysconfig.get_config_var("Py_GIL_DISABLED")
-print("%d.%d" % sys.version_info[:2] if ok else "other")
+usual = sys.implementation.name == "cpython" and sys.version_info.releaselevel == "final"
+if usual and not sysconfig.get_config_var("Py_GIL_DISABLED"):
+    print("%d.%d" % sys.version_info[:2])
+    print(getattr(sys, "_base_executable", None) or sys.executable)
 """
 
 
 def find(version: str, *, wanted_by: str, uv: Path, log: Callable[[str], None] = lambda _: None) -> Path:
     """An interpreter of ``version`` (like ``3.13``) that was seen to run; uv downloads one where there is none.
 
-    ``wanted_by`` names the environment in the error. ``UV_PYTHON_DOWNLOADS=never`` (or ``manual``) forbids the download.
-    Raises `PythonNotFound`.
+    ``wanted_by`` names the environment in the error. ``UV_PYTHON_DOWNLOADS=never`` (or ``manual``) forbids to
+    download it. Raises `PythonNotFound`.
     """
-    for candidate in candidates(version):
-        if runs(candidate, version):
-            return candidate
+    if found := _first_that_runs(candidates(version), version):
+        return found
     managed = _uv_python_folder(uv)
-    for candidate in _newest_first(managed, f"cpython-{version}.", version):
-        if runs(candidate, version):
-            return candidate
+    if found := _first_that_runs(_newest_first(managed, f"cpython-{version}.", version), version):
+        return found
     return _download(version, managed, wanted_by=wanted_by, uv=uv, log=log)
 
 
 def candidates(version: str) -> Iterator[Path]:
-    """Files that may be a Python ``version``: on PATH by full name, in pyenv's versions, then on PATH by general name."""
+    """Files that may be a Python ``version``: on PATH by full name, in pyenv's versions, on PATH by general name."""
     names = (f"python{version}", "python3", "python")
     yield from _on_path(names[:1])
     yield from _newest_first(_pyenv_root() / "versions", f"{version}.", version)
     yield from _on_path(names[1:])
 
 
-def runs(candidate: Path, version: str) -> bool:
-    """Whether ``candidate`` starts and says that it is a released CPython ``version`` (pyenv's shims may do neither)."""
+def probe(candidate: Path, version: str) -> Path | None:
+    """Where the interpreter behind ``candidate`` is, when it starts and says that it is a released CPython ``version``.
+
+    None otherwise: a pyenv shim may fail, or start another version.
+    """
     try:
         # Isolated, and outside the working directory's reach: a .python-version there must not decide.
         said = process.run([candidate, "-I", "-c", _PROBE], cwd=candidate.parent, timeout=PROBE_TIMEOUT).stdout
     except ProgramError:
-        return False
-    return said.strip() == version
+        return None
+    answer = said.splitlines()
+    return Path(answer[1]) if len(answer) == 2 and answer[0] == version and answer[1] else None
+
+
+def _first_that_runs(possible: Iterator[Path], version: str) -> Path | None:
+    return next(filter(None, (probe(candidate, version) for candidate in possible)), None)
 
 
 def _on_path(names: tuple[str, ...]) -> Iterator[Path]:
@@ -104,10 +111,9 @@ def _download(version: str, managed: Path, *, wanted_by: str, uv: Path, log: Cal
             f"Environment {wanted_by!r} needs Python {version}: {searched}, and uv could not download it "
             f"({why[-1].strip().removeprefix('cause: ') if why else 'it said nothing'}). {remedy}"
         ) from None
-    for candidate in _newest_first(managed, f"cpython-{version}.", version):
-        if runs(candidate, version):
-            return candidate
+    if found := _first_that_runs(_newest_first(managed, f"cpython-{version}.", version), version):
+        return found
     raise PythonNotFound(
-        f"Environment {wanted_by!r} needs Python {version}; uv installed one in {managed} on this {sys.platform} machine, "
+        f"Environment {wanted_by!r} needs Python {version}; uv installed one in {managed}, "
         f"but it does not start. {remedy}"
     )

@@ -7,16 +7,18 @@ import os
 import pkgutil
 import zlib
 from functools import lru_cache
+from pathlib import Path
 
 from podenv.runtime.call import PREFIX, Call
 
 # Read by any Python, so that one that is too old can say so.
-_BOOTSTRAP = (
+_CHECK = (
     "import sys; sys.version_info >= (3, 8) or sys.exit("
     "'podenv: this environment has Python ' + sys.version.split()[0] + '; podenv needs 3.8 or newer'); "
     "sys.path[:] = [p for p in sys.path if p]; "  # what lies in the working directory shadows no module
-    "import binascii, os, zlib; "
-    f"exec(zlib.decompress(binascii.a2b_base64(os.environ.pop('{PREFIX}CODE'))))"
+)
+_BOOTSTRAP = (
+    f"{_CHECK}import binascii, os, zlib; exec(zlib.decompress(binascii.a2b_base64(os.environ.pop('{PREFIX}CODE'))))"
 )
 
 _LOADER = """\
@@ -31,9 +33,19 @@ sys.modules["_podenv.main"].main()
 """
 
 
-def command(python: str = "python") -> list[str]:
-    """The argv that starts the runtime in the environment whose interpreter is ``python``."""
-    return [python, "-c", _BOOTSTRAP]
+# Where podenv's own files can be read nothing is compiled: Python keeps the bytecode beside them.
+_BOOTSTRAP_HERE = (
+    f"{_CHECK}package = type(sys)('_podenv'); package.__path__ = [{str(Path(__file__).parent.absolute())!r}]; "
+    "sys.modules['_podenv'] = package; import _podenv.main; _podenv.main.main()"
+)
+
+
+def command(python: str = "python", *, here: bool = False) -> list[str]:
+    """The argv that starts the runtime in the environment whose interpreter is ``python``.
+
+    ``here``: on this machine, with podenv's own files; that saves a third of the time.
+    """
+    return [python, "-c", _BOOTSTRAP_HERE if here else _BOOTSTRAP]
 
 
 def travel_env(
@@ -59,7 +71,7 @@ def travel_env(
 @lru_cache(maxsize=1)
 def _code() -> str:
     sources = []
-    for name in ("tagged", "revive", "call", "frame", "main"):
+    for name in ("text", "tagged", "revive", "call", "frame", "main"):
         source = pkgutil.get_data(__name__, f"{name}.py")
         assert source is not None
         sources.append((name, source.decode()))

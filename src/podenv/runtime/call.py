@@ -7,9 +7,9 @@ every time, because each task pays for it. Pickle is never used: the two sides s
 from __future__ import annotations
 
 import binascii
-import json
 import zlib
 
+from . import text as json_text
 from .revive import decode
 from .tagged import Refused, encode
 
@@ -65,7 +65,7 @@ class Result:
             document["error"] = vars(self.error)
         else:
             document["value"] = encode(self.value, "the returned value", result=True)
-        text = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+        text = json_text.dumps(document).encode("utf-8", "backslashreplace")
         if len(text) > RESULT_LIMIT:
             raise TooLarge(
                 f"the returned value is {_size(len(text))} as JSON, a result holds at most {_size(RESULT_LIMIT)}: "
@@ -126,6 +126,8 @@ class Call:
                 "args": [encode(value, label) for label, value in zip(self._labels, self.args)],
                 "kwargs": {name: encode(value, name) for name, value in self.kwargs.items()},
             }
+            import json  # the side that sends has it loaded; it escapes lone surrogates
+
             text = json.dumps(document, separators=(",", ":")).encode()
             encoded = binascii.b2a_base64(zlib.compress(text, 6), newline=False).decode("ascii")
             for size, limit, what in ((len(text), MAX_JSON, "as JSON"), (len(encoded), CALL_LIMIT, "compressed")):

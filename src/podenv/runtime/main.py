@@ -274,7 +274,7 @@ def _own_part(trace: TracebackType | None, filename: str) -> TracebackType | Non
     step = trace
     while step is not None and step.tb_frame.f_code.co_filename != filename:
         step = step.tb_next
-    while step is None and trace is not None and trace.tb_frame.f_code.co_filename.startswith("<podenv "):
+    while step is None and trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("_podenv."):
         trace = trace.tb_next
     return step or trace
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import binascii
-import json
 
 from .tagged import COLLECTIONS, TAG, Refused
+from .text import loads
 
 TYPE_CHECKING = False  # typing costs every task milliseconds
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def decode(encoded: str) -> Any:
     """The value in the JSON text ``encoded``; builds tagged standard types only. Raises Refused."""
     try:
-        return json.loads(encoded, object_hook=_revive)
+        return loads(encoded, _revive)
     except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
         raise Refused(f"this is no value that podenv encoded ({error})") from None
 

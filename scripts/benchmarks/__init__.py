@@ -1,0 +1,1 @@
+"""Benchmarks: each compares podenv with a peer in the same run and reports the ratio."""

@@ -1,0 +1,26 @@
+"""``scripts/bench NAME...``: run benchmarks by the name of their module."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+NAMES = {"local": "local environments: a warm task, the parse of 500 tasks, the import of podenv (needs no cluster)"}
+
+
+def main() -> int:
+    """Exit code 0 when every ratio is what the project claims, else 1."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description="Compare podenv with its peers in one run; ratios are printed and written to bench-results/.",
+        epilog="\n".join(f"{name}: {what}" for name, what in NAMES.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="+", choices=NAMES, metavar="NAME", help=f"one of: {', '.join(NAMES)}")
+    kept = [importlib.import_module(f"benchmarks.{name}").main() for name in parser.parse_args().names]
+    return 0 if all(kept) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""One started program with all that it starts: its output, its memory, its end."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from podenv import tree
+from podenv.runtime.frame import FrameReader
+
+_CHUNK = 1 << 16
+# Linux ends a process with its parent when it asks for that, and it keeps so through exec.
+_LAUNCH = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+if os.getppid() != int(sys.argv[1]):
+    os._exit(143)
+try:
+    os.execv(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    sys.exit("%s cannot be started: %s" % (sys.argv[2], error.strerror))
+"""
+
+
+def ended_with_parent(python: Path, argv: Sequence[str]) -> list[str]:
+    """An argv that runs ``argv`` so that it does not outlive this process, where the system can do that."""
+    if not sys.platform.startswith("linux"):
+        return list(argv)
+    return [str(python), "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *argv]
+
+
+class Child:
+    """A program in a session of its own: no input, both outputs in one pipe, and a tree that its memory is watched by.
+
+    Raises OSError when it cannot start. As a context manager it leaves nothing of the tree behind.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], *, env: Mapping[str, str], limit: int | None = None, sampled: bool = False
+    ) -> None:
+        self.code: int | None = None
+        """Its exit code, negative for a signal; None while it runs, or when it was ended after its result."""
+        self._tree = tree.watch(limit, sampled=sampled)
+        try:
+            self._process = subprocess.Popen(
+                argv,
+                env={**env, **self._tree.env},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except BaseException:
+            self._tree.close()
+            raise
+        self._tree.add(self._process.pid)
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._tree.close()
+        self._process.kill()  # where the tree could not be told: the program itself at least
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def follow(self, reader: FrameReader) -> bool:
+        """Feed ``reader`` until the result is there, the program has ended, or it is out of memory, which is returned.
+
+        Nothing of the tree lives afterwards: what a program leaves in the background ends with it.
+        """
+        assert self._process.stdout is not None
+        output = self._process.stdout.fileno()
+        out_of_memory = self._read(output, reader)
+        self.code = self._process.poll()
+        out_of_memory = out_of_memory or self._tree.out_of_memory(last=True, killed=self.code == -signal.SIGKILL)
+        self._tree.end()
+        self._process.kill()
+        os.set_blocking(output, False)  # a writer that has left the tree does not hold us up
+        with suppress(BlockingIOError):
+            while data := os.read(output, _CHUNK):
+                reader.feed(data)
+        reader.close()
+        return out_of_memory
+
+    def end(self, grace: float) -> None:
+        """SIGTERM to the program; at its end, or after ``grace`` seconds, SIGKILL to all that is left of the tree."""
+        self._tree.look()  # while those who have left its session are still its descendants
+        self._process.terminate()
+        deadline = time.monotonic() + grace
+        while self._process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self._tree.end()
+
+    def _read(self, output: int, reader: FrameReader) -> bool:
+        """Whether it went beyond its memory before its result or its end came."""
+        poller = select.poll()
+        poller.register(output, select.POLLIN)
+        open_ = True
+        next_look = 0.0
+        while reader.result is None:
+            if not open_:  # it has closed its output, which does not end it
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(tree.INTERVAL)
+            elif poller.poll(tree.INTERVAL * 1000):
+                data = os.read(output, _CHUNK)
+                reader.feed(data)
+                open_ = bool(data)
+            # Checked now and then also while it prints without a pause.
+            if time.monotonic() >= next_look or not open_:
+                next_look = time.monotonic() + tree.INTERVAL
+                if self._tree.out_of_memory():
+                    return True
+                if self._process.poll() is not None:
+                    return False
+        return False

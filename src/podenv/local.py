@@ -1,0 +1,260 @@
+"""The local backend: a Call, or a command, in the local virtual environment of an environment.
+
+It isolates libraries, not users: the task has this user's rights and files.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from podenv import quantity, runtime, source, venv
+from podenv.child import Child, ended_with_parent
+from podenv.environment import Catalogue, Environment
+from podenv.errors import (
+    CallError,
+    CatalogueNotFound,
+    Exited,
+    FunctionRaised,
+    Killed,
+    LocalEnvironmentError,
+    OutOfMemory,
+    ProgramNotFound,
+    ResultRefused,
+    SettingError,
+)
+from podenv.runtime.call import Call, Failure, Result
+from podenv.runtime.frame import FrameReader
+from podenv.runtime.tagged import Refused
+
+T = TypeVar("T")
+
+GRACE = 3.0  # seconds between SIGTERM and SIGKILL
+# What a program needs of this machine; all else, Airflow's settings and secrets first, stays here.
+_KEPT = (
+    "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+)  # fmt: skip
+# How numerical libraries are told the number of their threads.
+_THREADS = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS", "LOKY_MAX_CPU_COUNT",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most a task may use, as Kubernetes quantities; None is no limit.
+
+    Out of ``memory``, it runs again with twice as much, up to ``max_memory``.
+    """
+
+    cpu: str | None = None
+    memory: str | None = None
+    max_memory: str | None = None
+
+
+class LocalRun:
+    """One task in the virtual environment of ``environment``, which is made when it is not there.
+
+    ``env`` comes over the environment's own variables; ``emit`` gets the log line by line as it is printed. ``sampled``
+    watches the memory without control groups.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        *,
+        limits: Limits,
+        env: Mapping[str, str],
+        emit: Callable[[str], None],
+        sampled: bool = False,
+    ) -> None:
+        self._environment = environment
+        self._limits = limits
+        self._env = {**environment.spec.env, **env}
+        self._emit = emit
+        self._sampled = sampled
+        self._killed = False
+        self._child: Child | None = None
+
+    def call(self, call: Call) -> Any:
+        """The value that the function returned.
+
+        Raises `FunctionRaised`, `ResultRefused`, `OutOfMemory`, `Exited`, `Killed`; before it starts `LockError`,
+        `LocalEnvironmentError`, `CallError`.
+        """
+
+        def attempt(folder: Path, limit: int | None) -> Result:
+            token = secrets.token_hex(16)
+            try:
+                # It waits to be ended: by then all that it has started is known, and its memory is looked at once more.
+                travel = runtime.travel_env(call, token, linger=1, die_with_parent=True)
+            except Refused as refused:
+                raise CallError(f"{refused}.") from None
+            argv = runtime.command(str(venv.interpreter(folder)), here=True)
+            reader = FrameReader(token, self._emit)
+            code = self._run(argv, {**self._variables(folder), **travel}, limit, reader)
+            if reader.result is None:
+                raise Exited(self._environment.name, code, "It ended before the function had returned.")
+            return reader.result
+
+        result = self._with_enough_memory(attempt)
+        if result.error is not None:
+            _fail(self._environment.name, result.error)
+        return result.value
+
+    def command(self, argv: Sequence[str]) -> None:
+        """Run ``argv`` to its end, the environment's programs first on its PATH.
+
+        Raises `Exited` when its exit code is not 0, `OutOfMemory`, `Killed`, `ProgramNotFound`.
+        """
+
+        def attempt(folder: Path, limit: int | None) -> None:
+            variables = self._variables(folder)
+            program = shutil.which(argv[0], path=variables["PATH"])
+            if program is None:
+                raise ProgramNotFound(
+                    f"{argv[0]} is neither in environment {self._environment.name!r} nor on PATH; add the package that "
+                    f"brings it to {self._environment.requirements_in}, or install it on this machine."
+                )
+            started = ended_with_parent(venv.interpreter(folder), [program, *argv[1:]])
+            code = self._run(started, variables, limit, FrameReader(secrets.token_hex(16), self._emit))
+            if code != 0:
+                raise Exited(self._environment.name, code, f"It was {argv[0]!r}; the log holds what it said.")
+
+        self._with_enough_memory(attempt)
+
+    def kill(self) -> None:
+        """End the task's whole process tree, SIGTERM first; `call` then raises `Killed`.
+
+        May be called in another thread, in a signal handler, and more than once.
+        """
+        self._killed = True
+        if (child := self._child) is not None:
+            child.end(GRACE)
+
+    def _with_enough_memory(self, attempt: Callable[[Path, int | None], T]) -> T:
+        """``attempt``, again with twice the memory as often as it is out of it and ``max_memory`` allows."""
+        limit, largest = (
+            None if text is None else quantity.to_bytes(text) for text in (self._limits.memory, self._limits.max_memory)
+        )
+        with venv.held(self._environment, log=self._emit) as folder:
+            while True:
+                try:
+                    return attempt(folder, limit)
+                except OutOfMemory as error:
+                    if limit is None or largest is None or limit >= largest:
+                        raise
+                    limit = min(2 * limit, largest)
+                    self._emit(
+                        f"Out of memory at the limit of {error.limit}; running again with {_size(limit)} "
+                        f"(max_memory is {self._limits.max_memory})."
+                    )
+
+    def _run(self, argv: Sequence[str], env: Mapping[str, str], limit: int | None, reader: FrameReader) -> int:
+        """Run ``argv`` to its end or to its result."""
+        name = self._environment.name
+        try:
+            child = Child(argv, env=env, limit=limit, sampled=self._sampled)
+        except OSError as error:
+            raise LocalEnvironmentError(
+                f"The task in environment {name!r} cannot be started: {error.strerror}."
+            ) from None
+        with child:
+            self._child = child
+            try:
+                out_of_memory = False if self._killed else child.follow(reader)
+            finally:
+                self._child = None
+        if self._killed:
+            raise Killed(f"The task in environment {name!r} was ended from outside; none of its processes is left.")
+        if out_of_memory:
+            raise OutOfMemory(name, "this machine's memory" if limit is None else _size(limit), self._memory_hint())
+        return child.code or 0
+
+    def _memory_hint(self) -> str:
+        if self._limits.memory is None:
+            return "Let it hold less at a time, or give it a memory limit that this machine has room for."
+        which = "max_memory" if self._limits.max_memory else "memory"
+        return f"Raise the task's {which}, or let it hold less at a time."
+
+    def _variables(self, folder: Path) -> dict[str, str]:
+        """The task's environment variables."""
+        kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("LC_")}
+        variables = {**kept, "PYTHONUNBUFFERED": "1", "VIRTUAL_ENV": str(folder)}
+        if self._limits.cpu is not None:
+            threads = max(1, ceil(quantity.parse(self._limits.cpu)))
+            variables |= dict.fromkeys(_THREADS, str(threads))
+        variables |= self._env
+        path = self._env.get("PATH") or _path_of_this_machine()
+        return {**variables, "PATH": f"{folder / 'bin'}{os.pathsep}{path}"}
+
+
+def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """`podenv.run_in_env` where there is no Airflow: what the function prints goes to stdout.
+
+    Raises what `LocalRun.call` raises, and what is wrong with the name, the function or its arguments.
+    """
+    backend = os.environ.get("PODENV_BACKEND") or "local"
+    if backend != "local":
+        raise SettingError(
+            f"PODENV_BACKEND is {backend!r}, and outside Airflow a function runs on this machine only: the Kubernetes "
+            "backend comes with the next release of podenv. Unset it, or set it to local."
+        )
+    environment = _catalogue(function)[name]
+    call = source.build_call(function, args, kwargs, None)
+    most = environment.spec.resources.limits
+    limits = Limits(cpu=most.get("cpu"), memory=most.get("memory"))
+    try:
+        return LocalRun(environment, limits=limits, env={}, emit=_print).call(call)
+    except FunctionRaised as error:
+        _print(error.remote_traceback.rstrip("\n"))
+        raise
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _catalogue(function: Callable[..., Any]) -> Catalogue:
+    """The catalogue nearest to the function's file, else to the working directory."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    file = Path(code.co_filename) if code is not None else None
+    if file is not None and file.is_file():  # a notebook's cell has none
+        with suppress(CatalogueNotFound):
+            return Catalogue.find(file)
+    return Catalogue.find()
+
+
+def _fail(environment: str, failure: Failure) -> NoReturn:
+    if failure.kind == "raised":
+        raise FunctionRaised(environment, failure.type, failure.message, failure.traceback)
+    if failure.kind == "exited":
+        raise Exited(environment, None, f"{failure.message}.")
+    raise ResultRefused(f"Environment {environment!r}: {failure.message}.")
+
+
+def _path_of_this_machine() -> str:
+    """PATH without the virtual environment that podenv itself runs in: its ``pip`` must not pass for the task's."""
+    own = Path(sys.prefix) / "bin"
+    folders = os.get_exec_path()
+    return os.pathsep.join(f for f in folders if sys.prefix == sys.base_prefix or Path(f) != own)
+
+
+def _size(bytes_: int) -> str:
+    """Bytes as a Kubernetes quantity that people read."""
+    for power, suffix in ((4, "Ti"), (3, "Gi"), (2, "Mi"), (1, "Ki")):
+        if bytes_ % 1024**power == 0 and bytes_ > 0:
+            return f"{bytes_ // 1024**power}{suffix}"
+    return str(bytes_)

@@ -1,0 +1,148 @@
+"""requirements.in as people write it, with the files that it includes; read without a resolver."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import NormalizedName, canonicalize_name
+
+from podenv.errors import RequirementsInvalid, RequirementsMissing
+
+_COMMENT = re.compile(r"(^|\s+)#.*$")
+_HASH = re.compile(r"\s--hash[=\s]\S+")
+_OPTION = re.compile(r"(--[a-z-]+|-[a-zA-Z])[\s=]*(.*)")
+_INCLUDES = {"-r": "-r", "--requirement": "-r", "-c": "-c", "--constraint": "-c"}
+_INDEX = {"-i", "-f", "--index-url", "--extra-index-url", "--find-links", "--no-index", "--trusted-host"}
+
+
+@dataclass
+class Requested:
+    """What a person asked for.
+
+    ``names`` are the distributions asked for, in order, normalised; ``no_binary`` those to build from source;
+    ``lines`` all that decides the result: the lines of every file without comments, each after its kind.
+    """
+
+    names: list[NormalizedName] = field(default_factory=list)
+    no_binary: list[NormalizedName] = field(default_factory=list)
+    lines: list[tuple[str, str]] = field(default_factory=list)
+
+
+def read(file: Path) -> Requested:
+    """What ``file`` asks for, with all that it includes by ``-r`` and ``-c``.
+
+    Raises `RequirementsMissing`, and `RequirementsInvalid` naming file and line.
+    """
+    requested = Requested()
+    _read(file, "-r", requested, ())
+    return requested
+
+
+def logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines of a requirements file with their numbers: continued ones joined, comments and empty ones left out."""
+    joined, begun = "", 0
+    for number, physical in enumerate(text.splitlines(), start=1):
+        line = _COMMENT.sub("", physical).strip()
+        begun = begun if joined else number
+        if line.endswith("\\"):
+            joined += line[:-1].rstrip() + " "
+            continue
+        if line := (joined + line).strip():
+            yield begun, line
+        joined = ""
+    if joined.strip():
+        yield begun, joined.strip()
+
+
+def parse(line: str) -> Requirement:
+    """The requirement in a logical line, without its hashes; raises `InvalidRequirement`."""
+    return Requirement(_HASH.sub("", line))
+
+
+def _read(file: Path, kind: str, requested: Requested, above: tuple[Path, ...]) -> None:
+    for number, line in logical_lines(_text(file)):
+        where = f"{file}, line {number}: {line!r}"
+        option = _OPTION.match(line)
+        if option is None:
+            requirement = _check(line, where)
+            if kind == "-r":
+                requested.names.append(canonicalize_name(requirement.name))
+            requested.lines.append((kind, line))
+            continue
+        name, value = option.groups()
+        requested.lines.append((kind, f"{name} {value}"))
+        if name in _INCLUDES:
+            _include(file, _INCLUDES[name] if kind == "-r" else kind, value, where, requested, above)
+        elif name == "--no-binary" and _is_name(value):
+            requested.no_binary.append(canonicalize_name(value))
+        else:
+            raise RequirementsInvalid(f"{where}: {_refusal(name)}")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise RequirementsMissing(
+            f"{file} is missing; write into it what the environment needs, one package a line."
+        ) from None
+    except UnicodeDecodeError:
+        raise RequirementsInvalid(f"{file} is no UTF-8 text; save it as UTF-8.") from None
+    except OSError as error:
+        raise RequirementsInvalid(f"{file} cannot be read: {error.strerror}.") from None
+
+
+def _check(line: str, where: str) -> Requirement:
+    """A requirement that any machine can install, checked by its hash."""
+    try:
+        requirement = parse(line)
+    except InvalidRequirement as error:
+        why = str(error).splitlines()[0].rstrip(":")
+        if line.startswith((".", "/", "~")) or "://" in line:
+            why = "a path or an address alone has no name; write `name @ https://…`"
+        raise RequirementsInvalid(f"{where} is no requirement: {why}. Write it like `pandas>=2.1,<3`.") from None
+    if requirement.url and not requirement.url.startswith(("https://", "http://")):
+        raise RequirementsInvalid(
+            f"{where}: only an https:// archive can be locked with a hash that every machine can check "
+            "(not a path, not a git repository); publish the package, or link a wheel of it."
+        )
+    return requirement
+
+
+def _include(file: Path, kind: str, value: str, where: str, requested: Requested, above: tuple[Path, ...]) -> None:
+    if not value or "://" in value or value.startswith(("/", "~")) or "$" in value:
+        raise RequirementsInvalid(
+            f"{where}: name a file relative to this one; an address or a machine's path would not be the same for all."
+        )
+    target = file.parent / value
+    if target.resolve() in (file.resolve(), *above):
+        raise RequirementsInvalid(f"{where}: the files include each other; remove one of the two lines.")
+    if not target.is_file():
+        raise RequirementsMissing(f"{where}: there is no such file; correct the path, it is relative to {file.parent}.")
+    _read(target, kind, requested, (*above, file.resolve()))
+
+
+def _is_name(text: str) -> bool:
+    try:
+        return Requirement(text).name == text
+    except InvalidRequirement:
+        return False
+
+
+def _refusal(option: str) -> str:
+    if option in _INDEX:
+        return (
+            f"{option} is not read from here, since locks name no host; "
+            "set UV_DEFAULT_INDEX or UV_INDEX, or write it into uv's own user configuration."
+        )
+    if option in ("-e", "--editable"):
+        return "an editable install has no hash; publish the package, or name an https:// archive of it."
+    if option == "--no-binary":
+        return "name one package a line, like `--no-binary pyspark`."
+    if option == "--only-binary":
+        return "it holds for all packages already; remove the line."
+    return f"{option} is not supported here; allowed are requirements, -r FILE, -c FILE and --no-binary NAME."

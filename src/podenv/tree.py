@@ -1,0 +1,184 @@
+"""The processes of one task, however they have daemonised, and the memory that they hold together."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import time
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from podenv import cgroup
+
+MARK = "PODENV_TASK"
+INTERVAL = 0.1  # seconds between two looks at the memory
+SHARE = 10  # looks take at most 1/SHARE of the time
+END_TIMEOUT = 5.0
+
+
+class Tree(ABC):
+    """A task's processes; ``env`` goes into the environment of the first."""
+
+    def __init__(self) -> None:
+        self.env = {MARK: secrets.token_hex(8)}
+
+    @abstractmethod
+    def add(self, pid: int) -> None:
+        """Take in the first process, just started."""
+
+    @abstractmethod
+    def out_of_memory(self, *, last: bool = False, killed: bool = False) -> bool:
+        """Whether its processes were, up to now, beyond the limit.
+
+        ``last`` asks to look once more, however recently that was; ``killed`` says that the first died by SIGKILL.
+        """
+
+    @abstractmethod
+    def look(self) -> None:
+        """Take note of who belongs to it now."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Kill all that is left of it. May be called again, and from another thread."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End it and give back what watching took."""
+
+
+def watch(limit: int | None, *, sampled: bool = False) -> Tree:
+    """A tree that may hold ``limit`` bytes (None: all): by control group, else, or if ``sampled``, by looks."""
+    group = None if sampled else cgroup.make(limit)
+    return SampledTree(limit) if group is None else CgroupTree(group)
+
+
+class CgroupTree(Tree):
+    """The kernel keeps the list of members and the limit."""
+
+    def __init__(self, group: cgroup.Cgroup) -> None:
+        super().__init__()
+        self._group = group
+
+    def add(self, pid: int) -> None:
+        self._group.add(pid)
+
+    def out_of_memory(self, *, last: bool = False, killed: bool = False) -> bool:
+        return self._group.oom_kills() > 0
+
+    def look(self) -> None:
+        pass  # the kernel does it all the time
+
+    def end(self) -> None:
+        self._group.end()
+
+    def close(self) -> None:
+        self.end()
+        self._group.remove()
+
+
+class SampledTree(Tree):
+    """Members are found by parent and by a mark in their environment; their resident memory is added up now and then.
+
+    What happens between two looks is not seen, but for the peak of each process that still lives (on Linux).
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        super().__init__()
+        self._limit = limit
+        self._members: dict[int, psutil.Process] = {}
+        self._strangers: set[int] = set()
+        self._exceeded = False
+        self._next_look = 0.0
+        self._kernel_kills = _kernel_oom_kills()
+
+    def add(self, pid: int) -> None:
+        with suppress(psutil.NoSuchProcess):
+            self._members[pid] = psutil.Process(pid)
+
+    def out_of_memory(self, *, last: bool = False, killed: bool = False) -> bool:
+        began = time.monotonic()
+        if self._limit is not None and not self._exceeded and (last or began >= self._next_look):
+            members = self._look()
+            self._exceeded = _memory(members, self._limit) > self._limit or any(_peak(m) > self._limit for m in members)
+            now = time.monotonic()
+            self._next_look = now + max(INTERVAL, SHARE * (now - began))
+        return self._exceeded or (killed and _kernel_oom_kills() > self._kernel_kills)
+
+    def look(self) -> None:
+        self._look()
+
+    def end(self) -> None:
+        deadline = time.monotonic() + END_TIMEOUT
+        while (members := self._look()) and time.monotonic() < deadline:
+            for member in members:
+                with suppress(psutil.Error):
+                    member.send_signal(signal.SIGKILL)
+            time.sleep(0.005)
+
+    def close(self) -> None:
+        self.end()
+
+    def _look(self) -> list[psutil.Process]:
+        """The members that live now."""
+        present = set(psutil.pids())
+        self._strangers &= present
+        for pid in present - self._strangers - self._members.keys():
+            if (process := self._marked(pid)) is None:
+                self._strangers.add(pid)
+            else:
+                self._members[pid] = process
+        for member in list(self._members.values()):
+            with suppress(psutil.Error):
+                self._members.update((child.pid, child) for child in member.children(recursive=True))
+        self._members = {pid: member for pid, member in self._members.items() if _lives(member)}
+        return list(self._members.values())
+
+    def _marked(self, pid: int) -> psutil.Process | None:
+        with suppress(psutil.Error, OSError):
+            process = psutil.Process(pid)
+            if process.environ().get(MARK) == self.env[MARK]:
+                return process
+        return None
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _memory(processes: list[psutil.Process], enough: int) -> int:
+    """Resident memory in bytes; pages shared by several count once, found out (it is slow) only above ``enough``."""
+    resident = shared_once = 0
+    for process in processes:
+        with suppress(psutil.Error):
+            resident += process.memory_info().rss
+    if resident <= enough:
+        return resident
+    for process in processes:
+        with suppress(psutil.Error):
+            full = process.memory_full_info()
+            shared_once += getattr(full, "pss", full.uss)
+    return shared_once
+
+
+def _peak(process: psutil.Process) -> int:
+    """The most resident memory that one process has had, in bytes; 0 where the system does not say."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _kernel_oom_kills() -> int:
+    """How often the kernel has killed for want of memory since boot; 0 where it does not say."""
+    with suppress(OSError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0

@@ -1,0 +1,120 @@
+"""One small catalogue with real locks, and one cache of virtual environments, for all tests of the local backend."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podenv import lock, source, venv
+from podenv.environment import Catalogue, Environment
+from podenv.local import Limits, LocalRun
+
+MakeEnvironment = Callable[..., Environment]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache of all tests that do not ask for one of their own."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PODENV_CACHE", str(folder))
+        patch.setenv("UV_HTTP_RETRIES", "0")
+        patch.delenv("PODENV_CATALOGUE", raising=False)
+        patch.delenv("PODENV_BACKEND", raising=False)
+        yield folder
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache that is empty at first."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("PODENV_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    """``small`` (Python 3.11, six) and ``old`` (Python 3.8), with their locks."""
+    root = tmp_path_factory.mktemp("project") / "envs"
+    add_environment(root, "small", "3.11", "six==1.16.0")
+    add_environment(root, "old", "3.8", "iniconfig==2.0.0")
+    return Catalogue(root)
+
+
+@pytest.fixture
+def own_catalogue(catalogue: Catalogue, tmp_path: Path) -> Catalogue:
+    """A copy of the catalogue that a test may change."""
+    shutil.copytree(catalogue.root, tmp_path / "envs")
+    return Catalogue(tmp_path / "envs")
+
+
+def add_environment(root: Path, name: str, python: str, *requirements: str) -> Environment:
+    """An environment with a fresh lock."""
+    (root / name).mkdir(parents=True)
+    (root / name / "values.yaml").write_text(f'python: "{python}"\n')
+    (root / name / "requirements.in").write_text("".join(f"{one}\n" for one in requirements))
+    environment = Catalogue(root)[name]
+    lock.resolve(environment)
+    return environment
+
+
+def alive(pid: int) -> bool:
+    """Whether the process lives; a zombie, which waits for its parent only, does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@dataclass
+class Runner:
+    """Calls functions in the environment ``small``; ``lines`` is what the log got."""
+
+    environment: Environment
+    lines: list[str] = field(default_factory=list)
+
+    def run(
+        self,
+        limits: Limits | None = None,
+        *,
+        env: Mapping[str, str] | None = None,
+        sampled: bool = False,
+        emit: Callable[[str], None] | None = None,
+    ) -> LocalRun:
+        return LocalRun(
+            self.environment, limits=limits or Limits(), env=env or {}, emit=emit or self.lines.append, sampled=sampled
+        )
+
+    def __call__(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        return self.run(**options).call(source.build_call(function, args, {}, None))
+
+
+@pytest.fixture
+def runner(catalogue: Catalogue) -> Runner:
+    venv.sync(catalogue["small"])
+    return Runner(catalogue["small"])
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts a tmpfs with the options given; skips where mounting is not permitted."""
+    points: list[Path] = []
+
+    def mount(options: str) -> Path:
+        point = tmp_path / f"mount{len(points)}"
+        point.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", point], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"mounting a tmpfs is not permitted here: {done.stderr.strip()}")
+        points.append(point)
+        return point
+
+    yield mount
+    for point in points:
+        subprocess.run(["umount", "--lazy", point], check=True)
