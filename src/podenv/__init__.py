@@ -1,1 +1,46 @@
 """Every task of an Airflow pipeline in an environment of its own: locked, with its own Python."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from podenv.airflow.operator import EnvPodOperator
+    from podenv.environment import Catalogue, Environment
+    from podenv.errors import PodenvError
+
+__all__ = ["Catalogue", "EnvPodOperator", "Environment", "PodenvError", "run_in_env"]
+
+_HOMES = {
+    "Catalogue": "podenv.environment",
+    "EnvPodOperator": "podenv.airflow.operator",
+    "Environment": "podenv.environment",
+    "PodenvError": "podenv.errors",
+}
+
+
+def run_in_env(environment: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call ``function(*args, **kwargs)`` in ``environment`` and return its value.
+
+    In a script, a notebook or a plain ``@task``; there the output goes to the task's log. Raises a `PodenvError`:
+    `podenv.errors.FunctionRaised` when the function raised, another `TaskFailure` when it brought no result, and before
+    anything starts what is wrong with the name, the lock, the function or its arguments.
+    """
+    # Decided when it is called: a script may import Airflow after podenv.
+    if "airflow" in sys.modules:
+        from podenv.airflow.run import run_in_env as run
+    else:
+        from podenv.local import run_in_env as run
+    return run(environment, function, *args, **kwargs)
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used: a DAG file that names one must not pay for all."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,1 @@
+"""podenv inside Airflow: the only place that imports it."""

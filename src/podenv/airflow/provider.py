@@ -1,0 +1,42 @@
+"""What Airflow reads of podenv. Every Airflow process calls it: it imports nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider's description, by Airflow's schema ``provider_info.schema.json``."""
+    return {
+        "package-name": "podenv",
+        "name": "podenv",
+        "description": "Every task of a pipeline in an environment of its own: locked, with its own Python.",
+        "task-decorators": [{"name": "env", "class-name": "podenv.airflow.decorator.env"}],
+        "config": {
+            "podenv": {
+                "description": "Environments of tasks (``@task.env``, ``EnvPodOperator``, ``run_in_env``).",
+                "options": {
+                    "backend": {
+                        "description": (
+                            "Where tasks run: ``kubernetes`` (pods) or ``local`` (virtual environments on this "
+                            "machine). The variable PODENV_BACKEND goes before it."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "local",
+                        "default": "kubernetes",
+                    },
+                    "catalogue": {
+                        "description": (
+                            "The ``envs/`` folder. Empty: the nearest one upwards of the DAG file. The variable "
+                            "PODENV_CATALOGUE goes before it."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "/opt/airflow/envs",
+                        "default": "",
+                    },
+                },
+            }
+        },
+    }

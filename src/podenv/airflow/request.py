@@ -1,0 +1,151 @@
+"""What a task asks for: its environment and resources, checked when the DAG file is parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from kubernetes.client import V1ResourceRequirements
+
+from podenv import quantity
+from podenv.airflow import settings
+from podenv.environment import Environment
+from podenv.errors import CatalogueNotFound, ResourceError, nearest
+from podenv.names import check_environment_name
+
+GPU = "nvidia.com/gpu"
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Requests and limits by resource name, as Kubernetes quantities; ``max_memory`` is the last resort's limit."""
+
+    requests: dict[str, str]
+    limits: dict[str, str]
+    max_memory: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskRequest:
+    """The arguments of a task that choose its environment and resources, as they were given."""
+
+    env: str | None = None
+    cpu: str | float | None = None
+    memory: str | None = None
+    max_memory: str | None = None
+    gpu: str | int | None = None
+    container_resources: V1ResourceRequirements | Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> TaskRequest:
+        """Pick this request out of all ``arguments`` of an operator."""
+        return cls(**{name: arguments[name] for name in _ARGUMENTS if name in arguments})
+
+    def variants(self, mapped: object) -> Iterator[TaskRequest]:
+        """This request with each literal value that ``.expand()`` or ``.expand_kwargs()`` maps it over."""
+        yield self
+        known = set(_ARGUMENTS)
+        if isinstance(mapped, Mapping):
+            for name in known & mapped.keys():
+                if isinstance(mapped[name], Iterable) and not isinstance(mapped[name], str):
+                    yield from (replace(self, **{name: value}) for value in mapped[name])
+        elif isinstance(mapped, list | tuple):
+            for item in mapped:
+                if isinstance(item, Mapping):
+                    yield replace(self, **{name: item[name] for name in known & item.keys()})
+
+    def check(self, where: str, file: str | None) -> None:
+        """Raise a `PodenvError` beginning with ``where`` when this cannot run.
+
+        Without a catalogue beside the DAG ``file`` only the form of the name and the task's own quantities are checked.
+        """
+        environment = None
+        if self.env is not None:
+            if not isinstance(self.env, str):
+                raise TypeError(f"{where}: env is the name of an environment, not {self.env!r}.")
+            check_environment_name(self.env)
+            with suppress(CatalogueNotFound):
+                environment = settings.catalogue(file)[self.env]
+        self.resources(environment, where)
+
+    def resources(self, environment: Environment | None, where: str) -> Resources:
+        """The environment's resources with the task's laid upon them, key by key.
+
+        A value that is still a template is left out. Raises `ResourceError`.
+        """
+        own = self._own(where)
+        base = environment.spec.resources if environment else None
+        requests = {**(base.requests if base else {}), **own.requests}
+        limits = {**(base.limits if base else {}), **own.limits}
+        quantity.check_resources(requests, limits, where)
+        if self.max_memory is not None:
+            self._check_max_memory(limits, environment, where)
+        return Resources(requests, limits, self.max_memory)
+
+    def _check_max_memory(self, limits: Mapping[str, str], environment: Environment | None, where: str) -> None:
+        quantity.check_resources({}, {"max_memory": _text("max_memory", self.max_memory, where)}, where)
+        limit = limits.get("memory")
+        if limit is None:
+            if environment is not None:
+                raise ResourceError(f"{where}: max_memory needs a memory limit to start from; set memory too.")
+        elif quantity.parse(str(self.max_memory)) < quantity.parse(limit):
+            raise ResourceError(
+                f"{where}: max_memory ({self.max_memory}) is below memory ({limit}); raise it or leave it out."
+            )
+
+    def _own(self, where: str) -> Resources:
+        requests, limits = _container_resources(self.container_resources, where)
+        for name, argument in (("cpu", self.cpu), ("memory", self.memory), (GPU, self.gpu)):
+            if argument is None:
+                continue
+            short = "gpu" if name == GPU else name
+            for kind, values in (("requests", requests), ("limits", limits)):
+                if name in values:
+                    raise ResourceError(
+                        f"{where}: {name} is set twice, by {short} ({argument}) and by container_resources.{kind} "
+                        f"({values[name]}); pass one of them."
+                    )
+            requests[name] = limits[name] = _text(short, argument, where)
+        if GPU in limits and quantity.parse(limits[GPU]) % 1:
+            raise ResourceError(f"{where}: gpu ({limits[GPU]}) must be a whole number.")
+        return Resources(requests, limits)
+
+
+_ARGUMENTS = tuple(field.name for field in fields(TaskRequest))
+
+
+def _text(name: str, value: object, where: str) -> str:
+    """The quantity as Kubernetes writes it."""
+    number = int if name == "gpu" else int | float
+    if isinstance(value, str):
+        return value
+    if name in ("cpu", "gpu") and isinstance(value, number) and not isinstance(value, bool):
+        return f"{value:.15g}"
+    example = {"cpu": "'500m' or 1.5", "gpu": "1"}.get(name, "'512Mi'")
+    raise ResourceError(f"{where}: {name} cannot be {value!r}; write it like {example}.")
+
+
+def _container_resources(given: object, where: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Requests and limits of ``container_resources``, without what is still a template or an XCom."""
+    if isinstance(given, V1ResourceRequirements):
+        given = {"requests": given.requests, "limits": given.limits}
+    if not isinstance(given, Mapping):
+        return {}, {}
+    known = ("requests", "limits", "claims")
+    for key in given:
+        if key not in known:
+            raise ResourceError(
+                f"{where}: container_resources has no {key!r}.{nearest(str(key), known)} "
+                "It holds requests and limits, each a mapping of resource names to quantities."
+            )
+    requests, limits = (
+        {name: str(value) for name, value in (given.get(kind) or {}).items() if not _is_template(value)}
+        for kind in ("requests", "limits")
+    )
+    return requests, limits
+
+
+def _is_template(value: object) -> bool:
+    return not isinstance(value, str | int | float) or (isinstance(value, str) and ("{{" in value or "{%" in value))

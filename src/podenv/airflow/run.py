@@ -1,0 +1,71 @@
+"""`run_in_env` in a process that has Airflow: a plain ``@task``, a script that imports it."""
+
+from __future__ import annotations
+
+import inspect
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import get_current_context
+
+from podenv import source
+from podenv.airflow import settings
+from podenv.airflow.request import TaskRequest
+
+if TYPE_CHECKING:
+    from podenv.local import LocalRun
+
+
+def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """`podenv.run_in_env`, with Airflow's settings; in a task, its log and its context values."""
+    settings.require_local()
+    from podenv.local import Limits, LocalRun  # the local backend is loaded when a task executes, not at parse
+
+    try:
+        context: Any = get_current_context()
+    except RuntimeError:  # not in a task
+        context = None
+    environment = settings.catalogue(_start(function, context))[name]
+    limits = TaskRequest(env=name).resources(environment, f"run_in_env({name!r})").limits
+    source.check_syntax(source.extract(function), python=environment.python)
+    call = source.build_call(function, args, kwargs, context)
+    run = LocalRun(
+        environment,
+        limits=Limits(cpu=limits.get("cpu"), memory=limits.get("memory"), max_memory=None),
+        env={},
+        emit=settings.emit,
+    )
+    with _ended_by_sigterm(run):
+        return run.call(call)
+
+
+def _start(function: Callable[..., Any], context: Any) -> str | None:
+    """Where the search for the catalogue begins: the DAG file, else the function's file, else the working directory."""
+    if context is not None:
+        return str(context["dag"].fileloc)
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return code.co_filename if code and Path(code.co_filename).is_file() else None  # a notebook's cell has no file
+
+
+@contextmanager
+def _ended_by_sigterm(run: LocalRun) -> Iterator[None]:
+    """End the function's processes on SIGTERM: a plain task has no ``on_kill`` that would, and Airflow goes on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        run.kill()
+        if callable(previous):
+            previous(number, frame)
+
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

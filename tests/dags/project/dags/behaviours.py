@@ -1,0 +1,215 @@
+"""What people know from ``@task``, each in a task of its own; run once, and looked at by many tests."""
+
+from datetime import timedelta
+
+from airflow.sdk import dag, setup, task, task_group, teardown
+from kubernetes.client import V1EnvVar, V1EnvVarSource, V1SecretKeySelector, V1Volume
+
+from podenv import EnvPodOperator, run_in_env
+from podenv.errors import FunctionRaised
+
+
+def interpreter() -> str:
+    import platform
+
+    return ".".join(platform.python_version_tuple()[:2])
+
+
+def sees(*names: str) -> dict:
+    import os
+
+    return {name: os.environ.get(name) for name in names}
+
+
+def fails(text: str) -> None:
+    raise LookupError(text)
+
+
+@dag(
+    schedule=None, params={"colour": "blue"}, default_args={"memory": "300Mi", "rows": 99, "retry_delay": timedelta(0)}
+)
+def behaviours():
+    @task.env("plain")
+    def produce() -> dict[str, list]:
+        print("a line of output")
+        return {"numbers": [1, 2, 3], "words": ["a"]}
+
+    @task.env("other")
+    def double(number: int, offset: int) -> int:
+        return 2 * number + offset
+
+    @task.env("plain")
+    def total(numbers: list) -> int:
+        return sum(numbers)
+
+    produced = produce()
+
+    @task.env("plain")
+    def pick(words: list, numbers: list) -> list:
+        return [number for number in numbers if words == ["a"]]
+
+    total(double.partial(offset=10).expand(number=pick(produced["words"], produced["numbers"])))
+
+    @task.env("plain")
+    def product(x: int, y: int) -> int:
+        return x * y
+
+    product.expand_kwargs([{"x": 2, "y": 3}, {"x": 4, "y": 5}])
+
+    @task.env("plain")
+    def version() -> str:
+        import platform
+
+        return ".".join(platform.python_version_tuple()[:2])
+
+    version()
+    version.override(task_id="version_elsewhere", env="other")()
+
+    @task.env("plain")
+    def templated(text: str, nested: dict, ds=None, run_id=None, params=None) -> dict:
+        return {"text": text, "nested": nested, "ds": ds, "run_id": run_id, "params": params}
+
+    templated("{{ params.colour }}", {"day": "{{ ds }}"})
+
+    @task.env("plain", retries=2)
+    def second_try(try_number=None) -> int:
+        if try_number < 2:
+            raise RuntimeError("not yet")
+        return try_number
+
+    second_try()
+
+    @task.env("plain", retries=2)
+    def no_json() -> dict:
+        return {"today": b"bytes"}
+
+    @task.env("plain", retries=2)
+    def needs_what_stays_here() -> str:
+        return interpreter()
+
+    needs_what_stays_here()
+
+    @task(trigger_rule="all_done")
+    def after_failure() -> str:
+        return "ran"
+
+    no_json() >> after_failure()
+
+    @task.env("plain")
+    def defaults_stay(rows: int = 1) -> int:
+        return rows
+
+    defaults_stay()
+
+    @task_group
+    def group():
+        @task.env("plain")
+        def inside() -> str:
+            return "in the group"
+
+        inside()
+
+    group()
+
+    @setup
+    @task.env("plain")
+    def begin() -> str:
+        return "set up"
+
+    @teardown
+    @task.env("plain")
+    def end(what: str) -> str:
+        return f"{what}, torn down"
+
+    @task.env("plain")
+    def between() -> None:
+        raise ValueError("the work failed")
+
+    begun = begin()
+    begun >> between() >> end(begun)
+
+    @task.skip_if(lambda context: True)
+    @task.env("plain")
+    def skipped() -> None:
+        print("never")
+
+    skipped()
+
+    @task.env(env="plain", env_vars={"GREETING": "from the task", "DAY": "{{ ds }}"})
+    def variables() -> dict:
+        import os
+
+        return {
+            name: os.environ.get(name) for name in ("GREETING", "PLACE", "DAY", "AIRFLOW_HOME", "AIRFLOW_CTX_DAG_ID")
+        }
+
+    variables()
+
+    secret = V1EnvVarSource(secret_key_ref=V1SecretKeySelector(name="vault", key="token"))
+
+    @task.env(
+        "plain", volumes=[V1Volume(name="data")], env_vars=[V1EnvVar(name="TOKEN", value_from=secret)], deferrable=True
+    )
+    def pod_only() -> str:
+        return "ran in place"
+
+    pod_only()
+
+    EnvPodOperator(task_id="function", env="other", python_callable=interpreter)
+    EnvPodOperator(
+        task_id="command",
+        env="other",
+        cmds=["python", "-c"],
+        arguments=["import sys; print(f'on {sys.version_info[1]} for {{ params.colour }}')"],
+    )
+    EnvPodOperator(
+        task_id="command_skips", env="plain", cmds=["python", "-c", "raise SystemExit(7)"], skip_on_exit_code=7
+    )
+    EnvPodOperator(task_id="command_fails", env="plain", cmds=["python", "-c", "raise SystemExit(3)"])
+    EnvPodOperator.partial(task_id="everywhere", python_callable=interpreter).expand(env=["plain", "other"])
+
+    @task.env("plain", memory="64Mi", max_memory="1Gi")
+    def grows() -> int:
+        block = bytearray(150_000_000)
+        for place in range(0, len(block), 4096):
+            block[place] = 1
+        import time
+
+        time.sleep(1)
+        return len(block)
+
+    grows()
+
+    @task.env("plain", do_xcom_push=False)
+    def unpushed() -> int:
+        return 1
+
+    unpushed()
+
+    @task.env("plain", execution_timeout=timedelta(seconds=2))
+    def too_long(marker: str) -> None:
+        import subprocess
+        import sys
+
+        subprocess.run([sys.executable, "-c", f"import time; time.sleep(300)  # {marker}"])
+
+    too_long("{{ params.colour }}-{{ run_id }}")
+
+    @task
+    def helper(ds=None) -> dict:
+        print("from the plain task")
+        try:
+            run_in_env("plain", fails, "on purpose")
+        except FunctionRaised as error:
+            return {
+                "version": run_in_env("other", interpreter),
+                "type": error.type,
+                "message": error.remote_message,
+                "seen": run_in_env("plain", sees, "GREETING", "AIRFLOW_HOME"),
+            }
+        raise AssertionError("it did not fail")
+
+    helper()
+
+
+behaviours()

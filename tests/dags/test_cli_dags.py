@@ -1,0 +1,183 @@
+"""`podenv run` and `podenv usage`, as a person starts them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from podenv import lock
+from podenv.environment import Catalogue
+
+PODENV = Path(sys.executable).parent / "podenv"
+FLOW = """
+from airflow.sdk import dag, task
+
+
+@dag(schedule=None)
+def flow():
+    @task.env("small", memory="256Mi", max_memory="512Mi")
+    def first(params):
+        import six
+
+        print("[bold]six[/bold]", six.__version__)
+        return [1, params["second"]]
+
+    @task.env("small", retries=0)
+    def half(n):
+        if n % 2:
+            raise ValueError(f"{n} is odd")
+        return n // 2
+
+    @task
+    def total(numbers):
+        print("a plain task")
+        return {"total": sum(numbers)}
+
+    total(half.expand(n=first()))
+
+
+@dag(schedule=None)
+def short():
+    @task.env("small", cpu=1)
+    def only(params):
+        import time
+
+        print("waiting", flush=True)
+        time.sleep(params.get("seconds", 0))
+        return {"asked": params}
+
+    only()
+
+
+flow()
+short()
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of two environments, of which the DAGs use one."""
+    root = tmp_path_factory.mktemp("project")
+    for name, asked in (("small", "six==1.16.0\n"), ("spare", "# nothing\n")):
+        (root / "envs" / name).mkdir(parents=True)
+        (root / "envs" / name / "values.yaml").write_text('python: "3.11"\nresources: {limits: {cpu: 500m}}\n')
+        (root / "envs" / name / "requirements.in").write_text(asked)
+        lock.resolve(Catalogue(root / "envs")[name])
+    (root / "dags").mkdir()
+    (root / "dags" / "flow.py").write_text(FLOW)
+    (root / "broken").mkdir()
+    (root / "broken" / "typo.py").write_text(FLOW.replace('"small"', '"smal"'))
+    return root
+
+
+@pytest.fixture(scope="module")
+def variables(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """No setting of podenv or Airflow from outside, a cache of their own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PODENV_", "AIRFLOW", "_PODENV"))}
+    return {**kept, "PODENV_CACHE": str(tmp_path_factory.mktemp("cache"))}
+
+
+def podenv(
+    project: Path, variables: Mapping[str, str], *words: str, exit_code: int = 0
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [PODENV, *words], cwd=project, env=variables, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert done.returncode == exit_code, done.stdout + done.stderr
+    return done
+
+
+def test_a_run_prints_what_the_tasks_say_then_a_table_then_the_last_value(
+    project: Path, variables: Mapping[str, str]
+) -> None:
+    done = podenv(project, variables, "run", "short", "--conf", '{"name": "[x]"}')
+    assert "only | waiting\n" in done.stderr
+    assert re.search(r"^only \| success( \(\d+\.\d s\))?$", done.stderr, re.MULTILINE)
+    heading, row, value = done.stdout.split("\n", 2)
+    assert heading.split() == ["TASK", "ENVIRONMENT", "PYTHON", "LIBRARIES", "LIMITS", "STATE", "TIME"]
+    assert re.fullmatch(r"only   small         3\.11     six 1\.16\.0   cpu 1    success   \d+\.\d s", row)
+    assert json.loads(value) == {"asked": {"name": "[x]"}}
+
+
+def test_a_run_that_fails_says_which_task_and_why_and_exits_with_1(project: Path, variables: Mapping[str, str]) -> None:
+    done = podenv(project, variables, "run", "flow", "--conf", '{"second": 4}', "--json", exit_code=1)
+    run = json.loads(done.stdout)
+    assert (run["dag_id"], run["state"], run["result"]) == ("flow", "failed", None)
+    assert [(task["task_id"], task["map_index"], task["state"], task["value"]) for task in run["tasks"]] == [
+        ("first", -1, "success", [1, 4]),
+        ("half", 0, "failed", None),
+        ("half", 1, "success", 2),
+        ("total", -1, "upstream_failed", None),
+    ]
+    first, failed, _, never = run["tasks"]
+    assert first["limits"] == "cpu 500m, memory 256Mi (up to 512Mi)"
+    assert first["libraries"] == {"six": "1.16.0"}
+    assert failed["error"] == "The function raised ValueError in environment 'small': 1 is odd"
+    assert (never["environment"], never["python"], never["limits"], never["seconds"]) == (None, None, None, None)
+    assert "first | [bold]six[/bold] 1.16.0\n" in done.stderr
+    assert "half | ValueError: 1 is odd\n" in done.stderr or "\nValueError: 1 is odd\n" in done.stderr
+    assert re.search(r"^error: The run of flow ended as failed after \d+\.\d s\.$", done.stderr, re.MULTILINE)
+
+
+def test_one_ctrl_c_ends_the_run_not_only_the_task(project: Path, variables: Mapping[str, str]) -> None:
+    words = [str(PODENV), "run", "short", "--conf", '{"seconds": 60}']
+    with subprocess.Popen(
+        words, cwd=project, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if line == "only | waiting\n":
+                running.send_signal(signal.SIGINT)
+                break
+        assert running.communicate(timeout=60) == ("", "Interrupted.\n")
+    assert running.returncode == 130
+
+
+def test_usage_shows_tasks_limits_and_what_nobody_uses(project: Path, variables: Mapping[str, str]) -> None:
+    assert podenv(project, variables, "usage").stdout == (
+        "ENVIRONMENT   DAG      TASK    LIMITS\n"
+        "small         flow     first   cpu 500m, memory 256Mi (up to 512Mi)\n"
+        "small         flow     half    cpu 500m\n"
+        "small         short    only    cpu 1\n"
+        "spare         unused   -       -\n"
+    )
+    told = json.loads(podenv(project, variables, "usage", "--json").stdout)
+    assert told["unused"] == ["spare"]
+    assert [(one["dag_id"], one["task_id"], one["environment"], one["cpu"]) for one in told["tasks"]] == [
+        ("flow", "first", "small", "500m"),
+        ("flow", "half", "small", "500m"),
+        ("short", "only", "small", "1"),
+    ]
+
+
+def test_a_dag_file_that_cannot_be_imported_is_named(project: Path, variables: Mapping[str, str]) -> None:
+    failed = podenv(project, variables, "usage", "--dags", "broken", exit_code=1)
+    assert failed.stderr.startswith(f"error: {project / 'broken' / 'typo.py'}: ")
+    assert "There is no environment 'smal'" in failed.stderr
+    assert "Did you mean 'small'?" in failed.stderr
+    assert failed.stderr.count("\n") == 1
+
+
+def test_an_unknown_dag_gets_the_nearest_one(project: Path, variables: Mapping[str, str]) -> None:
+    failed = podenv(project, variables, "run", "shrt", exit_code=1)
+    assert failed.stderr == f"error: There is no DAG 'shrt' in {project / 'dags'}. Did you mean 'short'?\n"
+
+
+def test_what_is_wrong_with_the_command_is_said_before_airflow_starts(
+    project: Path, variables: Mapping[str, str], tmp_path: Path
+) -> None:
+    refused = podenv(project, variables, "run", "short", "--conf", "[1]", exit_code=2)
+    assert "it must be a JSON object" in refused.stderr
+    assert "it is no JSON" in podenv(project, variables, "run", "short", "--conf", "{", exit_code=2).stderr
+    (tmp_path / "envs" / "one").mkdir(parents=True)
+    (tmp_path / "envs" / "one" / "values.yaml").write_text('python: "3.11"\n')
+    missing = podenv(tmp_path, variables, "usage", exit_code=1)
+    assert missing.stderr == (
+        f"error: There is no folder {tmp_path / 'dags'}; name the folder of the DAG files with --dags.\n"
+    )

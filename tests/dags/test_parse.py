@@ -1,0 +1,267 @@
+"""What is wrong is a DAG import error with one clear line; what is right serialises and tells what it uses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from podenv.airflow import dags
+from podenv.errors import DagsUnreadable, UnknownDag
+
+PROJECT = Path(__file__).parent / "project"
+
+HEAD = """
+from airflow.sdk import DAG, task
+from kubernetes.client import V1ResourceRequirements
+from podenv import EnvPodOperator
+
+def function(x=1): ...
+
+with DAG("made", schedule=None, default_args={default_args}) as dag:
+    {body}
+"""
+
+
+@pytest.fixture
+def parse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+    """The DAG made of ``body``, in a project with the environments `plain` and `other`."""
+    monkeypatch.delenv("PODENV_CATALOGUE", raising=False)
+
+    def made(body: str, *, catalogue: bool = True, default_args: dict[str, object] | None = None) -> object:
+        if catalogue and not (tmp_path / "envs").exists():
+            (tmp_path / "envs").symlink_to(PROJECT / "envs")
+        folder = tmp_path / "dags"
+        folder.mkdir(exist_ok=True)
+        text = HEAD.format(body="\n    ".join(body.strip().splitlines()), default_args=default_args or {})
+        (folder / "made.py").write_text(text)
+        return dags.load(folder)["made"]
+
+    return made
+
+
+def refused(parse: Callable[..., object], body: str, **kwargs: object) -> str:
+    with pytest.raises(DagsUnreadable) as caught:
+        parse(body, **kwargs)
+    ((file, why),) = caught.value.errors.items()
+    assert file.endswith("made.py")
+    return why
+
+
+NO_PLAIM = "There is no environment 'plaim' in {root}. Did you mean 'plain'? `podenv list` shows all, "
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'task.env("plaim")(function)()',
+        'task.env(env="plaim")(function)()',
+        'task.env("plaim")(function).expand(x=[1, 2])',
+        'task.env("plaim")(function).partial().expand_kwargs([{"x": 1}])',
+        'task.env("plain")(function).override(env="plaim")()',
+        'task.env("plain")(function).override(env="plaim").expand(x=[1])',
+        'EnvPodOperator(task_id="t", env="plaim", cmds=["true"])',
+        'EnvPodOperator.partial(task_id="t", env="plaim").expand(cmds=[["true"]])',
+        'EnvPodOperator.partial(task_id="t", cmds=["true"]).expand(env=["plain", "plaim"])',
+        'EnvPodOperator.partial(task_id="t", cmds=["true"]).expand_kwargs([{"env": "plaim"}])',
+    ],
+)
+def test_wrong_name_is_an_import_error_with_the_nearest_one(
+    parse: Callable[..., object], body: str, tmp_path: Path
+) -> None:
+    assert refused(parse, body).startswith(NO_PLAIM.format(root=tmp_path / "envs"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ("memory='1GB'", "request of memory: '1GB' is no Kubernetes quantity"),
+        ("memory=512", "memory cannot be 512; write it like '512Mi'."),
+        ("cpu=True", "cpu cannot be True; write it like '500m' or 1.5."),
+        ("cpu=-1", "request of cpu: '-1' is no Kubernetes quantity"),
+        ("gpu='0.5'", "gpu (0.5) must be a whole number."),
+        ("memory=['1Gi']", "memory cannot be ['1Gi']; write it like '512Mi'."),
+        ("memory='1Gi', max_memory='512Mi'", "max_memory (512Mi) is below memory (1Gi); raise it or leave it out."),
+        ("max_memory='256Mi'", "max_memory (256Mi) is below memory (512Mi); raise it or leave it out."),
+        ("max_memory='much'", "limit of max_memory: 'much' is no Kubernetes quantity"),
+        (
+            "container_resources={'requests': {'memory': '1Gi'}}",
+            "the request of memory (1Gi) is above its limit (512Mi); lower the request or raise the limit.",
+        ),
+        (
+            "container_resources=V1ResourceRequirements(limits={'cpu': '50m'})",
+            "the request of cpu (100m) is above its limit (50m); lower the request or raise the limit.",
+        ),
+        (
+            "memory='1Gi', container_resources={'limits': {'memory': '2Gi'}}",
+            "memory is set twice, by memory (1Gi) and by container_resources.limits (2Gi); pass one of them.",
+        ),
+        ("container_resources={'limit': {}}", "container_resources has no 'limit'. Did you mean 'limits'?"),
+    ],
+)
+@pytest.mark.parametrize(
+    "form",
+    [
+        "task.env('plain', task_id='t', {0})(function)()",
+        "task.env('plain', task_id='t', {0})(function).expand(x=[1])",
+        "task.env('plain', task_id='t')(function).override({0})()",
+        "EnvPodOperator(task_id='t', env='plain', python_callable=function, {0})",
+        "EnvPodOperator.partial(task_id='t', env='plain', {0}).expand(python_callable=[function])",
+    ],
+)
+def test_wrong_limit_is_an_import_error_with_the_rule(
+    parse: Callable[..., object], form: str, arguments: str, why: str
+) -> None:
+    assert refused(parse, form.format(arguments)).startswith(f"Task 't': {why}")
+
+
+@pytest.mark.parametrize(
+    "body",
+    ['task.env("plain")(function)()', 'task.env("plain")(function).expand(x=[1])'],
+)
+def test_wrong_limit_in_default_args_is_found_too(parse: Callable[..., object], body: str) -> None:
+    assert refused(parse, body, default_args={"memory": "some"}).startswith(
+        "Task 'function': request of memory: 'some' is no Kubernetes quantity"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (
+            "@task.env\ndef bare(): ...",
+            'TypeError: @task.env needs the name of an environment: write @task.env("name-of-the-environment", ...).',
+        ),
+        (
+            "task.env()(function)",
+            "TypeError: @task.env needs the name of an environment, not None: "
+            'write @task.env("name-of-the-environment", ...).',
+        ),
+        (
+            'task.env("plain", env="other")(function)',
+            "TypeError: @task.env got two names, 'plain' and env='other': "
+            'write @task.env("name-of-the-environment", ...).',
+        ),
+        (
+            'EnvPodOperator(task_id="t", env="plain")',
+            "TypeError: Task 't' needs a python_callable or cmds: one of them, not both.",
+        ),
+        (
+            'EnvPodOperator(task_id="t", env="plain", cmds=["true"], python_callable=function)',
+            "TypeError: Task 't' needs a python_callable or cmds: one of them, not both.",
+        ),
+        (
+            'EnvPodOperator(task_id="t", env="plain", cmds="true")',
+            "TypeError: Task 't': cmds is a list of texts, not one text: it is started without a shell.",
+        ),
+        (
+            'EnvPodOperator(task_id="t", env="plain", python_callable=function, arguments=["x"])',
+            "TypeError: Task 't': arguments go with cmds; a function has op_args and op_kwargs.",
+        ),
+    ],
+)
+def test_wrong_form_is_an_import_error_that_shows_the_right_one(
+    parse: Callable[..., object], body: str, why: str
+) -> None:
+    assert refused(parse, body) == why
+
+
+def test_without_a_catalogue_only_the_form_of_the_name_is_checked(parse: Callable[..., object]) -> None:
+    assert parse('task.env("anything", memory="1Gi")(function)()', catalogue=False)
+    assert refused(parse, 'task.env("Any_Thing")(function)()', catalogue=False).startswith(
+        "'Any_Thing' cannot name an environment"
+    )
+
+
+def test_limits_that_are_still_templates_are_left_for_the_run(parse: Callable[..., object]) -> None:
+    assert parse('task.env("plain", container_resources={"limits": {"memory": "{{ params.m }}"}})(function)()')
+
+
+def test_one_decorator_serves_several_functions(parse: Callable[..., object]) -> None:
+    dag = parse('plain = task.env("plain")\n@plain\ndef a(): ...\n@plain\ndef b(): ...\na()\nb()')
+    assert dag.task_ids == ["a", "b"]
+
+
+def test_tasks_are_kubernetes_pod_operators_and_serialise(parse: Callable[..., object]) -> None:
+    from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    body = """
+task.env("plain", memory="300Mi", container_resources={"limits": {"cpu": "2"}})(function)("{{ ds }}")
+task.env("plain", task_id="mapped")(function).expand(x=[1])
+EnvPodOperator(task_id="command", env="plain", cmds=["true"])
+EnvPodOperator.partial(task_id="commands", env="plain").expand(cmds=[["true"]])
+"""
+    dag = parse(body)
+    assert isinstance(dag.get_task("function"), KubernetesPodOperator)
+    assert isinstance(dag.get_task("command"), KubernetesPodOperator)
+    one = DagSerialization.to_dict(dag)
+    # Nothing in it changes from parse to parse.
+    assert json.dumps(DagSerialization.to_dict(parse(body))) == json.dumps(one)
+    again = DagSerialization.from_dict(json.loads(json.dumps(one)))
+    assert {task.task_id: task.operator_name for task in again.tasks} == {
+        "function": "@task.env",
+        "mapped": "@task.env",
+        "command": "EnvPodOperator",
+        "commands": "EnvPodOperator",
+    }
+    for task in dag.tasks:
+        assert list(task.template_fields) == sorted(task.template_fields)
+
+
+def test_usage_tells_environment_and_limits_of_every_task(parse: Callable[..., object], tmp_path: Path) -> None:
+    parse("""
+task.env("plain", cpu=0.5, max_memory="2Gi")(function)()
+task.env("other", task_id="mapped", memory="1Gi", gpu=1)(function).expand(x=[1])
+EnvPodOperator.partial(task_id="everywhere", cmds=["true"]).expand(env=["plain", "other"])
+task(function).override(task_id="airflows_own")()
+""")
+    file = str(tmp_path / "dags" / "made.py")
+    assert [asdict(use) for use in dags.usage(tmp_path / "dags")] == [
+        {
+            "dag_id": "made",
+            "task_id": task,
+            "environment": env,
+            "cpu": cpu,
+            "memory": memory,
+            "max_memory": most,
+            "gpu": gpu,
+            "file": file,
+        }
+        for task, env, cpu, memory, most, gpu in [
+            ("function", "plain", "0.5", "512Mi", "2Gi", None),
+            ("mapped", "other", "1", "1Gi", None, "1"),
+            ("everywhere", "plain", "1", "512Mi", None, None),
+            ("everywhere", "other", "1", "512Mi", None, None),
+        ]
+    ]
+
+
+def test_unknown_dag_names_the_nearest() -> None:
+    with pytest.raises(UnknownDag, match=r"There is no DAG 'behaviour' in .*\. Did you mean 'behaviours'\?"):
+        dags.run(PROJECT / "dags", "behaviour")
+
+
+def test_provider_registers_the_decorator_and_the_settings() -> None:
+    import jsonschema
+    from airflow import __file__ as airflow
+    from airflow.providers.common.compat.sdk import conf
+    from airflow.providers_manager import ProvidersManager
+
+    from podenv.airflow.provider import get_provider_info
+
+    schema = json.loads(Path(airflow).with_name("provider_info.schema.json").read_text())
+    jsonschema.validate(get_provider_info(), schema)
+    assert "podenv" in ProvidersManager().providers
+    assert conf.get("podenv", "backend") == "kubernetes"
+    assert conf.get("podenv", "catalogue") == ""
+
+
+def test_importing_the_provider_imports_nothing_else() -> None:
+    code = "import sys; from podenv.airflow import provider; print({'airflow', 'pydantic'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
