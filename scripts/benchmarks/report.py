@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from collections.abc import Callable
@@ -37,16 +38,23 @@ class Comparison:
         return self.ratio <= self.promised
 
 
-def alternate(ours: Callable[[], object], peer: Callable[[], object], *, rounds: int) -> tuple[float, float]:
-    """Median wall seconds of both, measured in turn so that a busy moment hits both alike; each is warmed once."""
+def alternate(
+    ours: Callable[[], object],
+    peer: Callable[[], object],
+    *,
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[float, float]:
+    """Median seconds of both, measured in turn so that a busy moment hits both alike; each is warmed once."""
     ours()
     peer()
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for function, into in ((ours, times[0]), (peer, times[1])):
-            began = time.perf_counter()
+            gc.collect()  # what one leaves behind is not collected in the other's time
+            began = clock()
             function()
-            into.append(time.perf_counter() - began)
+            into.append(clock() - began)
     return median(times[0]), median(times[1])
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # importing typing takes longer than all of this module
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from podenv.airflow.operator import EnvPodOperator
     from podenv.environment import Catalogue, Environment

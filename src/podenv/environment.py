@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from podenv import quantity, values
+from podenv import imagespec, quantity, values
 from podenv.errors import CatalogueNotFound, InvalidName, ResourceError, UnknownEnvironment, ValuesError
 from podenv.names import check_environment_name
 from podenv.spec import EnvironmentSpec, explain
@@ -76,7 +76,8 @@ class Catalogue:
                 return cls(folder)
         raise CatalogueNotFound(
             f"There is no envs/ folder with environments in {begin} or above it; "
-            "go to a project that has one, set PODENV_CATALOGUE, or make one with `podenv new`."
+            "go to a project that has one, set PODENV_CATALOGUE, or make one with "
+            "`podenv --catalogue envs new NAME --python X.Y`."
         )
 
     def names(self) -> list[str]:
@@ -137,10 +138,13 @@ def _load(folder: Path, own_stamp: tuple[int, int], defaults_stamp: tuple[int, i
     try:
         spec = EnvironmentSpec.model_validate(present)
         quantity.check_resources(spec.resources.requests, spec.resources.limits, "resources")
+        imagespec.check(spec.image)
     except ValidationError as error:
         path, why = explain(error)
     except ResourceError as error:
         path, why = ("resources",), str(error).removeprefix("resources: ")
+    except ValueError as error:
+        path, why = ("image",), str(error)
     else:
         return Environment(folder.name, folder, merged, spec)
     inherited = _has(defaults, path) and not _has(own, path)

@@ -1,0 +1,49 @@
+"""Which environments a command is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from podenv.environment import Catalogue
+from podenv.errors import CatalogueNotFound, PodenvError, UnknownEnvironment
+
+
+def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names for the shell to complete; none where there is no catalogue."""
+    chosen = _root(ctx).params.get("catalogue")
+    with suppress(PodenvError, OSError):
+        catalogue = Catalogue(Path(chosen)) if chosen else Catalogue.find()
+        return [name for name in catalogue.names() if name.startswith(incomplete)]
+    return []
+
+
+def _root(ctx: Any) -> Any:
+    return ctx.find_root()
+
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME]", help="Environments; all when none is named.", autocompletion=complete),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
+
+
+def chosen(names: Sequence[str] | None) -> tuple[Catalogue, list[str]]:
+    """The catalogue and the names in it that are meant, each once.
+
+    Raises `UnknownEnvironment` before anything is done for another one, and `CatalogueNotFound`.
+    """
+    catalogue = Catalogue.find()
+    known = catalogue.names()
+    for name in names or ():
+        if name not in known:
+            raise UnknownEnvironment(name, catalogue.root, known)
+    wanted = list(dict.fromkeys(names or known))
+    if not wanted:
+        raise CatalogueNotFound(f"There is no environment in {catalogue.root}; make one with `podenv new`.")
+    return catalogue, wanted

@@ -1,0 +1,204 @@
+"""`podenv run`, `podenv usage`."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from podenv import lock, venv
+from podenv.airflow import dags
+from podenv.airflow.dags import RunResult, TaskResult, TaskUse
+from podenv.cli import output
+from podenv.cli.choice import AsJson
+from podenv.environment import Catalogue
+from podenv.errors import SettingError
+
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--dags",
+        metavar="FOLDER",
+        envvar="AIRFLOW__CORE__DAGS_FOLDER",
+        help="The folder of the DAG files. Default: dags/ beside the catalogue.",
+    ),
+]
+
+
+def _conf(text: str) -> dict[str, Any]:
+    try:
+        value = jsonlib.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"it is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise typer.BadParameter('it must be a JSON object, like {"rows": 10}.')
+    return value
+
+
+def run(
+    dag: Annotated[str, typer.Argument(help="The id of the DAG.")],
+    conf: Annotated[
+        Any, typer.Option(metavar="JSON", parser=_conf, help="The run's configuration, a JSON object.")
+    ] = None,
+    folder: Folder = None,
+    json: AsJson = False,
+) -> None:
+    """Run a DAG here, each task in its environment.
+
+    The tasks run one after the other in local virtual environments, which are made first where they are missing. What
+    they print goes to stderr; then come a table of the tasks and what the last one returned. The exit code is 1 when
+    the run failed.
+
+    \b
+    Example:  podenv run multi_env_dag
+              podenv run multi_env_dag --conf '{"rows": 100}' --json | jq .tasks
+    """
+    found, catalogue = _prepare("run", folder)
+    with output.waiting("starting Airflow") as (said, doing), _stopped_by_signals() as check:
+
+        def on_line(task: str, line: str) -> None:
+            check()
+            doing(task)
+            said(task, line)
+
+        def on_end(result: TaskResult) -> None:
+            check()
+            took = output.took(result.seconds or 0)
+            said(result.task_id, f"{result.state}{took}{f': {result.error}' if result.error else ''}")
+
+        uses = [use for use in dags.usage(found) if use.dag_id == dag]
+        result = dags.run(found, dag, conf=conf, on_line=on_line, on_end=on_end)
+    rows = [_row(task, uses, catalogue) for task in result.tasks]
+    if json:
+        output.as_json({**asdict(result), "tasks": rows, "result": _last_value(result)})
+    else:
+        _show(result, rows)
+    if result.state != "success":
+        output.error(f"The run of {dag} ended as {result.state} after {output.seconds(result.seconds)}.")
+        raise typer.Exit(1)
+
+
+def usage(folder: Folder = None, json: AsJson = False) -> None:
+    """Show which task uses which environment.
+
+    With its limits there; then the environments that no task uses (calls of run_in_env are not seen). The exit code is
+    1 when a DAG file cannot be imported.
+
+    \b
+    Example:  podenv usage
+              podenv usage --json | jq -r '.unused[]'
+    """
+    found, catalogue = _prepare("usage", folder)
+    with output.waiting("reading the DAGs"):
+        uses = sorted(dags.usage(found), key=lambda use: (use.environment, use.dag_id, use.task_id))
+    used = {use.environment for use in uses}
+    unused = [name for name in catalogue.names() if name not in used]
+    if json:
+        output.as_json({"tasks": [asdict(use) for use in uses], "unused": unused})
+        return
+    cells = [(use.environment, use.dag_id, use.task_id, _limits(use)) for use in uses]
+    output.table(("ENVIRONMENT", "DAG", "TASK", "LIMITS"), [*cells, *((name, "unused", "-", "-") for name in unused)])
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[Callable[[], None]]:
+    """A check that raises once SIGINT or SIGTERM has come: Airflow takes them for the failure of one task.
+
+    It puts handlers of its own in the place of ours too, so the interpreter itself is asked which signals came.
+    """
+    ours, theirs = socket.socketpair()
+    came = bytearray()
+
+    def check() -> None:
+        with suppress(BlockingIOError):
+            came.extend(ours.recv(4096))
+        if signal.SIGINT in came:
+            raise KeyboardInterrupt
+        if signal.SIGTERM in came:
+            sys.exit(128 + signal.SIGTERM)
+
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        try:
+            yield check
+        finally:
+            signal.set_wakeup_fd(before)
+
+
+def _prepare(command: str, folder: Path | None) -> tuple[Path, Catalogue]:
+    """The folder of DAGs and its catalogue, with Airflow's settings ready for it."""
+    if find_spec("airflow") is None:
+        raise SettingError(
+            f"`podenv {command}` reads DAG files, which needs Airflow; install it with `pip install 'podenv[airflow]'`."
+        )
+    if folder is None:
+        folder = Catalogue.find().root.parent / "dags"
+        if not folder.is_dir():
+            raise SettingError(f"There is no folder {folder}; name the folder of the DAG files with --dags.")
+    dags.prepare(folder, cache=venv.cache_folder())
+    return folder, Catalogue.find(folder)
+
+
+def _row(task: TaskResult, uses: Sequence[TaskUse], catalogue: Catalogue) -> dict[str, Any]:
+    """What `podenv run` says of a task."""
+    mine = [use for use in uses if (use.task_id, use.environment) == (task.task_id, task.environment)]
+    python, libraries = None, {}
+    if task.environment is not None:
+        environment = catalogue[task.environment]
+        pinned = lock.pinned(environment)
+        python = environment.python
+        libraries = {name: pinned[name] for name in lock.direct(environment) if name in pinned}
+    return {
+        **asdict(task),
+        "python": python,
+        "libraries": libraries,
+        "limits": _limits(mine[0]) if mine else None,
+    }
+
+
+def _limits(use: TaskUse) -> str:
+    parts = [f"{name} {value}" for name, value in (("cpu", use.cpu), ("memory", use.memory), ("gpu", use.gpu)) if value]
+    return ", ".join(parts) + (f" (up to {use.max_memory})" if use.max_memory else "") or "none"
+
+
+def _show(result: RunResult, rows: Sequence[dict[str, Any]]) -> None:
+    columns = ("TASK", "ENVIRONMENT", "PYTHON", "LIBRARIES", "LIMITS", "STATE", "TIME")
+    cells = [
+        (
+            row["task_id"] if row["map_index"] < 0 else f"{row['task_id']}[{row['map_index']}]",
+            row["environment"] or "-",
+            row["python"] or "-",
+            ", ".join(f"{name} {version}" for name, version in row["libraries"].items()) or "-",
+            row["limits"] or "-",
+            row["state"],
+            "-" if row["seconds"] is None else output.seconds(row["seconds"]),
+        )
+        for row in rows
+    ]
+    output.table(columns, cells)
+    value = _last_value(result)
+    if value is not None:
+        output.as_json(value)
+
+
+def _last_value(result: RunResult) -> Any:
+    """What the task that ended last with a value returned, of a run that succeeded; a list when it was mapped."""
+    with_value = [task for task in result.tasks if task.value is not None]
+    if not with_value or result.state != "success":
+        return None
+    last = with_value[-1]
+    if last.map_index < 0:
+        return last.value
+    ordered = sorted(result.tasks, key=lambda task: task.map_index)
+    return [task.value for task in ordered if task.task_id == last.task_id]

@@ -1,0 +1,231 @@
+"""What a person or a program sees: tables, JSON, errors, progress."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from podenv import process
+from podenv.errors import PodenvError
+
+T = TypeVar("T")
+Say = Callable[[str], None]
+UNBOUND = 100_000  # columns where there is no terminal: nothing is cut or wrapped for a program that reads
+SIDE_BY_SIDE = 4  # uv itself uses all cores and many connections
+STYLES = {
+    "fresh": "green", "success": "green", "ready": "green", "created": "green", "locked": "green",
+    "stale": "yellow", "missing": "yellow", "skipped": "yellow", "unused": "yellow",
+    "installed": "green", "upgraded": "green", "repaired": "green", "deployed": "green", "ok": "green",
+    "not deployed": "yellow", "invalid": "red", "failed": "red",
+}  # fmt: skip
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that takes texts as they are: no markup, no guessed colours."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else UNBOUND
+    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+def say(text: str, *, stderr: bool = False) -> None:
+    """Print a line."""
+    console(stderr=stderr).print(text, soft_wrap=True)
+
+
+def error(message: str) -> None:
+    """Print an error the one way errors look."""
+    console(stderr=True).print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+
+
+def text(content: str) -> None:
+    """Print ``content`` for a program, as it is."""
+    sys.stdout.write(content if content.endswith("\n") or not content else f"{content}\n")
+
+
+def as_json(value: object) -> None:
+    """Print ``value`` for a program."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; on a terminal it fits the width, and words that name a state are coloured."""
+    if not sys.stdout.isatty():
+        widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+        for row in (columns, *rows):
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            sys.stdout.write("   ".join(cells).rstrip() + "\n")
+        return
+    made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for number, column in enumerate(columns):
+        made.add_column(column, overflow="fold", no_wrap=number == 0)
+    for row in rows:
+        made.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    console().print(made)
+
+
+def seconds(value: float) -> str:
+    """A duration for people."""
+    minutes, rest = divmod(value, 60)
+    return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
+
+
+def took(value: float) -> str:
+    """The end of a line about something that took a while: `` (2.1 s)``; an empty text below a second."""
+    return f" ({seconds(value)})" if value >= 1 else ""
+
+
+def size(value: float) -> str:
+    """An amount of bytes for people."""
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """The one place where what went wrong becomes a line and an exit code."""
+    try:
+        yield
+        sys.stdout.flush()
+    except PodenvError as failure:
+        error(str(failure))
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        say("Interrupted.", stderr=True)
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        # Whoever read has enough; what is still buffered must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(141) from None
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T]):
+    """What became of one environment: its ``value``, or the ``error``."""
+
+    name: str
+    value: T | None
+    error: PodenvError | None
+    seconds: float
+
+
+def side_by_side(
+    names: Sequence[str],
+    work: Callable[[str, Say], T],
+    show: Callable[[Outcome[T]], None],
+    *,
+    at_once: int = SIDE_BY_SIDE,
+) -> list[Outcome[T]]:
+    """Do ``work`` for all names, several at once, with progress; one that fails stops no other.
+
+    ``work`` gets a name and a function that tells what it does. ``show`` gets each outcome: on a terminal in the order
+    of the names when all are done, else as soon as there is one. Returns the outcomes in the order of the names.
+    """
+    outcomes: dict[str, Outcome[T]] = {}
+    with _progress(names) as tell, _threads(at_once) as pool:
+        futures = [pool.submit(_attempt, name, work, tell) for name in names]
+        try:
+            for future in as_completed(futures):
+                outcome = future.result()
+                outcomes[outcome.name] = outcome
+                tell(outcome.name, None)
+                if not sys.stderr.isatty():
+                    show(outcome)
+        except BaseException:
+            _abandon(futures)
+            raise
+    ordered = [outcomes[name] for name in names]
+    if sys.stderr.isatty():
+        for outcome in ordered:
+            show(outcome)
+    return ordered
+
+
+def _threads(at_once: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(at_once, thread_name_prefix="podenv")
+
+
+def _attempt(name: str, work: Callable[[str, Say], T], tell: Callable[[str, str | None], None]) -> Outcome[T]:
+    began = time.monotonic()
+    tell(name, "")
+    value, failure = None, None
+    try:
+        value = work(name, lambda text: tell(name, text))
+    except PodenvError as caught:
+        failure = caught
+    return Outcome(name, value, failure, time.monotonic() - began)
+
+
+def _abandon(futures: Sequence[Future[Outcome[T]]]) -> None:
+    """End what other threads do: what waits is cancelled, running programs are ended, again until none is started."""
+    for future in futures:
+        future.cancel()
+    while not all(future.done() for future in futures):
+        process.end_all()
+        time.sleep(0.05)
+
+
+@contextmanager
+def _progress(names: Sequence[str]) -> Iterator[Callable[[str, str | None], None]]:
+    """A line for each name being worked on, with its time; nothing where there is no terminal.
+
+    The function it yields gets a name and what is being done, or None when that is done.
+    """
+    if not sys.stderr.isatty():
+        yield lambda name, text: None
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(
+        *columns, console=console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
+    ) as progress:
+        bars = {name: progress.add_task(name, start=False, visible=False, total=None, text="") for name in names}
+
+        def tell(name: str, text: str | None) -> None:
+            if text == "":
+                progress.start_task(bars[name])
+            progress.update(bars[name], visible=text is not None, text=text or "")
+
+        yield tell
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[tuple[Callable[[str, str], None], Say]]:
+    """Something that takes seconds and talks; on a terminal with what is being done and how long all of it has taken.
+
+    Yields a function that prints a line of somebody (to stderr), and one that tells what is being done now.
+    """
+    target = console(stderr=True)
+
+    def said(who: str, line: str) -> None:
+        target.print(Text.assemble((f"{who} | ", "cyan"), line), soft_wrap=True)
+
+    if not sys.stderr.isatty():
+        yield said, lambda doing: None
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=target, transient=True, redirect_stdout=False) as progress:
+        bar = progress.add_task(text, total=None)
+        yield said, lambda doing: progress.update(bar, description=doing)

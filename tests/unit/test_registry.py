@@ -1,0 +1,177 @@
+import hashlib
+import json
+import socket
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from podenv.errors import RegistryLoginNeeded, RegistryRefused, RegistryUnreachable
+from podenv.reference import ImageRef
+from podenv.registry import Registries, is_plain
+from registryserver import Answer, Asked, basic, serving
+
+DIGEST = "sha256:" + "ab" * 32
+FOUND = Answer(200, {"Docker-Content-Digest": DIGEST})
+
+
+@pytest.fixture(autouse=True)
+def _no_logins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+
+
+def login(tmp_path: Path, host: str, user: str, password: str, **more: str) -> None:
+    pair = basic(user, password).removeprefix("Basic ")
+    (tmp_path / "auth.json").write_text(json.dumps({"auths": {host: {"auth": pair, **more}}}))
+
+
+def ask(respond: Callable[[Asked], Answer]) -> tuple[str | None, list[Asked]]:
+    with serving(respond) as (host, requests):
+        return Registries().digest(ImageRef(host, "team/etl", tag="v1")), requests
+
+
+def test_a_tag_that_is_there_has_its_digest_and_every_kind_of_manifest_is_asked_for() -> None:
+    found, requests = ask(lambda asked: FOUND)
+    assert found == DIGEST
+    (asked,) = requests
+    assert (asked.method, asked.path) == ("HEAD", "/v2/team/etl/manifests/v1")
+    assert asked.headers["Accept"].split(", ") == [
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    ]
+
+
+def test_a_404_means_that_it_is_not_there() -> None:
+    assert ask(lambda asked: Answer(404))[0] is None
+
+
+def test_a_registry_that_leaves_the_digest_out_is_asked_for_the_manifest() -> None:
+    body = b'{"schemaVersion": 2}'
+    found, requests = ask(lambda asked: Answer(200, {}, b"" if asked.method == "HEAD" else body))
+    assert found == "sha256:" + hashlib.sha256(body).hexdigest()
+    assert [one.method for one in requests] == ["HEAD", "GET"]
+
+
+@pytest.mark.parametrize(("status", "words"), [(500, "answered 500"), (400, "answered 400"), (403, "refuses to say")])
+def test_anything_else_is_an_error_and_never_an_image(status: int, words: str) -> None:
+    with pytest.raises(RegistryRefused, match=words):
+        ask(lambda asked: Answer(status))
+
+
+def test_a_busy_registry_is_asked_again_and_then_believed() -> None:
+    answers = iter([Answer(429, {"Retry-After": "0"}), Answer(503), FOUND])
+    assert ask(lambda asked: next(answers))[0] == DIGEST
+    with pytest.raises(RegistryRefused, match=r"answered 429 .*try again in 0 s"):
+        ask(lambda asked: Answer(429, {"Retry-After": "0"}))
+
+
+def test_a_registry_that_is_down_cannot_be_asked() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(RegistryUnreachable) as caught:
+            Registries().digest(ImageRef(host, "etl", tag="v1"))
+    assert str(caught.value).startswith(f"The registry {host} cannot be asked for {host}/etl:v1: ")
+    assert "Connection refused" in str(caught.value)
+
+
+def test_a_name_that_nobody_knows_cannot_be_asked() -> None:
+    with pytest.raises(RegistryUnreachable, match=r"cannot be asked for registry\.invalid/etl:v1"):
+        Registries().digest(ImageRef("registry.invalid", "etl", tag="v1"))
+
+
+def test_tls_is_used_but_on_this_machine_and_where_it_is_said() -> None:
+    with serving(lambda asked: FOUND) as (host, requests):
+        port = host.partition(":")[2]
+        elsewhere = ImageRef(f"{socket.gethostname()}:{port}", "etl", tag="v1")
+        assert [is_plain(one, ()) for one in (host, "localhost", "[::1]:5000", elsewhere.host)] == [
+            True,
+            True,
+            True,
+            False,
+        ]
+        assert is_plain(elsewhere.host, [elsewhere.host])
+        named = ImageRef(f"a.localhost:{port}", "etl", tag="v1")
+        with pytest.raises(RegistryUnreachable):
+            Registries().digest(named)
+        assert requests == []
+
+
+def test_basic_logins_are_sent_when_asked_for(tmp_path: Path) -> None:
+    def respond(asked: Asked) -> Answer:
+        if asked.headers.get("Authorization") == basic("me", "s3cret"):
+            return FOUND
+        return Answer(401, {"WWW-Authenticate": 'Basic realm="here"'})
+
+    with serving(respond) as (host, requests):
+        ref = ImageRef(host, "team/etl", tag="v1")
+        with pytest.raises(RegistryLoginNeeded, match=f"^{host} wants a login to say whether it has"):
+            Registries().digest(ref)
+        login(tmp_path, host, "me", "s3cret")
+        registries = Registries()
+        assert registries.digest(ref) == DIGEST
+        before = len(requests)
+        assert registries.digest(ref) == DIGEST
+        assert len(requests) == before + 1
+
+
+def bearer(asked: Asked) -> Answer:
+    if asked.path.startswith("/token"):
+        return Answer(200, {}, b'{"token": "t0ken"}')
+    if asked.headers.get("Authorization") == "Bearer t0ken":
+        return FOUND
+    realm = f"http://{asked.headers['Host']}/token"
+    challenge = f'Bearer realm="{realm}",service="the registry",scope="repository:team/etl:pull"'
+    return Answer(401, {"WWW-Authenticate": challenge})
+
+
+def test_a_token_is_fetched_without_a_login_where_that_is_enough() -> None:
+    found, requests = ask(bearer)
+    assert found == DIGEST
+    assert requests[1].path == "/token?" + urllib.parse.urlencode(
+        {"service": "the registry", "scope": "repository:team/etl:pull"}
+    )
+    assert "Authorization" not in requests[1].headers
+
+
+def test_a_token_is_fetched_with_the_login_that_there_is(tmp_path: Path) -> None:
+    with serving(bearer) as (host, requests):
+        login(tmp_path, host, "me", "s3cret")
+        Registries().digest(ImageRef(host, "team/etl", tag="v1"))
+        assert requests[1].headers["Authorization"] == basic("me", "s3cret")
+        assert requests[2].headers["Authorization"] == "Bearer t0ken"
+        login(tmp_path, host, "00000000", "", identitytoken="refresh-me")
+        requests.clear()
+        Registries().digest(ImageRef(host, "team/etl", tag="v1"))
+        assert requests[1].method == "POST"
+        assert urllib.parse.parse_qs(requests[1].body.decode())["refresh_token"] == ["refresh-me"]
+
+
+def test_a_login_that_the_token_server_refuses_is_not_good_enough(tmp_path: Path) -> None:
+    def respond(asked: Asked) -> Answer:
+        return Answer(401) if asked.path.startswith("/token") else bearer(asked)
+
+    with serving(respond) as (host, _):
+        login(tmp_path, host, "me", "wrong")
+        with pytest.raises(RegistryLoginNeeded) as caught:
+            Registries().digest(ImageRef(host, "team/etl", tag="v1"))
+        assert "wrong" not in str(caught.value).replace("wants", "")
+
+
+def test_an_expired_token_is_replaced() -> None:
+    valid = ["one", "two"]
+
+    def respond(asked: Asked) -> Answer:
+        if asked.path.startswith("/token"):
+            return Answer(200, {}, json.dumps({"access_token": valid[0]}).encode())
+        return FOUND if asked.headers.get("Authorization") == f"Bearer {valid[0]}" else bearer(asked)
+
+    with serving(respond) as (host, _):
+        registries = Registries()
+        ref = ImageRef(host, "team/etl", tag="v1")
+        assert registries.digest(ref) == DIGEST
+        valid.pop(0)
+        assert registries.digest(ref) == DIGEST
