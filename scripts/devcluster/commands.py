@@ -1,0 +1,167 @@
+"""The command line: parse, call one function, print."""
+
+import argparse
+import contextlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from devcluster import cluster, config, images, packages
+from devcluster.cluster import Part
+from devcluster.errors import DevClusterError
+from devcluster.places import Places
+from devcluster.progress import Progress
+
+ABOUT = f"""\
+A real single-node Kubernetes on a bare Debian 12 machine ({config.WARNING}).
+
+The first `up` installs Debian packages and builds Kubernetes from Debian's source package, which takes a while; the
+result is kept. Needs root, Python 3.11 and apt; nothing else. Where KUBECONFIG points to a cluster that answers,
+none of this is needed.
+
+places:
+  PODENV_DEV_CACHE  what took long to make (default: $XDG_CACHE_HOME or ~/.cache, podenv/dev-cluster below it)
+  PODENV_DEV_STATE  the cluster itself: keys, data, logs (default: /var/lib/podenv-dev-cluster)
+"""
+UP = """\
+Make the cluster run: etcd, API server, controllers, scheduler, kubelet, containerd, a pod network, and a registry on
+127.0.0.1:5000 with the base images. Running again is safe and quick; whatever died is started again, and a cluster
+of an earlier boot is made anew. Everything listens on loopback or on a link of this machine that leads nowhere.
+Pods reach each other, the API server and the outside; there is no cluster DNS, no kube-proxy (of all services only
+`kubernetes` has a working address) and no host ports."""
+DOWN = """\
+End the processes and remove the mounts, link, firewall rules, control groups, kernel settings, keys and data that
+`up` made, and only those. Kept are the cache and the images in the registry, so that the next `up` is quick."""
+STATUS = (
+    "Print each part of the cluster: its pid, whether it is healthy, where it listens. Exits 1 unless all are healthy."
+)
+ENV = 'Print the shell lines that point tools to the cluster; use: eval "$(scripts/dev-cluster env)"'
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    places = Places.from_environment(os.environ)
+    progress = Progress(sys.stderr if arguments.command == "env" else sys.stdout)
+    try:
+        if arguments.command == "up":
+            return up(places, progress)
+        if arguments.command == "down":
+            return down(places, progress, registry=arguments.registry)
+        if arguments.command == "status":
+            return status(places)
+        print(environment(places, os.environ), end="")
+    except DevClusterError as error:
+        print(f"dev-cluster: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("dev-cluster: stopped; run up again to go on, or down to clear away.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="dev-cluster", description=ABOUT, formatter_class=raw)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up | down | status | env")
+    for name, short, text in (
+        ("up", "make the cluster run; safe and quick to repeat", UP),
+        ("down", "end and remove everything that up made", DOWN),
+        ("status", "print each part, its pid, health and addresses", STATUS),
+        ("env", "print the shell lines that point tools to the cluster", ENV),
+    ):
+        command = commands.add_parser(name, help=short, description=text, formatter_class=raw)
+        if name == "down":
+            command.add_argument("--registry", action="store_true", help="remove the registry's images too")
+    return parser
+
+
+def up(places: Places, progress: Progress) -> int:
+    """Bring the cluster up and say how to use it."""
+    if other := answering_cluster(places, os.environ):
+        progress.say(
+            f"A cluster answers at {other} already (KUBECONFIG={os.environ['KUBECONFIG']}): nothing is needed."
+        )
+        progress.say("For a dev cluster nevertheless, unset KUBECONFIG and run up again.")
+        return 0
+    check_machine()
+    with cluster.locked(places, progress):
+        cluster.up(places, progress)
+    progress.say(f'\nUse it:  eval "$({shlex.quote(sys.argv[0])} env)"      ({config.WARNING})')
+    return 0
+
+
+def down(places: Places, progress: Progress, *, registry: bool) -> int:
+    """Take the cluster down."""
+    check_root()
+    with cluster.locked(places, progress):
+        cluster.down(places, progress, registry=registry)
+    return 0
+
+
+def status(places: Places) -> int:
+    """Print the table; 0 when every part is healthy."""
+    check_root()
+    rows = cluster.status(places)
+    print(table(rows) if rows else "no cluster is up; start one with: scripts/dev-cluster up")
+    return 0 if rows and all(row.healthy for row in rows) else 1
+
+
+def table(rows: Sequence[Part]) -> str:
+    """The rows of `status` in columns."""
+    cells = [("component", "pid", "healthy", "listens")]
+    cells += [(row.name, str(row.pid or "-"), "yes" if row.healthy else "no", row.where) for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(3)]
+    return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(3)), row[3]]) for row in cells)
+
+
+def environment(places: Places, environ: Mapping[str, str]) -> str:
+    """Lines for the shell; PATH gets helm, kubectl and runc, once."""
+    old = [folder for folder in environ.get("PATH", "").split(":") if folder and folder != str(places.bin)]
+    values = {
+        "KUBECONFIG": str(places.kubeconfig),
+        "PODENV_REGISTRY": images.REGISTRY,
+        "PODENV_BASE_IMAGE": images.BASE_PATTERN,
+        "PODENV_UV_IMAGE": images.UV.reference,
+        "PATH": ":".join([str(places.bin), *old]),
+    }
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
+
+
+def check_root() -> None:
+    """Raise DevClusterError unless this is root: links, mounts and control groups need it."""
+    if os.geteuid() != 0:
+        raise DevClusterError("the dev cluster needs root (it makes links, mounts and control groups); use sudo.")
+
+
+def check_machine() -> None:
+    """Raise DevClusterError where the dev cluster is known not to work."""
+    release: dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        release = platform.freedesktop_os_release()
+    if (release.get("VERSION_CODENAME"), platform.machine()) != (packages.CODENAME, "x86_64"):
+        name = f"{release.get('PRETTY_NAME', platform.system())} on {platform.machine()}"
+        raise DevClusterError(
+            f"the dev cluster is made for Debian 12 on x86_64, and this is {name}; "
+            "use kind or any other cluster instead, and point KUBECONFIG to it."
+        )
+    check_root()
+
+
+def answering_cluster(places: Places, environ: Mapping[str, str]) -> str | None:
+    """The address of the cluster that KUBECONFIG points to, if it is not ours and answers."""
+    named = environ.get("KUBECONFIG")
+    kubectl = shutil.which("kubectl", path=f"{environ.get('PATH', '')}:{places.bin}")
+    if not named or Path(named).absolute() == places.kubeconfig or not kubectl:
+        return None
+    asked = [kubectl, "--request-timeout=5s"]
+    answer = subprocess.run([*asked, "get", "--raw", "/version"], capture_output=True, check=False)
+    if answer.returncode != 0:
+        return None
+    server = ["config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.server}"]
+    return subprocess.run([kubectl, *server], capture_output=True, text=True, check=False).stdout

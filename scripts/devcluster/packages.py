@@ -1,0 +1,87 @@
+"""Debian's packages: installed, only unpacked, or as source; the machine's own configuration stays as it is."""
+
+import shlex
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from devcluster.aptsources import Source, debian_sources
+from devcluster.errors import DevClusterError
+from devcluster.programs import run
+
+# Another apt may be at work: wait for it.
+APT = ("apt-get", "-o", "DPkg::Lock::Timeout=300", "-o", "APT::Sandbox::User=root")
+CODENAME = "bookworm"
+
+RUNNING = ("iptables", "iproute2", "openssl", "skopeo", "buildah", "libseccomp2", "ca-certificates")
+BUILDING_KUBERNETES = ("golang-1.19-go", "dpkg-dev", "jq", "make", "rsync")
+BOOTSTRAPPING = ("mmdebstrap", "debian-archive-keyring")
+# Unpacked, not installed: installing them starts services on the ports used here, and Docker's own packages conflict
+# with Debian's containerd and runc.
+UNPACKED = ("etcd-server", "docker-registry", "containerd", "runc", "containernetworking-plugins")
+
+
+def missing(packages: Sequence[str]) -> list[str]:
+    """Those of `packages` that dpkg does not list as installed."""
+    listed = run(["dpkg-query", "--show", "--showformat", "${db:Status-Abbrev} ${Package}\n"])
+    installed = {line.split()[1] for line in listed.splitlines() if line.startswith("ii ")}
+    return [package for package in packages if package not in installed]
+
+
+def install(packages: Sequence[str], log: Path) -> None:
+    """Install what is missing; the caller has refreshed the index."""
+    absent = missing(packages)
+    if absent:
+        silent = {"DEBIAN_FRONTEND": "noninteractive"}
+        run([*APT, "install", "--yes", "--no-install-recommends", *absent], log=log, env=silent)
+
+
+def refresh(log: Path) -> None:
+    """Read the package index anew; an old one names files that are gone."""
+    run([*APT, "update"], log=log)
+
+
+def unpack(packages: Sequence[str], folder: Path, log: Path) -> None:
+    """Download `packages` and lay their files out below `folder`."""
+    downloads = folder / "downloads"
+    downloads.mkdir(parents=True)
+    run([*APT, "download", *packages], log=log, cwd=downloads)
+    for file in sorted(downloads.glob("*.deb")):
+        run(["dpkg-deb", "--extract", file, folder])
+    shutil.rmtree(downloads)
+
+
+def fetch_source(package: str, folder: Path, log: Path) -> Path:
+    """Fetch and unpack Debian's source package into `folder`; returns the source tree."""
+    parts, lists = folder / "apt" / "sources.list.d", folder / "apt" / "lists"
+    parts.mkdir(parents=True)
+    (lists / "partial").mkdir(parents=True)
+    (parts / "debian.list").write_text("".join(source.line("deb-src") + "\n" for source in machine_sources()))
+    apart = [f"Dir::Etc::sourceparts={parts}", "Dir::Etc::sourcelist=/dev/null", f"Dir::State::lists={lists}"]
+    # The machine's own index cache must not hear of the copy.
+    apart += ["Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache="]
+    apt = [*APT, *(word for option in apart for word in ("-o", option))]
+    run([*apt, "update"], log=log)
+    run([*apt, "source", package], log=log, cwd=folder)
+    trees = [path for path in folder.glob(f"{package}-*") if path.is_dir()]
+    if len(trees) != 1:
+        raise DevClusterError(f"apt-get source {package} left {len(trees)} source trees in {folder}; see {log}.")
+    return trees[0]
+
+
+def proxies() -> dict[str, str]:
+    """The variables that stand for the proxies in apt's configuration, for a program that does not read that."""
+    asked = ("http_proxy", "Acquire::http::Proxy", "https_proxy", "Acquire::https::Proxy")
+    pairs = (word.partition("=") for word in shlex.split(run(["apt-config", "shell", *asked])))
+    return {name: value for name, _, value in pairs if value not in ("", "DIRECT")}
+
+
+def machine_sources() -> list[Source]:
+    """This machine's own places for Debian; raises DevClusterError when it has none."""
+    sources = debian_sources(Path("/etc/apt"), CODENAME)
+    if not sources:
+        raise DevClusterError(
+            f"apt on this machine has no source for Debian's {CODENAME} with the component main; "
+            "add one below /etc/apt/sources.list.d and run up again."
+        )
+    return sources

@@ -1,0 +1,88 @@
+"""Where everything lies: what is kept between clusters (cache) and what belongs to one cluster (state)."""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Places:
+    """The two folders that the dev cluster writes to.
+
+    `cache` holds what took long to make; removing it costs time only. `state` holds one cluster: keys, data, logs,
+    process records; `down` empties it, save for the registry's storage.
+    """
+
+    cache: Path
+    state: Path
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "Places":
+        """The places that `PODENV_DEV_CACHE`, `XDG_CACHE_HOME` and `PODENV_DEV_STATE` name, or their defaults."""
+        user_cache = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME") or "~").expanduser() / ".cache")
+        cache = environ.get("PODENV_DEV_CACHE") or f"{user_cache}/podenv/dev-cluster"
+        state = environ.get("PODENV_DEV_STATE") or "/var/lib/podenv-dev-cluster"
+        return cls(cache=Path(cache).absolute(), state=Path(state).absolute())
+
+    @property
+    def debian(self) -> Path:
+        """Programs unpacked from Debian's packages, never installed: their services must not start."""
+        return self.cache / "debian"
+
+    @property
+    def bin(self) -> Path:
+        """helm, kubectl and runc: what `env` puts on the PATH."""
+        return self.cache / "bin"
+
+    @property
+    def images(self) -> Path:
+        """OCI layouts of the base images, one folder each."""
+        return self.cache / "images"
+
+    @property
+    def certificates(self) -> Path:
+        return self.state / "certificates"
+
+    @property
+    def config(self) -> Path:
+        return self.state / "config"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.state / "kubeconfig"
+
+    @property
+    def registry(self) -> Path:
+        return self.state / "registry"
+
+    @property
+    def containerd_socket(self) -> Path:
+        return self.state / "containerd" / "containerd.sock"
+
+
+@contextmanager
+def made_whole(target: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes `target` when the block ends well; a block cut short leaves no target."""
+    making = target.parent / f".making-{target.name}"
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    yield making
+    shutil.rmtree(target, ignore_errors=True)
+    making.rename(target)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write `text` to a file that only its owner reads, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.new")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    beside.rename(path)
