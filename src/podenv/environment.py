@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from podenv import imagespec, quantity, values
 from podenv.errors import CatalogueNotFound, InvalidName, ResourceError, UnknownEnvironment, ValuesError
 from podenv.names import check_environment_name
-from podenv.spec import EnvironmentSpec, explain
+from podenv.spec import EnvironmentSpec, explain, validate
 
 DEFAULTS = "defaults.yaml"
 VALUES = "values.yaml"
@@ -134,9 +134,8 @@ def _load(folder: Path, own_stamp: tuple[int, int], defaults_stamp: tuple[int, i
     own = values.read(folder / VALUES)
     defaults = values.read(folder.parent / DEFAULTS) if defaults_stamp else {}
     merged = values.merge(defaults, own)
-    present = values.without_nulls(merged)
     try:
-        spec = EnvironmentSpec.model_validate(present)
+        spec = validate(merged)
         quantity.check_resources(spec.resources.requests, spec.resources.limits, "resources")
         imagespec.check(spec.image)
     except ValidationError as error:

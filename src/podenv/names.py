@@ -7,6 +7,19 @@ import re
 from podenv.errors import InvalidName
 
 MAX_NAME = 40
+MAX_POD = 52  # characters of a pod's name; what is added when it starts again fits into a host's name (63)
+NAMESPACE_PREFIX = "podenv-"
+ENVIRONMENT_LABEL = "podenv.dev/environment"
+# The label holds the digest's first 32 hex digits (a label's value ends at 63 characters), the annotation the whole.
+DIGEST_LABEL = DIGEST_ANNOTATION = "podenv.dev/digest"
+PYTHON_ANNOTATION = "podenv.dev/python"
+LOCK_ANNOTATION = "podenv.dev/lock"
+VERSION_ANNOTATION = "podenv.dev/version"
+# Of a task's own pods: what marks its result, which call it makes, how often it was started again.
+TOKEN_ANNOTATION = "podenv.dev/token"  # noqa: S105 - its name
+CALL_ANNOTATION = "podenv.dev/call"
+STARTS_ANNOTATION = "podenv.dev/starts"
+INPUTS_LABEL = "podenv.dev/inputs"  # on Helm's record of a release: a hash over what it was made from
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _PYTHON = re.compile(r"3\.(0|[1-9][0-9]?)")
 
@@ -36,3 +49,48 @@ def is_python_version(text: str) -> bool:
 def lock_key(python: str, lock_hash: str) -> str:
     """Name of what is made from one lock on one Python: ``py3.13-<first 16 hex digits of the lock's SHA-256>``."""
     return f"py{python}-{lock_hash[:16]}"
+
+
+def image_tag(python: str, content_hash: str) -> str:
+    """The tag of an image: ``py3.13-<first 16 hex digits of the SHA-256 over all that decides its content>``."""
+    return f"py{python}-{content_hash[:16]}"
+
+
+def image_repository(environment: str) -> str:
+    """The repository of an environment's image where the values name none."""
+    return f"podenv-{environment}"
+
+
+def release(environment: str) -> str:
+    """The Helm release of an environment; its PodTemplate, its ServiceAccount and all else are named so too."""
+    return environment
+
+
+def namespace(environment: str, prefix: str = NAMESPACE_PREFIX) -> str:
+    """The namespace of an environment that has one of its own."""
+    return f"{prefix}{environment}"
+
+
+def part(environment: str, role: str) -> str:
+    """What a release holds beside its main objects: the ``launcher`` Role, the ``pre-pull`` DaemonSet, ``test`` Pod."""
+    return f"{environment}-{role}"
+
+
+def digest_label(digest: str) -> str:
+    """The value of the digest label for an image's digest (``sha256:<64 hex digits>``)."""
+    return digest.removeprefix("sha256:")[:32]
+
+
+def selector(environment: str, component: str = "task") -> dict[str, str]:
+    """The labels that pick an environment's pods of one kind: ``task``, ``pre-pull`` or ``test``."""
+    return {ENVIRONMENT_LABEL: environment, "app.kubernetes.io/component": component}
+
+
+def labels(environment: str) -> dict[str, str]:
+    """The labels of every object of an environment's release."""
+    return {
+        ENVIRONMENT_LABEL: environment,
+        "app.kubernetes.io/name": "airflow-env",
+        "app.kubernetes.io/instance": environment,
+        "app.kubernetes.io/managed-by": "Helm",
+    }

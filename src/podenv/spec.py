@@ -3,57 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from types import NoneType
+from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from podenv import quantity
-from podenv.errors import ResourceError, nearest
-from podenv.names import is_python_version
-
-RESOURCES = ("cpu", "memory", "ephemeral-storage")
-
-
-def _python(value: object) -> str:
-    if isinstance(value, float | int):
-        raise ValueError('a Python version must be quoted, or 3.10 is read as 3.1; write python: "3.10"')
-    if not isinstance(value, str) or not is_python_version(value):
-        raise ValueError(f'{value!r} is no Python version; write it like "3.13" (no patch release)')
-    return value
+from podenv.errors import nearest
+from podenv.fields import Model, Python, Quantity, ResourceName
+from podenv.helmschema import for_helm
+from podenv.imagespec import ImageSettings
+from podenv.podspec import PodSettings
+from podenv.releasespec import SHARED_NAMESPACE_RULE, ReleaseSettings
 
 
-def _quantity(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"{value!r} is no Kubernetes quantity; write it like 500m (cpu) or 2Gi (memory)")
-    text = value if isinstance(value, str) else f"{value:.15g}"
-    try:
-        quantity.parse(text)
-    except ResourceError as error:
-        raise ValueError(str(error).rstrip(".")) from None
-    return text
-
-
-def _resource_name(value: str) -> str:
-    if value not in RESOURCES and "/" not in value and not value.startswith("hugepages-"):
-        raise ValueError(
-            f"there is no resource {value!r}.{nearest(value, RESOURCES)} Known are {', '.join(RESOURCES)}, "
-            "and names with a domain, like nvidia.com/gpu"
-        )
-    return value
-
-
-Python = Annotated[
-    str, BeforeValidator(_python), WithJsonSchema({"type": "string", "pattern": "^3\\.(0|[1-9][0-9]?)$"})
-]
-Quantity = Annotated[str, BeforeValidator(_quantity), WithJsonSchema({"type": ["string", "number"]})]
-ResourceName = Annotated[str, BeforeValidator(_resource_name)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class ResourcesSpec(_Model):
+class ResourcesSpec(Model):
     """What a task of this environment asks for and may use, unless the task says otherwise."""
 
     requests: dict[ResourceName, Quantity] = Field(
@@ -62,18 +25,22 @@ class ResourcesSpec(_Model):
     limits: dict[ResourceName, Quantity] = Field(default={}, description="The most the task may use.")
 
 
-class EnvironmentSpec(_Model):
+class EnvironmentSpec(ImageSettings, PodSettings, ReleaseSettings):
     """What `envs/<name>/values.yaml` may hold, laid upon `envs/defaults.yaml`."""
 
     python: Python = Field(description='Version of Python, quoted: "3.13".')
     description: str = Field(default="", description="One line for people.")
     resources: ResourcesSpec = Field(default=ResourcesSpec(), description="Default requests and limits of a task.")
-    env: dict[str, str] = Field(default={}, description="Environment variables of every task; nothing secret.")
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of a values file."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **EnvironmentSpec.model_json_schema()}
+    """The JSON schema of a values file, as Helm takes it."""
+    return for_helm(EnvironmentSpec.model_json_schema()) | SHARED_NAMESPACE_RULE
+
+
+def validate(merged: dict[str, Any]) -> EnvironmentSpec:
+    """The typed form of merged values; a null stands for a key that is not there. Raises pydantic's ValidationError."""
+    return EnvironmentSpec.model_validate(_present(merged, EnvironmentSpec))
 
 
 def explain(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
@@ -84,12 +51,19 @@ def explain(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
     kind, given = first["type"], first["input"]
     if kind == "extra_forbidden":
         known = _known_keys(EnvironmentSpec, path[:-1])
-        hint = nearest(str(path[-1]), known) or f" Known here: {', '.join(known)}."
+        few = f"Known here: {', '.join(known)}." if len(known) <= 10 else "`podenv schema` shows all that there are."
+        hint = nearest(str(path[-1]), known) or f" {few}"
         return path, f"there is no such key.{hint}"
     if kind == "missing":
         return path, "it is missing; set it here or in defaults.yaml."
     if kind in ("model_type", "dict_type"):
         return path, f"it must be a map of keys to values, not {given!r}."
+    if kind == "list_type":
+        return path, f"it must be a list, not {given!r}."
+    if kind == "bool_type":
+        return path, f"it must be true or false, not {given!r}."
+    if kind == "literal_error":
+        return path, f"it must be {first['ctx']['expected']}, not {given!r}."
     if kind == "string_type":
         return path, f"it must be a text, not {given!r}; put it in quotes."
     why = first["msg"].removeprefix("Value error, ")
@@ -97,9 +71,48 @@ def explain(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
 
 
 def _known_keys(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+    place: Any = model
     for step in path:
-        annotation = model.model_fields[str(step)].annotation
-        assert isinstance(annotation, type)
-        assert issubclass(annotation, BaseModel)
-        model = annotation
-    return list(model.model_fields)
+        place = _inside(place, step)
+    return _keys(place) or []
+
+
+def _keys(place: Any) -> list[str] | None:
+    """The keys that ``place`` in the model has; None where any may stand."""
+    if isinstance(place, type) and issubclass(place, BaseModel):
+        return [str(field.alias) for field in place.model_fields.values()]
+    return None
+
+
+def _inside(place: Any, step: int | str) -> Any:
+    """What the model says of ``step`` in ``place``: a key of a map, or a list's item; None where it says nothing."""
+    if _keys(place) is None:
+        below = get_args(place)[-1:]
+    else:
+        below = tuple(field.annotation for field in place.model_fields.values() if field.alias == step)
+    kinds = [kind for one in below for kind in (get_args(one) if NoneType in get_args(one) else [one])]
+    return next((kind for kind in kinds if kind is not NoneType), None)
+
+
+def _present(tree: Any, place: Any) -> Any:
+    """``tree`` without the keys that a null removes; one that may not stand there stays, to be refused."""
+    if not isinstance(tree, dict):
+        return tree
+    return {
+        key: _present(value, _inside(place, key))
+        for key, value in tree.items()
+        if value is not None or not _takes(place, key)
+    }
+
+
+def _takes(place: Any, key: str) -> bool:
+    known = _keys(place)
+    if known is not None:
+        return key in known
+    if get_origin(place) is not dict:
+        return True
+    try:
+        TypeAdapter(get_args(place)[0]).validate_python(key)
+    except ValidationError:
+        return False
+    return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,10 @@ def _construct_map(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[str,
                 None, None, f"the key {key_node.value!r} stands here twice", key_node.start_mark
             )
         seen.add(key_node.value)
+        if loader.construct_object(key_node) is None:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{key_node.value or 'nothing'} as a key is null; put it in quotes", key_node.start_mark
+            )
     loader.flatten_mapping(node)
     return {_key(loader.construct_object(key)): loader.construct_object(value, deep=True) for key, value in node.value}
 
@@ -134,9 +138,3 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         below = merged.get(key)
         merged[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged
-
-
-def without_nulls(values: dict[str, Any]) -> dict[str, Any]:
-    """The values without the keys that a null removes."""
-    drop: Callable[[Any], Any] = lambda value: without_nulls(value) if isinstance(value, dict) else value  # noqa: E731
-    return {key: drop(value) for key, value in values.items() if value is not None}

@@ -273,12 +273,14 @@ def serde(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_what_a_result_accepts_airflow_keeps(serde: Any, value: Any) -> None:
     import msgspec
 
+    from podenv.airflow.exchange import readable
+
     try:
         accepted = returned(value)
     except Refused:
         return
     # A worker sends it to its supervisor as msgpack, and the database holds it as JSON.
-    sent = msgspec.msgpack.decode(msgspec.msgpack.encode(serde.serialize(_with_airflow_zones(accepted))))
+    sent = msgspec.msgpack.decode(msgspec.msgpack.encode(serde.serialize(readable(accepted))))
     kept = json.loads(json.dumps(sent))
     assert _moments_as_text(serde.deserialize(kept)) == _moments_as_text(accepted)
 
@@ -289,22 +291,6 @@ def _each(value: Any, change: Any) -> Any:
     if isinstance(value, dict):
         return {key: _each(item, change) for key, item in value.items()}
     return change(value)
-
-
-def _with_airflow_zones(value: Any) -> Any:
-    """Airflow 3.3.2 cannot read back a fixed offset of the standard library; its own operator gives it pendulum's."""
-    from pendulum.tz.timezone import FixedTimezone
-
-    def change(item: Any) -> Any:
-        if isinstance(item, dt.datetime) and type(item.tzinfo) is dt.timezone:
-            offset = item.utcoffset()
-            assert offset is not None
-            if offset % dt.timedelta(minutes=1):  # no zone on earth; pendulum keeps whole seconds
-                return item.astimezone(dt.UTC)
-            return item.replace(tzinfo=FixedTimezone(int(offset.total_seconds())))
-        return item
-
-    return _each(value, change)
 
 
 def _moments_as_text(value: Any) -> Any:

@@ -42,6 +42,47 @@ def test_an_environment_is_its_values_laid_upon_the_defaults(tmp_path: Path) -> 
     ("text", "key", "why"),
     [
         ("pyton: '3.11'\n", "pyton", "there is no such key. Did you mean 'python'?"),
+        ("python: '3.11'\npyton: null\n", "pyton", "there is no such key. Did you mean 'python'?"),
+        (
+            "python: '3.11'\nsecretEnv: {A: {name: db, key: a, kye: null}}\n",
+            "secretEnv.A.kye",
+            "there is no such key. Did you mean 'key'?",
+        ),
+        (
+            "python: '3.11'\nvolumeMounts: [{name: a, mountPath: /a, readonly: true}]\n",
+            "volumeMounts.0.readonly",
+            "there is no such key. Did you mean 'readOnly'?",
+        ),
+        (
+            "python: '3.11'\nhostAliases: [{ip: 10.0.0.1, hostnames: null}]\n",
+            "hostAliases.0",
+            "hostnames is null; in a list nothing can be removed by null: leave the key out.",
+        ),
+        (
+            "python: '3.11'\nenvFrom: [{}]\n",
+            "envFrom.0",
+            "give one of secretRef or configMapRef, not 0 of them.",
+        ),
+        ("python: '3.11'\ntolerations: {}\n", "tolerations", "it must be a list, not {}."),
+        ("python: '3.11'\nprePull: {enabled: 'yes'}\n", "prePull.enabled", "it must be true or false, not 'yes'."),
+        ("python: '3.11'\ndnsPolicy: x\n", "dnsPolicy", "it must be '', 'ClusterFirst', 'Default' or 'None', not 'x'."),
+        (
+            "python: '3.11'\npodLabels: {podenv.dev/x: a}\n",
+            "podLabels.podenv.dev/x",
+            "'podenv.dev/x' is set by the chart; choose another",
+        ),
+        (
+            "python: '3.11'\nnamespace: team\nresourceQuota: {hard: {pods: 1}}\n",
+            "resourceQuota",
+            "it holds for a whole namespace, and this environment shares 'team'; "
+            "remove it here, and set it where the namespace is made",
+        ),
+        (
+            "python: '3.11'\nextraObjects: [{apiVersion: v1, kind: Secret, metadata: {name: a}}]\n",
+            "extraObjects.0.kind",
+            "'Secret' would keep its content in the release; make it with kubectl or an operator for secrets, "
+            "and refer to it",
+        ),
         ("python: '3.11'\nzzz: 1\n", "zzz", "there is no such key. `podenv schema` shows all that there are."),
         (
             "python: '3.11'\nresources: {limit: {}}\n",

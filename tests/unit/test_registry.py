@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.unit.registryserver import Answer, Asked, basic, serving
 
 from podenv.errors import RegistryLoginNeeded, RegistryRefused, RegistryUnreachable
 from podenv.reference import ImageRef
 from podenv.registry import Registries, is_plain
-from registryserver import Answer, Asked, basic, serving
 
 DIGEST = "sha256:" + "ab" * 32
 FOUND = Answer(200, {"Docker-Content-Digest": DIGEST})

@@ -223,12 +223,18 @@ def test_a_traceback_shows_source_lines_where_the_file_does_not_exist(python: st
     assert 'gone.py", line 6, in f\n    1 / 0\n' in ran.error.traceback
 
 
+def test_a_traceback_shows_the_lines_that_ran_not_what_stands_there_now(python: str, tmp_path: Path) -> None:
+    function = from_file(tmp_path / "dag.py", "def f():\n    text = '\u2028'\n\f\n    1 / 0\n")
+    (tmp_path / "dag.py").write_text("\n\n\nanother()\n")
+    assert 'dag.py", line 4, in f\n    1 / 0\n' in run(python, function).error.traceback
+
+
 def from_file(path: Path, text: str, name: str = "f") -> Callable[..., Any]:
     """The function of a file that is gone again by the time it runs, as in a pod."""
     import linecache
 
     namespace: dict[str, Any] = {"__name__": path.stem}
-    linecache.cache[str(path)] = (len(text), None, text.splitlines(True), str(path))
+    linecache.cache[str(path)] = (len(text), None, re.findall(r".*\n", text), str(path))
     exec(compile(text, str(path), "exec"), namespace)
     return namespace[name]  # type: ignore[no-any-return]
 
@@ -737,6 +743,12 @@ def test_indentation_comments_and_strings_stay_as_they_are(python: str, tmp_path
         "1\n"
     )
     assert run(python, from_file(tmp_path / "tabs.py", text)).value == ("a\n# no comment\n\tb", 1)
+
+
+@pytest.mark.parametrize("text", ["\f  def f():\n    return 1\n", "  \fdef f():\n\f  return 1\n"])
+def test_form_feeds_begin_the_indentation_anew(text: str, tmp_path: Path) -> None:
+    head = "" if text.startswith("  ") else "if True:\n"
+    assert run(sys.executable, from_file(tmp_path / "old.py", head + text)).value == 1
 
 
 def test_one_hundred_thousand_lines_pass(python: str) -> None:

@@ -214,6 +214,14 @@ def test_names_in_nested_functions_classes_comprehensions_and_defaults_count() -
     assert [name.split("'")[1] for name in missing(nested).split("; ")] == ["THRESHOLD", "helper", "js", "math", "sqrt"]
 
 
+def test_names_in_every_f_string_count_even_where_python_3_11_cannot_write_it_back(tmp_path: Path) -> None:
+    text = "def f(x):\n    return f\"{x!r:>{WIDTH}} {'a\N{ZERO WIDTH SPACE}b' + FIRST} {'é'.join(x)}\"\n"
+    assert missing(load(tmp_path / "dag.py", text)["f"]) == (
+        "'FIRST' (it is not defined; import or define it inside the function); "
+        "'WIDTH' (it is not defined; import or define it inside the function)."
+    )
+
+
 def test_a_closure_that_the_function_changes_is_missing_too() -> None:
     count = 0
 

@@ -121,7 +121,3 @@ def test_merging_twice_changes_nothing(base: dict[str, Any], over: dict[str, Any
     once = values.merge(base, over)
     assert values.merge(once, over) == once
     assert set(once) == set(base) | set(over)
-
-
-def test_a_null_removes_its_key_at_any_depth() -> None:
-    assert values.without_nulls({"a": None, "b": {"c": None, "d": [None]}}) == {"b": {"d": [None]}}

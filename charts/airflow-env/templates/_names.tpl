@@ -1,0 +1,76 @@
+{{/*
+Every derived name; src/podenv/names.py mirrors this file, and tests/chart/test_names.py compares the two.
+*/}}
+
+{{- define "podenv.name" -}}
+{{- if or (gt (len .Release.Name) 40) (not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" .Release.Name)) -}}
+{{- fail (printf "%q cannot name an environment: use at most 40 lower-case letters, digits and '-', beginning and ending with a letter or a digit (a DNS-1123 label)." .Release.Name) -}}
+{{- end -}}
+{{- .Release.Name -}}
+{{- end }}
+
+{{- define "podenv.part" -}}
+{{- printf "%s-%s" (include "podenv.name" .root) .role -}}
+{{- end }}
+
+{{- define "podenv.imageRepository" -}}
+podenv-{{ include "podenv.name" . }}
+{{- end }}
+
+{{- define "podenv.serviceAccount" -}}
+{{- $account := .Values.serviceAccount | default dict -}}
+{{- if $account.name -}}
+{{- $account.name -}}
+{{- else if $account.create -}}
+{{- include "podenv.name" . -}}
+{{- else -}}
+default
+{{- end -}}
+{{- end }}
+
+{{/* What picks the environment's pods of one kind (.component); never changes, so that selectors can hold it. */}}
+{{- define "podenv.selector" -}}
+podenv.dev/environment: {{ include "podenv.name" .root | quote }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* Labels of every object; the environment's own below those that others rely on. */}}
+{{- define "podenv.labels" -}}
+{{- $own := dict
+  "podenv.dev/environment" (include "podenv.name" .)
+  "app.kubernetes.io/name" .Chart.Name
+  "app.kubernetes.io/instance" .Release.Name
+  "app.kubernetes.io/managed-by" .Release.Service
+-}}
+{{- include "podenv.join" (list $own (include "podenv.present" .Values.extraLabels | fromYaml)) -}}
+{{- end }}
+
+{{/* What a pod says of the image it runs. */}}
+{{- define "podenv.digestLabel" -}}
+{{- with (.Values.image).digest -}}
+podenv.dev/digest: {{ . | trimPrefix "sha256:" | trunc 32 | quote }}
+{{- end -}}
+{{- end }}
+
+{{- define "podenv.contract" -}}
+{{- $own := dict "podenv.dev/python" .Values.python "podenv.dev/version" .Chart.AppVersion -}}
+{{- with (.Values.image).digest }}{{ $_ := set $own "podenv.dev/digest" . }}{{ end -}}
+{{- with (.Values.lock).hash }}{{ $_ := set $own "podenv.dev/lock" . }}{{ end -}}
+{{- $own | toYaml -}}
+{{- end }}
+
+{{/* name, namespace, labels and annotations of one object: root, and where given its role, labels, annotations. */}}
+{{- define "podenv.metadata" -}}
+{{- $root := .root -}}
+{{- $name := ternary (include "podenv.name" $root) (include "podenv.part" .) (empty .role) -}}
+{{- $labels := include "podenv.join" (list .labels (include "podenv.labels" $root | fromYaml)) -}}
+{{- $annotations := include "podenv.join" (list .annotations (include "podenv.present" $root.Values.extraAnnotations | fromYaml)) | fromYaml -}}
+name: {{ .name | default $name | quote }}
+namespace: {{ $root.Release.Namespace | quote }}
+labels:
+  {{- $labels | nindent 2 }}
+{{- with $annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}

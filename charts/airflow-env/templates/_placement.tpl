@@ -1,0 +1,42 @@
+{{/* On which nodes a pod may run; everyNode leaves out what tells pods from each other. */}}
+{{- define "podenv.placement" -}}
+{{- $values := .root.Values -}}
+{{- $lines := dict -}}
+{{- range $key := list "priorityClassName" "schedulerName" }}
+{{- if and (get $values $key) (not $.everyNode) }}{{ $_ := set $lines $key (get $values $key) }}{{ end -}}
+{{- end -}}
+{{- with $values.runtimeClassName }}{{ $_ := set $lines "runtimeClassName" . }}{{ end -}}
+{{- with include "podenv.present" $values.nodeSelector | fromYaml }}{{ $_ := set $lines "nodeSelector" . }}{{ end -}}
+{{- with include "podenv.tolerations" . | fromYamlArray }}{{ $_ := set $lines "tolerations" . }}{{ end -}}
+{{- $affinity := include "podenv.present" $values.affinity | fromYaml -}}
+{{- if .everyNode }}{{ $affinity = pick $affinity "nodeAffinity" }}{{ end -}}
+{{- range $key, $value := $affinity }}
+{{- if not $value }}{{ $_ := unset $affinity $key }}{{ end -}}
+{{- end -}}
+{{- with $affinity }}{{ $_ := set $lines "affinity" . }}{{ end -}}
+{{- if not .everyNode }}
+{{- $spread := list -}}
+{{- $pods := dict "matchLabels" (include "podenv.selector" (dict "root" .root "component" "task") | fromYaml) -}}
+{{- range $values.topologySpreadConstraints }}
+{{- $spread = append $spread (include "podenv.join" (list . (dict "labelSelector" $pods)) | fromYaml) -}}
+{{- end -}}
+{{- with $spread }}{{ $_ := set $lines "topologySpreadConstraints" . }}{{ end -}}
+{{- end -}}
+{{- with $lines }}{{ toYaml . }}{{ end -}}
+{{- end }}
+
+{{/* The tolerations of the values; where they say nothing of a lost node, nodeLossSeconds does. */}}
+{{- define "podenv.tolerations" -}}
+{{- $tolerations := .root.Values.tolerations | default list -}}
+{{- $seconds := .root.Values.nodeLossSeconds -}}
+{{- if and (not (kindIs "invalid" $seconds)) (not .everyNode) }}
+{{- range $taint := list "node.kubernetes.io/not-ready" "node.kubernetes.io/unreachable" }}
+{{- $said := false -}}
+{{- range $tolerations }}{{ if eq (.key | default $taint) $taint }}{{ $said = or $said (has (.effect | default "NoExecute") (list "NoExecute")) }}{{ end }}{{ end -}}
+{{- if not $said }}
+{{- $tolerations = append $tolerations (dict "key" $taint "operator" "Exists" "effect" "NoExecute" "tolerationSeconds" $seconds) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $tolerations | toYaml -}}
+{{- end }}

@@ -1,0 +1,91 @@
+{{/* The pod of a task: root, and where it is not Airflow that sets one, a command. */}}
+{{- define "podenv.podSpec" -}}
+{{- $values := .root.Values -}}
+{{- include "podenv.identity" .root }}
+{{ include "podenv.placement" (dict "root" .root) }}
+restartPolicy: Never
+enableServiceLinks: false
+{{- if not (kindIs "invalid" $values.terminationGracePeriodSeconds) }}
+terminationGracePeriodSeconds: {{ int64 $values.terminationGracePeriodSeconds }}
+{{- end }}
+{{- with $values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with include "podenv.present" $values.dnsConfig | fromYaml }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with include "podenv.initContainers" .root | fromYamlArray }}
+initContainers:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+containers:
+  - name: base
+    {{- include "podenv.container" .root | nindent 4 }}
+    {{- with .command }}
+    command:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- with include "podenv.env" .root | fromYamlArray }}
+    env:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- with $values.envFrom }}
+    envFrom:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- with include "podenv.volumeMounts" .root | fromYamlArray }}
+    volumeMounts:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+{{- with include "podenv.volumes" .root | fromYamlArray }}
+volumes:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* As whom a pod runs, and with what it pulls. */}}
+{{- define "podenv.identity" -}}
+serviceAccountName: {{ include "podenv.serviceAccount" . | quote }}
+automountServiceAccountToken: {{ (.Values.serviceAccount).automount | default false }}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with include "podenv.present" .Values.podSecurityContext | fromYaml }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* What the container of a task shares with the init containers. */}}
+{{- define "podenv.container" -}}
+image: {{ include "podenv.image" . | quote }}
+{{- with (.Values.image).pullPolicy }}
+imagePullPolicy: {{ . }}
+{{- end }}
+{{- $resources := dict }}
+{{- range $kind, $quantities := .Values.resources }}
+{{- with include "podenv.quantities" $quantities | fromYaml }}{{ $_ := set $resources $kind . }}{{ end }}
+{{- end }}
+{{- with $resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with include "podenv.present" .Values.securityContext | fromYaml }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "podenv.initContainers" -}}
+{{- $containers := list -}}
+{{- range .Values.initContainers }}
+{{- $containers = append $containers (include "podenv.join" (list . (include "podenv.container" $ | fromYaml)) | fromYaml) -}}
+{{- end -}}
+{{- $containers | toYaml -}}
+{{- end }}

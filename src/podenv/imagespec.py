@@ -1,0 +1,93 @@
+"""The values that decide an environment's image, and where it is kept."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from podenv.fields import Form, Model
+
+_HOST = r"[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?"
+_PART = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
+_DIGEST = "sha256:[0-9a-f]{64}"
+# A base may hold {python}, which stands for the version.
+_IMAGE = rf"[a-zA-Z0-9][-a-zA-Z0-9._:/{{}}]*(@{_DIGEST})?"
+
+Host = Annotated[str, Form(_HOST, "registry; write it like registry.example.com:5000, without http://")]
+Registry = Annotated[
+    str,
+    Form(rf"({_HOST}(/{_PART})*)?", "registry; write it like ghcr.io/acme or registry.example.com:5000, no http://"),
+]
+Repository = Annotated[str, Form(rf"({_PART}(/{_PART})*)?", "repository; lower-case letters, digits, '/', '-', '.'")]
+Tag = Annotated[str, Form("([A-Za-z0-9_][-A-Za-z0-9_.]*)?", "tag of an image", 128)]
+Digest = Annotated[str, Form(f"({_DIGEST})?", "digest of an image; write it like sha256:<64 hex digits>", 71)]
+Image = Annotated[str, Form(f"({_IMAGE})?", "reference of an image", 400)]
+Platform = Annotated[str, Form("linux/[a-z0-9]+(/v[0-9]+)?", "platform; write it like linux/amd64", 40)]
+IndexUrl = Annotated[
+    str,
+    Form(
+        "(https?://[^ ]+)?",
+        "package index; write it like https://pypi.example.com/simple",
+        2000,
+        reserved="https?://[^/ ]*@.*",
+        because="holds credentials, which have no place in a values file; "
+        "set UV_DEFAULT_INDEX, or put them into the netrc file",
+    ),
+]
+RelativePath = Annotated[
+    str, Form("([^/ ][^ ]*)?", "file in the environment's folder", 255, r"(.*/)?\.\.(/.*)?", "leaves the folder")
+]
+DebianPackage = Annotated[
+    str,
+    Form(
+        "[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?(=[A-Za-z0-9.+:~-]+)?",
+        "name of a Debian package; write it like libgomp1",
+        200,
+    ),
+]
+
+
+class ImageSpec(Model):
+    """Where the image is kept and what it is made from."""
+
+    registry: Registry = Field(default="", description="Like ghcr.io/acme. PODENV_REGISTRY goes before it.")
+    repository: Repository = Field(default="", description="Name below the registry; empty: podenv-<environment>.")
+    tag: Tag = Field(default="", description="Of an external image; else it follows from the content.")
+    digest: Digest = Field(default="", description="Of an external image; else `podenv deploy` sets it.")
+    external: bool = Field(default=False, description="The image is built elsewhere; any with a Python will do.")
+    pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = Field(default="", description="When nodes pull it.")
+    base: Image = Field(
+        default="",
+        description="Base image, {python} is the version; empty: docker.io/library/python:{python}-slim. "
+        "PODENV_BASE_IMAGE goes before it.",
+    )
+    uv: Image = Field(default="", description="Image that holds /uv; PODENV_UV_IMAGE goes before it.")
+    index: IndexUrl = Field(default="", description="Package index; empty: PyPI. UV_DEFAULT_INDEX goes before it.")
+    platform: Platform = Field(default="linux/amd64", description="What the image runs on.")
+    containerfile: RelativePath = Field(default="", description="The environment's own Containerfile, in its folder.")
+    refresh: Annotated[str, Form("[ -~]*", "text of plain characters", 100)] = Field(
+        default="", description="Any text, like a date: another one makes a new image, with newer system packages."
+    )
+    builder: Literal["", "docker", "buildah", "podman"] = Field(
+        default="", description="Empty: the first one that works. PODENV_BUILDER goes before it."
+    )
+    plain_http: list[Host] = Field(
+        default=[], description="Registries to talk to without TLS, beside localhost; PODENV_PLAIN_HTTP adds to it."
+    )
+
+
+def check(image: ImageSpec) -> None:
+    """Raise ValueError where the values that a person wrote contradict each other; a release's values have more."""
+    if image.external:
+        if not image.repository or not (image.tag or image.digest):
+            raise ValueError("an external image needs a repository, and a tag or a digest.")
+    elif image.tag or image.digest:
+        raise ValueError("the tag follows from the content; give a tag or a digest only with external: true.")
+
+
+class ImageSettings(Model):
+    """What the image of the environment has beside its lock."""
+
+    image: ImageSpec = Field(default=ImageSpec(), description="The image: where it is kept, what it is made from.")
+    system_packages: list[DebianPackage] = Field(default=[], description="Debian packages in the image, like libgomp1.")

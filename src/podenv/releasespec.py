@@ -1,0 +1,179 @@
+"""The values for what a release holds beside the pods: access, quota, network policy, pre-puller."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from podenv.fields import (
+    Cidr,
+    DnsLabel,
+    Form,
+    LabelValue,
+    Model,
+    ObjectName,
+    OwnAnnotationKey,
+    OwnLabelKey,
+    Port,
+    PortNumber,
+    Quantity,
+    ResourceName,
+)
+from podenv.podspec import Selector
+
+Subject = Annotated[str, Form("[!-~]+", "name of a user or a group")]
+QuotaName = Annotated[str, Form("[a-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?", "resource that a quota counts", 317)]
+
+_KIND = Form(
+    "[A-Z][A-Za-z0-9]*",
+    "kind of object",
+    63,
+    reserved="Secret",
+    because="would keep its content in the release; make it with kubectl or an operator for secrets, and refer to it",
+)
+
+
+class Launcher(Model):
+    """A service account of Airflow."""
+
+    name: ObjectName
+    namespace: DnsLabel
+
+
+class Access(Model):
+    """Who may launch pods of the environment."""
+
+    service_accounts: list[Launcher] = Field(default=[], description="Service accounts that Airflow's workers run as.")
+    users: list[Subject] = Field(default=[], description="Users, for an Airflow outside the cluster.")
+    groups: list[Subject] = Field(default=[], description="Groups of users.")
+    exec: bool | None = Field(default=None, description="Also run commands inside the pods.")
+    secrets: bool | None = Field(default=None, description="Also create Secrets that a pod owns; never read one.")
+
+
+class LimitRange(Model):
+    """Limits for each container in the environment's namespace, whoever starts it."""
+
+    default: dict[ResourceName, Quantity] = Field(default={}, description="Limits of a container that names none.")
+    default_request: dict[ResourceName, Quantity] = Field(default={}, description="Requests of one that names none.")
+    min: dict[ResourceName, Quantity] = Field(default={})
+    max: dict[ResourceName, Quantity] = Field(default={})
+
+
+class ResourceQuota(Model):
+    """Limits for the environment's namespace as a whole."""
+
+    hard: dict[QuotaName, Quantity] = Field(default={}, description="Like requests.cpu, limits.memory, pods.")
+
+
+class Peer(Model):
+    """Whom pods may talk to: a block of addresses, or pods of namespaces."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["cidr"]},
+                {"anyOf": [{"required": ["podSelector"]}, {"required": ["namespaceSelector"]}]},
+            ]
+        }
+    )
+
+    cidr: Cidr | None = Field(default=None, description="Cloud metadata addresses inside it stay closed.")
+    pod_selector: Selector | None = Field(default=None, description="Pods of this namespace, or of the namespaces.")
+    namespace_selector: Selector | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if ("cidr" in self.model_fields_set) == bool({"pod_selector", "namespace_selector"} & self.model_fields_set):
+            raise ValueError("give either cidr, or podSelector and/or namespaceSelector.")
+        return self
+
+
+class PolicyPort(Model):
+    """A port of a peer."""
+
+    port: Port
+    end_port: PortNumber | None = Field(default=None, description="Last of a range; Kubernetes 1.25 or newer.")
+    protocol: Literal["TCP", "UDP", "SCTP"] | None = None
+
+
+class EgressRule(Peer):
+    """A peer, and the ports that are open; no ports: all."""
+
+    ports: list[PolicyPort] | None = None
+
+
+class NetworkPolicy(Model):
+    """Nobody may talk to the pods, and they may talk to DNS and the allow list only."""
+
+    enabled: bool | None = None
+    dns: list[Peer] = Field(default=[], description="Who answers DNS, on port 53.")
+    egress: list[EgressRule] = Field(default=[], description="The allow list.")
+
+
+class PrePull(Model):
+    """A pod on each node that holds the image there."""
+
+    enabled: bool | None = None
+
+
+class Lock(Model):
+    """What is in the image; `podenv deploy` sets it."""
+
+    hash: Annotated[str, Form("([0-9a-f]{64})?", "SHA-256 of a lock", 64)] = ""
+    imports: list[Annotated[str, Form("[A-Za-z_][A-Za-z0-9_]*", "top-level module")]] = Field(
+        default=[], description="Top-level modules that `helm test` imports."
+    )
+
+
+class Metadata(Model):
+    """The metadata of an object."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: ObjectName
+
+
+class ExtraObject(Model):
+    """Any other Kubernetes object; never a Secret, since values end up in the release."""
+
+    model_config = ConfigDict(extra="allow")
+
+    api_version: Annotated[str, Form(r"([-a-z0-9.]+/)?v[0-9][a-z0-9]*", "version of a Kubernetes API")]
+    kind: Annotated[str, _KIND]
+    metadata: Metadata
+
+
+class ReleaseSettings(Model):
+    """What stands beside the pods."""
+
+    namespace: DnsLabel | None = Field(
+        default=None, description="Namespace of the release, when not one of its own; may be shared by environments."
+    )
+    limit_range: LimitRange = Field(default=LimitRange(), description="Limits for each container in the namespace.")
+    resource_quota: ResourceQuota = Field(default=ResourceQuota(), description="Limits for the whole namespace.")
+    network_policy: NetworkPolicy = Field(default=NetworkPolicy(), description="Whom the pods may talk to.")
+    access: Access = Field(default=Access(), description="Who may launch pods here.")
+    pre_pull: PrePull = Field(default=PrePull(), description="The image on every node before the first task.")
+    extra_labels: dict[OwnLabelKey, LabelValue] = Field(default={}, description="Labels of every object.")
+    extra_annotations: dict[OwnAnnotationKey, str] = Field(default={}, description="Annotations of every object.")
+    extra_objects: list[ExtraObject] = Field(default=[], description="Other objects that belong to the environment.")
+    lock: Lock = Field(default=Lock(), description="What is in the image; `podenv deploy` sets it.")
+
+    @field_validator("limit_range", "resource_quota")
+    @classmethod
+    def _own_namespace(cls, value: LimitRange | ResourceQuota, info: ValidationInfo) -> LimitRange | ResourceQuota:
+        if info.data.get("namespace") and value.model_fields_set:
+            raise ValueError(
+                f"it holds for a whole namespace, and this environment shares {info.data['namespace']!r}; "
+                "remove it here, and set it where the namespace is made"
+            )
+        return value
+
+
+# What `ReleaseSettings._own_namespace` says, in JSON schema.
+_NOTHING = {"additionalProperties": {"type": "null"}}
+SHARED_NAMESPACE_RULE = {
+    "if": {"required": ["namespace"], "properties": {"namespace": {"type": "string"}}},
+    "then": {"properties": {"limitRange": _NOTHING, "resourceQuota": _NOTHING}},
+}

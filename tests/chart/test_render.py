@@ -1,0 +1,525 @@
+"""What the chart renders: the least, and what each value changes."""
+
+from typing import Any
+
+import pytest
+from tests.chart.helm import BASE, CHART, DIGEST, Helm, Object, at
+
+from podenv.errors import ProgramFailed
+
+SHORT = DIGEST.removeprefix("sha256:")[:32]
+POD = "PodTemplate.template.spec"
+BOX = f"{POD}.containers.0"
+
+
+@pytest.fixture(scope="module")
+def least(helm: Helm) -> dict[str, Object]:
+    return helm.render()
+
+
+def test_the_least_is_a_pod_template_a_service_account_and_a_test(least: dict[str, Object]) -> None:
+    assert sorted(least) == ["Pod", "PodTemplate", "ServiceAccount"]
+    labels = {
+        "app.kubernetes.io/instance": "etl",
+        "app.kubernetes.io/managed-by": "Helm",
+        "app.kubernetes.io/name": "airflow-env",
+        "podenv.dev/environment": "etl",
+    }
+    contract = {"podenv.dev/digest": DIGEST, "podenv.dev/python": "3.11", "podenv.dev/version": "0.1.0"}
+    assert least["ServiceAccount"] == {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "etl", "namespace": "podenv-etl", "labels": labels},
+        "automountServiceAccountToken": False,
+    }
+    assert least["PodTemplate"] == {
+        "apiVersion": "v1",
+        "kind": "PodTemplate",
+        "metadata": {
+            "name": "etl",
+            "namespace": "podenv-etl",
+            "labels": {**labels, "podenv.dev/digest": SHORT},
+            "annotations": contract,
+        },
+        "template": {
+            "metadata": {
+                "labels": {**labels, "podenv.dev/digest": SHORT, "app.kubernetes.io/component": "task"},
+                "annotations": {
+                    **contract,
+                    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+                    "karpenter.sh/do-not-disrupt": "true",
+                },
+            },
+            "spec": {
+                "serviceAccountName": "etl",
+                "automountServiceAccountToken": False,
+                "restartPolicy": "Never",
+                "enableServiceLinks": False,
+                "terminationGracePeriodSeconds": 30,
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": 50000,
+                    "fsGroup": 50000,
+                    "fsGroupChangePolicy": "OnRootMismatch",
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "tolerations": [
+                    {
+                        "key": f"node.kubernetes.io/{taint}",
+                        "operator": "Exists",
+                        "effect": "NoExecute",
+                        "tolerationSeconds": 300,
+                    }
+                    for taint in ("not-ready", "unreachable")
+                ],
+                "containers": [
+                    {
+                        "name": "base",
+                        "image": f"registry.example/etl@{DIGEST}",
+                        "resources": {
+                            "requests": {"cpu": "250m", "memory": "256Mi"},
+                            "limits": {"cpu": "1", "memory": "1Gi"},
+                        },
+                        "securityContext": {
+                            "allowPrivilegeEscalation": False,
+                            "readOnlyRootFilesystem": True,
+                            "capabilities": {"drop": ["ALL"]},
+                        },
+                        "env": [{"name": "HOME", "value": "/tmp"}],
+                        "volumeMounts": [{"name": "podenv-tmp", "mountPath": "/tmp"}],
+                    }
+                ],
+                "volumes": [{"name": "podenv-tmp", "emptyDir": {"sizeLimit": "1Gi"}}],
+            },
+        },
+    }
+
+
+def test_the_test_pod_is_a_task_pod_that_checks_python_and_imports(helm: Helm) -> None:
+    rendered = helm.render({"lock": {"hash": "a" * 64, "imports": ["numpy", "yaml"]}})
+    pod, task = rendered["Pod"], rendered["PodTemplate"]["template"]["spec"]
+    command = pod["spec"]["containers"][0].pop("command")
+    check = (CHART / "files" / "check.py").read_text(encoding="utf-8")
+    assert command == ["python", "-c", check, "3.11", "numpy", "yaml"]
+    assert pod["spec"] == task
+    assert pod["metadata"]["name"] == "etl-test"
+    assert pod["metadata"]["labels"]["app.kubernetes.io/component"] == "test"
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert pod["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation"
+    assert rendered["PodTemplate"]["metadata"]["annotations"]["podenv.dev/lock"] == "a" * 64
+
+
+OPTIONS: list[tuple[Object, str, Any]] = [
+    # the image
+    ({"image": {"digest": None, "tag": "py3.11-abc"}}, f"{BOX}.image", "registry.example/etl:py3.11-abc"),
+    ({"image": {"tag": "py3.11-abc"}}, f"{BOX}.image", f"registry.example/etl@{DIGEST}"),
+    ({"image": {"repository": None}}, f"{BOX}.image", f"registry.example/podenv-etl@{DIGEST}"),
+    ({"image": {"registry": "r.example:5000/a"}}, f"{BOX}.image", f"r.example:5000/a/etl@{DIGEST}"),
+    ({"image": {"registry": None}}, f"{BOX}.image", f"etl@{DIGEST}"),
+    ({"image": {"pullPolicy": "Always"}}, f"{BOX}.imagePullPolicy", "Always"),
+    ({"imagePullSecrets": [{"name": "regcred"}]}, f"{POD}.imagePullSecrets", [{"name": "regcred"}]),
+    # resources
+    (
+        {"resources": {"limits": {"nvidia.com/gpu": 1, "memory": 4294967296, "cpu": 1.5}}},
+        f"{BOX}.resources",
+        {
+            "requests": {"cpu": "250m", "memory": "256Mi"},
+            "limits": {"cpu": "1.5", "memory": "4294967296", "nvidia.com/gpu": "1"},
+        },
+    ),
+    ({"resources": {"limits": {"cpu": None}}}, f"{BOX}.resources.limits", {"memory": "1Gi"}),
+    ({"tmp": {"size": "5Gi"}}, f"{POD}.volumes.0.emptyDir", {"sizeLimit": "5Gi"}),
+    ({"tmp": {"medium": "Memory"}}, f"{POD}.volumes.0.emptyDir", {"sizeLimit": "1Gi", "medium": "Memory"}),
+    ({"tmp": None}, f"{POD}.volumes", None),
+    ({"tmp": None}, f"{BOX}.env", None),
+    (
+        {"sharedMemory": {"size": "2Gi"}},
+        f"{POD}.volumes.0",
+        {"name": "podenv-shm", "emptyDir": {"medium": "Memory", "sizeLimit": "2Gi"}},
+    ),
+    ({"sharedMemory": {"size": "2Gi"}}, f"{BOX}.volumeMounts.0", {"name": "podenv-shm", "mountPath": "/dev/shm"}),
+    ({"terminationGracePeriodSeconds": 600}, f"{POD}.terminationGracePeriodSeconds", 600),
+    ({"terminationGracePeriodSeconds": 0}, f"{POD}.terminationGracePeriodSeconds", 0),
+    # environment variables
+    (
+        {"env": {"B": "1e3", "A": "$(B) costs $5 $$", "C": None, "HOME": "/home/x"}},
+        f"{BOX}.env",
+        [
+            {"name": "A", "value": "$$(B) costs $$5 $$$$"},
+            {"name": "B", "value": "1e3"},
+            {"name": "HOME", "value": "/home/x"},
+        ],
+    ),
+    ({"env": {"HOME": ""}}, f"{BOX}.env", [{"name": "HOME", "value": ""}]),
+    (
+        {"secretEnv": {"HOME": {"name": "db", "key": "password", "optional": True}, "X": None}},
+        f"{BOX}.env",
+        [{"name": "HOME", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password", "optional": True}}}],
+    ),
+    (
+        {"configMapEnv": {"HOME": {"name": "site", "key": "home"}}, "fieldEnv": {"HOME": "spec.nodeName"}},
+        f"{BOX}.env",
+        [{"name": "HOME", "valueFrom": {"configMapKeyRef": {"name": "site", "key": "home"}}}],
+    ),
+    (
+        {"fieldEnv": {"HOME": "metadata.labels['a.b/c']"}, "env": {"HOME": "x"}},
+        f"{BOX}.env",
+        [{"name": "HOME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['a.b/c']"}}}],
+    ),
+    (
+        {"envFrom": [{"prefix": "DB_", "secretRef": {"name": "db"}}, {"configMapRef": {"name": "site"}}]},
+        f"{BOX}.envFrom",
+        [{"prefix": "DB_", "secretRef": {"name": "db"}}, {"configMapRef": {"name": "site"}}],
+    ),
+    # files
+    (
+        {"volumes": [{"name": "models", "persistentVolumeClaim": {"claimName": "m"}}]},
+        f"{POD}.volumes",
+        [
+            {"name": "models", "persistentVolumeClaim": {"claimName": "m"}},
+            {"name": "podenv-tmp", "emptyDir": {"sizeLimit": "1Gi"}},
+        ],
+    ),
+    (
+        {"volumeMounts": [{"name": "models", "mountPath": "/models", "readOnly": True, "subPath": "v1"}]},
+        f"{BOX}.volumeMounts",
+        [
+            {"name": "models", "mountPath": "/models", "readOnly": True, "subPath": "v1"},
+            {"name": "podenv-tmp", "mountPath": "/tmp"},
+        ],
+    ),
+    (
+        {"volumeMounts": [{"name": "scratch", "mountPath": "/tmp/"}]},
+        f"{BOX}.volumeMounts",
+        [{"name": "scratch", "mountPath": "/tmp/"}],
+    ),
+    (
+        {"initContainers": [{"name": "fetch", "command": ["python", "-c", "pass"], "image": "other:1"}]},
+        f"{POD}.initContainers",
+        [
+            {
+                "name": "fetch",
+                "image": "other:1",
+                "command": ["python", "-c", "pass"],
+                "resources": {
+                    "requests": {"cpu": "250m", "memory": "256Mi"},
+                    "limits": {"cpu": "1", "memory": "1Gi"},
+                },
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+            }
+        ],
+    ),
+    (
+        {"initContainers": [{"name": "fetch", "securityContext": {"readOnlyRootFilesystem": False}}]},
+        f"{POD}.initContainers.0.securityContext",
+        {"readOnlyRootFilesystem": False},
+    ),
+    # identity
+    ({"serviceAccount": {"create": False}}, "ServiceAccount", None),
+    ({"serviceAccount": {"create": False}}, f"{POD}.serviceAccountName", "default"),
+    ({"serviceAccount": {"create": False, "name": "shared"}}, f"{POD}.serviceAccountName", "shared"),
+    ({"serviceAccount": {"name": "0"}}, "ServiceAccount.metadata.name", "0"),
+    ({"serviceAccount": {"name": "0"}}, f"{POD}.serviceAccountName", "0"),
+    ({"serviceAccount": {"automount": True}}, "ServiceAccount.automountServiceAccountToken", True),
+    ({"serviceAccount": {"automount": True}}, f"{POD}.automountServiceAccountToken", True),
+    (
+        {"serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/etl", "x": None}}},
+        "ServiceAccount.metadata.annotations",
+        {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/etl"},
+    ),
+    ({"podSecurityContext": {"runAsUser": 1000}}, f"{POD}.securityContext.runAsUser", 1000),
+    ({"podSecurityContext": {"runAsUser": None, "x": {"y": None, "z": 1}}}, f"{POD}.securityContext.x", {"z": 1}),
+    ({"podSecurityContext": None}, f"{POD}.securityContext", None),
+    ({"securityContext": {"readOnlyRootFilesystem": False}}, f"{BOX}.securityContext.readOnlyRootFilesystem", False),
+    # placement
+    ({"nodeSelector": {"pool": "1", "x": None}}, f"{POD}.nodeSelector", {"pool": "1"}),
+    ({"tolerations": [{"operator": "Exists"}]}, f"{POD}.tolerations", [{"operator": "Exists"}]),
+    ({"nodeLossSeconds": 0}, f"{POD}.tolerations.1.tolerationSeconds", 0),
+    ({"nodeLossSeconds": None}, f"{POD}.tolerations", None),
+    (
+        {"tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists"}]},
+        f"{POD}.tolerations",
+        [
+            {"key": "node.kubernetes.io/not-ready", "operator": "Exists"},
+            {
+                "key": "node.kubernetes.io/unreachable",
+                "operator": "Exists",
+                "effect": "NoExecute",
+                "tolerationSeconds": 300,
+            },
+        ],
+    ),
+    (
+        {"affinity": {"nodeAffinity": {"a": [1]}, "podAffinity": None, "podAntiAffinity": {}}},
+        f"{POD}.affinity",
+        {"nodeAffinity": {"a": [1]}},
+    ),
+    (
+        {
+            "topologySpreadConstraints": [
+                {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"},
+                {
+                    "maxSkew": 2,
+                    "topologyKey": "rack",
+                    "whenUnsatisfiable": "DoNotSchedule",
+                    "labelSelector": {"matchLabels": {"x": "1"}},
+                },
+            ]
+        },
+        f"{POD}.topologySpreadConstraints",
+        [
+            {
+                "maxSkew": 1,
+                "topologyKey": "zone",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {
+                    "matchLabels": {"podenv.dev/environment": "etl", "app.kubernetes.io/component": "task"}
+                },
+            },
+            {
+                "maxSkew": 2,
+                "topologyKey": "rack",
+                "whenUnsatisfiable": "DoNotSchedule",
+                "labelSelector": {"matchLabels": {"x": "1"}},
+            },
+        ],
+    ),
+    ({"priorityClassName": "batch"}, f"{POD}.priorityClassName", "batch"),
+    ({"runtimeClassName": "nvidia"}, f"{POD}.runtimeClassName", "nvidia"),
+    ({"schedulerName": "volcano"}, f"{POD}.schedulerName", "volcano"),
+    (
+        {"hostAliases": [{"ip": "10.0.0.5", "hostnames": ["db.internal"]}]},
+        f"{POD}.hostAliases",
+        [{"ip": "10.0.0.5", "hostnames": ["db.internal"]}],
+    ),
+    ({"dnsPolicy": "None"}, f"{POD}.dnsPolicy", "None"),
+    (
+        {"dnsConfig": {"nameservers": ["10.0.0.2"], "options": [{"name": "ndots", "value": "2"}]}},
+        f"{POD}.dnsConfig",
+        {"nameservers": ["10.0.0.2"], "options": [{"name": "ndots", "value": "2"}]},
+    ),
+    ({"podLabels": {"team": "0"}}, "PodTemplate.template.metadata.labels.team", "0"),
+    ({"podLabels": {"team": "0"}}, "PodTemplate.metadata.labels.team", None),
+    ({"podLabels": {"team": ""}, "extraLabels": {"team": "x"}}, "PodTemplate.template.metadata.labels.team", ""),
+    (
+        {
+            "podAnnotations": {
+                "karpenter.sh/do-not-disrupt": None,
+                "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",
+            }
+        },
+        "Pod.metadata.annotations",
+        {
+            "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",
+            "helm.sh/hook": "test",
+            "helm.sh/hook-delete-policy": "before-hook-creation",
+        },
+    ),
+    # beside the pods
+    ({"extraLabels": {"cost": "42"}}, "PodTemplate.metadata.labels.cost", "42"),
+    ({"extraLabels": {"cost": "42"}}, "PodTemplate.template.metadata.labels.cost", "42"),
+    ({"extraLabels": {"cost": "42"}}, "ServiceAccount.metadata.labels.cost", "42"),
+    ({"extraAnnotations": {"owner": "1e3"}}, "ServiceAccount.metadata.annotations", {"owner": "1e3"}),
+    ({"extraAnnotations": {"owner": "1e3"}}, "PodTemplate.template.metadata.annotations.owner", "1e3"),
+    (
+        {"extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "site"}, "data": {"a": "1"}}]},
+        "ConfigMap",
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "site"}, "data": {"a": "1"}},
+    ),
+    ({"resourceQuota": {"hard": {"pods": 5}}}, "ResourceQuota.spec", {"hard": {"pods": "5"}}),
+    (
+        {"resourceQuota": {"hard": {"pods": 5}}, "resources": {"limits": {"nvidia.com/gpu": 1}}},
+        "LimitRange.spec.limits",
+        [
+            {
+                "type": "Container",
+                "default": {"cpu": "1", "memory": "1Gi"},
+                "defaultRequest": {"cpu": "250m", "memory": "256Mi"},
+            }
+        ],
+    ),
+    (
+        {"limitRange": {"max": {"memory": "64Gi"}, "min": {"cpu": "1m"}}, "resourceQuota": {"hard": {"pods": 5}}},
+        "LimitRange.spec.limits",
+        [{"type": "Container", "max": {"memory": "64Gi"}, "min": {"cpu": "1m"}}],
+    ),
+    (
+        {"limitRange": {"default": {"memory": "1Gi"}, "defaultRequest": {"memory": "1Gi"}}},
+        "LimitRange.spec.limits",
+        [{"type": "Container", "default": {"memory": "1Gi"}, "defaultRequest": {"memory": "1Gi"}}],
+    ),
+    (
+        {
+            "access": {
+                "serviceAccounts": [{"name": "worker", "namespace": "airflow"}],
+                "users": ["jane"],
+                "groups": ["data"],
+            }
+        },
+        "RoleBinding",
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {
+                "name": "etl-launcher",
+                "namespace": "podenv-etl",
+                "labels": {
+                    "app.kubernetes.io/instance": "etl",
+                    "app.kubernetes.io/managed-by": "Helm",
+                    "app.kubernetes.io/name": "airflow-env",
+                    "podenv.dev/environment": "etl",
+                },
+            },
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "etl-launcher"},
+            "subjects": [
+                {"kind": "ServiceAccount", "name": "worker", "namespace": "airflow"},
+                {"kind": "User", "name": "jane", "apiGroup": "rbac.authorization.k8s.io"},
+                {"kind": "Group", "name": "data", "apiGroup": "rbac.authorization.k8s.io"},
+            ],
+        },
+    ),
+    (
+        {"access": {"users": ["jane"]}},
+        "Role.rules",
+        [
+            {"apiGroups": [""], "resources": ["podtemplates"], "verbs": ["get"]},
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "get", "list", "watch", "patch", "delete"]},
+            {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+            {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
+        ],
+    ),
+    (
+        {"access": {"users": ["jane"], "exec": True}},
+        "Role.rules.4",
+        {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create", "get"]},
+    ),
+    (
+        {"access": {"users": ["jane"], "secrets": True}},
+        "Role.rules.4",
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+    ),
+    ({"access": {"exec": True, "secrets": True}}, "Role", None),
+    ({"access": {"exec": True, "secrets": True}}, "RoleBinding", None),
+]
+
+
+@pytest.mark.parametrize(("values", "path", "expected"), OPTIONS, ids=[f"{next(iter(o[0]))}-{o[1]}" for o in OPTIONS])
+def test_a_value_changes_what_it_says(helm: Helm, values: Object, path: str, expected: Any) -> None:
+    assert at(helm.render(values), path) == expected
+
+
+def test_the_pre_puller_holds_the_image_on_the_nodes_of_the_tasks(helm: Helm) -> None:
+    placed = {
+        "nodeSelector": {"pool": "gpu"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {"a": [1]}, "podAntiAffinity": {"b": [1]}},
+        "runtimeClassName": "nvidia",
+        "priorityClassName": "high",
+        "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}],
+        "imagePullSecrets": [{"name": "regcred"}],
+        "resources": {"limits": {"nvidia.com/gpu": 1}},
+    }
+    daemon = helm.render({**placed, "prePull": {"enabled": True}, "extraLabels": {"cost": "42"}})["DaemonSet"]
+    selector = {"podenv.dev/environment": "etl", "app.kubernetes.io/component": "pre-pull"}
+    assert daemon["metadata"]["name"] == "etl-pre-pull"
+    assert daemon["spec"]["selector"] == {"matchLabels": selector}
+    assert daemon["spec"]["updateStrategy"] == {"rollingUpdate": {"maxUnavailable": "100%"}}
+    labels = daemon["spec"]["template"]["metadata"]["labels"]
+    assert labels.items() >= {**selector, "podenv.dev/digest": SHORT, "cost": "42"}.items()
+    spec = daemon["spec"]["template"]["spec"]
+    (container,) = spec.pop("containers")
+    assert spec == {
+        "serviceAccountName": "etl",
+        "automountServiceAccountToken": False,
+        "imagePullSecrets": [{"name": "regcred"}],
+        "securityContext": helm.render()["PodTemplate"]["template"]["spec"]["securityContext"],
+        "nodeSelector": {"pool": "gpu"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {"a": [1]}},
+        "runtimeClassName": "nvidia",
+        "terminationGracePeriodSeconds": 1,
+    }
+    assert container["image"] == f"registry.example/etl@{DIGEST}"
+    assert container["resources"] == {
+        "requests": {"cpu": "1m", "memory": "16Mi"},
+        "limits": {"cpu": "100m", "memory": "64Mi"},
+    }
+
+
+REFUSED: list[tuple[Object, dict[str, str], str]] = [
+    (
+        {"python": "3.11", "image": {"registry": "r.example"}},
+        {},
+        'image.digest of environment "etl" is missing, and image.tag too: run `podenv build etl --push` and '
+        "`podenv deploy etl`, or pass --set image.digest=sha256:...",
+    ),
+    (
+        {"python": "3.11", "image": {"digest": DIGEST}},
+        {},
+        'image.registry of environment "etl" is missing: set it in envs/defaults.yaml, or deploy with '
+        "`podenv deploy etl`.",
+    ),
+    (
+        {**BASE, "namespace": "team-a"},
+        {},
+        'environment "etl" belongs to the namespace "team-a", as its values say, not to "podenv-etl": '
+        "pass --namespace team-a, or deploy with `podenv deploy etl`.",
+    ),
+    (
+        BASE,
+        {"release": "a.b"},
+        "\"a.b\" cannot name an environment: use at most 40 lower-case letters, digits and '-', beginning and ending "
+        "with a letter or a digit (a DNS-1123 label).",
+    ),
+    (
+        BASE,
+        {"release": "a" * 41},
+        f"\"{'a' * 41}\" cannot name an environment: use at most 40 lower-case letters, digits and '-', beginning and "
+        "ending with a letter or a digit (a DNS-1123 label).",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "message"), REFUSED, ids=["image", "registry", "namespace", "dot", "long"]
+)
+def test_what_would_go_out_wrong_is_refused(helm: Helm, values: Object, options: dict[str, str], message: str) -> None:
+    with pytest.raises(ProgramFailed) as caught:
+        helm.template(values, **options)
+    assert message in caught.value.stderr
+
+
+def test_several_environments_can_share_a_namespace(helm: Helm) -> None:
+    rendered = helm.render({"namespace": "team-a"}, namespace="team-a")
+    assert {one["metadata"]["namespace"] for one in rendered.values()} == {"team-a"}
+
+
+def test_helm_lint_finds_nothing(any_helm: Helm) -> None:
+    said = any_helm.run("lint", CHART, "--strict", "--values", "-", given=BASE)
+    assert "1 chart(s) linted, 0 chart(s) failed" in said
+    assert "WARNING" not in said
+
+
+def test_the_notes_say_how_a_dag_uses_the_environment(helm: Helm) -> None:
+    said = helm.run("install", "etl", CHART, "--dry-run=client", "--namespace", "ns", "--values", "-", given=BASE)
+    assert said.split("NOTES:\n")[1] == (
+        "Environment etl (Python 3.11) is in the namespace ns. A task uses it so:\n"
+        "\n"
+        '    @task.env("etl")\n'
+        "    def work() -> dict:\n"
+        "        ...\n"
+        "\n"
+        f"Its pods run registry.example/etl@{DIGEST}\n"
+        "\n"
+        "Nobody but the cluster's own administrators may launch pods there yet: name Airflow's service account in "
+        "access.serviceAccounts.\n"
+        "\n"
+        "podenv looks for it in podenv-etl: set `namespace: ns` in its values, or the option\n"
+        "[podenv] namespace_prefix.\n"
+        "\n"
+        "Try it: helm test etl --namespace ns\n"
+    )

@@ -1,0 +1,55 @@
+"""One source: the schema file is the model, and the model refuses what helm refuses."""
+
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from pydantic import ValidationError
+from tests.chart.helm import BASE, CHART, Helm
+from tests.chart.strategies import accepted_by, damaged, is_valid
+
+from podenv import values
+from podenv.errors import ProgramFailed
+from podenv.spec import json_schema, validate
+
+SCHEMA = json_schema()
+sound = accepted_by(SCHEMA).filter(is_valid(SCHEMA))
+quick = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def model_accepts(tree: Any) -> bool:
+    try:
+        validate(tree)
+    except ValidationError:
+        return False
+    return True
+
+
+def test_the_schema_of_the_chart_is_the_model() -> None:
+    stored = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    assert stored == SCHEMA, "run: podenv schema > charts/airflow-env/values.schema.json"
+
+
+@quick
+@given(sound)
+def test_the_model_accepts_what_the_schema_accepts(tree: Any) -> None:
+    validate(tree)
+
+
+@settings(quick, max_examples=200)
+@given(damaged(sound))
+def test_the_model_refuses_what_the_schema_refuses(tree: Any) -> None:
+    assert model_accepts(tree) == is_valid(SCHEMA)(tree)
+
+
+@settings(quick, max_examples=25)
+@given(tree=damaged(sound))
+def test_helm_accepts_and_refuses_as_the_schema_does(helm: Helm, tree: Any) -> None:
+    accepted = is_valid(SCHEMA)(tree)
+    tree = values.merge(tree, {"image": BASE["image"]}) if accepted else tree
+    said = ""
+    try:
+        helm.template(tree, namespace=tree.get("namespace") or "podenv-etl")
+    except ProgramFailed as error:
+        said = error.stderr
+    assert ("values don't meet the specifications of the schema" in said, bool(said)) == (not accepted, not accepted)

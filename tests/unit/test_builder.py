@@ -1,0 +1,373 @@
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.registryserver import Answer, serving
+
+from podenv import build, builder, diagnosis
+from podenv.build import Images, Options
+from podenv.builder import Buildah, Docker, Job, Podman
+from podenv.environment import Catalogue, Environment
+from podenv.errors import (
+    BuilderNotFound,
+    BuildFailed,
+    ImageMissing,
+    ProgramFailed,
+    RegistryLoginNeeded,
+    RegistryRefused,
+    RegistryUnreachable,
+    SettingError,
+)
+from podenv.packageindex import index_config
+from podenv.reference import ImageRef
+
+BASE = ImageRef("127.0.0.1:5000", "podenv/base", digest="sha256:" + "12" * 32)
+UV = ImageRef("uv.example", "uv", digest="sha256:" + "34" * 32)
+TARGET = ImageRef("127.0.0.1:5000", "podenv-etl", tag="py3.13-0123456789abcdef")
+# A builder that writes down what it is called with, and fails where the test says.
+RECORDER = """#!{python}
+import json, os, pathlib, sys
+here = pathlib.Path(__file__).parent
+words = sys.argv[1:]
+with (here / "calls").open("a") as calls:
+    calls.write(json.dumps([pathlib.Path(sys.argv[0]).name, *words]) + "\\n")
+for rule in json.loads((here / "rules.json").read_text()):
+    if rule["words"] == words[: len(rule["words"])]:
+        print(rule.get("says", ""), file=sys.stderr)
+        sys.exit(rule["code"])
+if "--iidfile" in words:
+    pathlib.Path(words[words.index("--iidfile") + 1]).write_text("sha256:abc")
+"""
+
+
+class Recorded:
+    """Builders that are recorded."""
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        self.folder = folder
+        self.rules()
+        for name in names:
+            (folder / name).write_text(RECORDER.format(python=sys.executable))
+            (folder / name).chmod(0o755)
+
+    def rules(self, *rules: dict[str, Any]) -> None:
+        (self.folder / "rules.json").write_text(json.dumps(rules))
+
+    def calls(self) -> list[list[str]]:
+        file = self.folder / "calls"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+Record = Callable[..., Recorded]
+
+
+@pytest.fixture
+def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
+    def make(*names: str) -> Recorded:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        monkeypatch.setenv("PATH", str(folder))
+        return Recorded(folder, *names)
+
+    return make
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    context = tmp_path / "build" / "context"
+    context.mkdir(parents=True)
+    return Job(
+        environment="etl",
+        target=TARGET,
+        context=context,
+        containerfile=context / "Containerfile",
+        base=BASE,
+        uv=UV,
+        platform="linux/amd64",
+        args={"PYTHON": "3.13", "SYSTEM_PACKAGES": "a b"},
+        secrets={"uv": tmp_path / "uv"},
+    )
+
+
+def common(job: Job, tmp_path: Path) -> list[str]:
+    return [
+        "--file", f"{job.context}/Containerfile", "--platform", "linux/amd64",
+        "--build-arg", f"BASE={BASE}", "--build-arg", f"UV={UV}",
+        "--build-arg", "PYTHON=3.13", "--build-arg", "SYSTEM_PACKAGES=a b",
+        "--secret", f"id=uv,src={tmp_path}/uv",
+    ]  # fmt: skip
+
+
+def nothing(line: str) -> None:
+    pass
+
+
+def test_docker_is_called_with(record: Record, job: Job, tmp_path: Path) -> None:
+    recorded = record("docker")
+    docker = Docker()
+    docker.check()
+    docker.build(job, nothing)
+    docker.push(TARGET, nothing)
+    assert docker.has(TARGET)
+    docker.run(TARGET, ["python", "-I", "-"], input=b"")
+    assert recorded.calls() == [
+        ["docker", "buildx", "version"],
+        ["docker", "version", "--format", "{{.Server.Version}}"],
+        [
+            "docker", "buildx", "build", "--tag", str(TARGET), "--load", "--progress", "plain", "--provenance", "false",
+            "--build-arg", "SOURCE_DATE_EPOCH=315532800", *common(job, tmp_path), str(job.context),
+        ],
+        ["docker", "image", "push", str(TARGET)],
+        ["docker", "image", "inspect", "--format", "{{.Id}}", str(TARGET)],
+        [
+            "docker", "run", "--rm", "--interactive", "--network", "none", "--read-only", "--entrypoint", "python",
+            str(TARGET), "-I", "-",
+        ],
+    ]  # fmt: skip
+
+
+def test_podman_is_called_with(record: Record, job: Job, tmp_path: Path) -> None:
+    recorded = record("podman")
+    podman = Podman(plain_http=["uv.example"])
+    podman.check()
+    podman.build(job, nothing)
+    podman.push(TARGET, nothing)
+    assert podman.has(TARGET)
+    podman.run(TARGET, ["python", "-I", "-"], input=b"")
+    assert recorded.calls() == [
+        ["podman", "info", "--format", "{{.Version.Version}}"],
+        ["podman", "pull", "--tls-verify=false", "--platform", "linux/amd64", str(BASE)],
+        ["podman", "pull", "--tls-verify=false", "--platform", "linux/amd64", str(UV)],
+        [
+            "podman", "build", "--tag", str(TARGET), "--pull=never", "--layers", "--force-rm", "--network", "host",
+            "--timestamp", "315532800", *common(job, tmp_path), str(job.context),
+        ],
+        ["podman", "push", "--tls-verify=false", str(TARGET)],
+        ["podman", "image", "exists", str(TARGET)],
+        [
+            "podman", "run", "--tls-verify=false", "--rm", "--interactive", "--network", "none", "--read-only",
+            "--entrypoint", "python", str(TARGET), "-I", "-",
+        ],
+    ]  # fmt: skip
+
+
+def test_tls_is_checked_where_nobody_said_otherwise(record: Record, job: Job) -> None:
+    recorded = record("podman")
+    Podman().build(job, nothing)
+    assert recorded.calls()[1] == ["podman", "pull", "--platform", "linux/amd64", str(UV)]
+
+
+def test_a_build_from_scratch_takes_no_layer_of_an_earlier_one(record: Record, job: Job) -> None:
+    recorded = record("podman")
+    Podman().build(Job(**{**vars(job), "from_scratch": True}), nothing)
+    assert "--no-cache" in recorded.calls()[-1]
+
+
+def test_buildah_takes_the_isolation_that_works_here(record: Record, job: Job) -> None:
+    recorded = record("buildah")
+    recorded.rules({"words": ["run", "--isolation", "oci"], "code": 1, "says": "no runtime"})
+    lines: list[str] = []
+    Buildah().build(job, lines.append)
+    called = [call[1] for call in recorded.calls()]
+    assert called == ["pull", "pull", "pull", "from", "run", "run", "rm", "build", "build"]
+    built = recorded.calls()[-2]
+    assert "--isolation chroot" in " ".join(built)
+    assert "buildah --isolation oci does not work here: no runtime" in lines
+
+
+def test_no_builder_says_of_each_why(record: Record) -> None:
+    recorded = record("docker", "podman")
+    recorded.rules(
+        {"words": ["buildx"], "code": 1, "says": "docker: unknown command: docker buildx\n\nRun 'docker --help'"},
+        {"words": ["info"], "code": 125, "says": "Error: no storage."},
+    )
+    with pytest.raises(BuilderNotFound) as caught:
+        builder.find()
+    assert str(caught.value).startswith(
+        "No builder of images works here: docker is there but fails: docker: unknown command: docker buildx; "
+        "buildah is not on PATH; podman is there but fails: Error: no storage. Install buildah"
+    )
+    with pytest.raises(BuilderNotFound, match=r"^The chosen builder does not work here: buildah is not on PATH\."):
+        builder.find("buildah")
+
+
+def test_the_first_builder_that_works_is_taken_unless_one_is_chosen(record: Record) -> None:
+    recorded = record("docker", "buildah", "podman")
+    assert builder.find().name == "docker"
+    recorded.rules({"words": ["buildx"], "code": 1})
+    assert builder.find().name == "buildah"
+    assert builder.find("podman").name == "podman"
+
+
+def environment(root: Path, values: str = "") -> Environment:
+    folder = root / "envs" / "etl"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "values.yaml").write_text(f'python: "3.13"\n{values}')
+    return Catalogue(root / "envs")["etl"]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """An environment whose lock is taken to be fresh; nothing is resolved here."""
+    for name in ("PODENV_REGISTRY", "PODENV_BASE_IMAGE", "PODENV_UV_IMAGE", "PODENV_BUILDER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PODENV_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("podenv.lock.check", lambda environment: None)
+    subject = environment(tmp_path)
+    subject.lock_file.write_text("# a lock\n")
+    return subject
+
+
+def test_what_the_registry_has_is_not_built_and_needs_no_builder(
+    project: Environment, monkeypatch: pytest.MonkeyPatch, record: Record
+) -> None:
+    record()
+    digest = "sha256:" + "ab" * 32
+    with serving(lambda asked: Answer(200, {"Docker-Content-Digest": digest})) as (host, requests):
+        monkeypatch.setenv("PODENV_REGISTRY", host)
+        built = Images(Options(push=True)).build(project)
+        assert (built.state, built.digest, built.log) == ("there", digest, None)
+        assert Images().digest(project) == digest
+        assert [one.path for one in requests] == [f"/v2/podenv-etl/manifests/{built.ref.tag}"] * 2
+        with pytest.raises(BuilderNotFound):
+            Images(Options(rebuild=True)).build(project)
+
+
+def test_where_it_cannot_be_told_nothing_is_built(
+    project: Environment, monkeypatch: pytest.MonkeyPatch, record: Record
+) -> None:
+    recorded = record("docker")
+    with serving(lambda asked: Answer(500)) as (host, _):
+        monkeypatch.setenv("PODENV_REGISTRY", host)
+        with pytest.raises(RegistryRefused):
+            Images().build(project)
+    with pytest.raises(RegistryUnreachable):
+        Images().build(project)
+    assert recorded.calls() == []
+
+
+def test_what_is_not_there_is_built_pushed_and_asked_for_again(
+    project: Environment, monkeypatch: pytest.MonkeyPatch, record: Record
+) -> None:
+    recorded = record("docker")
+    recorded.rules({"words": ["image", "inspect"], "code": 1})
+    seen: list[str] = []
+    digest = {"Docker-Content-Digest": "sha256:" + "cd" * 32}
+
+    def respond(asked: Any) -> Answer:
+        seen.append(asked.path)
+        new = "podenv-etl" in asked.path and not any("push" in call for call in recorded.calls())
+        return Answer(404) if new else Answer(200, digest)
+
+    with serving(respond) as (host, _):
+        monkeypatch.setenv("PODENV_REGISTRY", host)
+        monkeypatch.setenv("PODENV_BASE_IMAGE", f"{host}/base:py{{python}}")
+        monkeypatch.setenv("PODENV_UV_IMAGE", f"{host}/uv:1")
+        built = Images(Options(push=True)).build(project)
+    assert (built.state, built.digest) == ("pushed", "sha256:" + "cd" * 32)
+    assert seen[1:3] == ["/v2/base/manifests/py3.13", "/v2/uv/manifests/1"]
+    made = next(call for call in recorded.calls() if call[1:3] == ["buildx", "build"])
+    assert f"BASE={host}/base@sha256:{'cd' * 32}" in made
+    assert built.log is not None
+    assert built.log.exists()
+
+
+def test_a_base_that_is_not_there_is_named(
+    project: Environment, monkeypatch: pytest.MonkeyPatch, record: Record
+) -> None:
+    record("docker").rules({"words": ["image", "inspect"], "code": 1})
+    with serving(lambda asked: Answer(404)) as (host, _):
+        monkeypatch.setenv("PODENV_BASE_IMAGE", f"{host}/base:py{{python}}")
+        with pytest.raises(ImageMissing, match=rf"^The base image {host}/base:py3\.13 is not in its registry"):
+            Images().build(project)
+
+
+def test_pushing_needs_a_registry(project: Environment) -> None:
+    with pytest.raises(SettingError, match=r"^There is no registry to push to; set"):
+        Images(Options(push=True)).build(project)
+
+
+def test_a_failed_build_names_the_cause_and_the_log(
+    project: Environment, monkeypatch: pytest.MonkeyPatch, record: Record
+) -> None:
+    recorded = record("docker")
+    said = "error: Failed to download `numpy==1.26.4`\n  cause: Hash mismatch for `numpy==1.26.4`"
+    recorded.rules({"words": ["image", "inspect"], "code": 1}, {"words": ["buildx", "build"], "code": 1, "says": said})
+    with serving(lambda asked: Answer(200, {"Docker-Content-Digest": "sha256:" + "cd" * 32})) as (host, _):
+        monkeypatch.setenv("PODENV_BASE_IMAGE", f"{host}/base")
+        monkeypatch.setenv("PODENV_UV_IMAGE", f"{host}/uv")
+        with pytest.raises(BuildFailed) as caught:
+            Images().build(project)
+    assert str(caught.value) == (
+        "The image of 'etl' could not be built: numpy==1.26.4 has another hash than the lock says; if that is meant, "
+        f"run `podenv lock`. The whole log: {caught.value.log}"
+    )
+    assert "Hash mismatch" in caught.value.log.read_text()
+
+
+def test_passwords_are_in_no_argument_and_no_log(
+    project: Environment, monkeypatch: pytest.MonkeyPatch, record: Record
+) -> None:
+    recorded = record("docker")
+    recorded.rules(
+        {"words": ["image", "inspect"], "code": 1},
+        {"words": ["buildx", "build"], "code": 1, "says": "cannot fetch https://me:s3cret@pypi.example/simple"},
+    )
+    monkeypatch.setenv("UV_INDEX", "https://me:s3cret@pypi.example/simple")
+    with serving(lambda asked: Answer(200, {"Docker-Content-Digest": "sha256:" + "cd" * 32})) as (host, _):
+        monkeypatch.setenv("PODENV_BASE_IMAGE", f"{host}/base")
+        monkeypatch.setenv("PODENV_UV_IMAGE", f"{host}/uv")
+        with pytest.raises(BuildFailed) as caught:
+            Images().build(project)
+    assert "https://me:***@pypi.example" in str(caught.value)
+    assert "s3cret" not in str(caught.value) + caught.value.log.read_text() + json.dumps(recorded.calls())
+
+
+def test_secrets_of_a_build_are_files_that_nobody_else_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bundle").write_text("CERTIFICATES")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "bundle"))
+    files = build._secrets(tmp_path / "secrets", index_config("https://a/simple", {"HOME": str(tmp_path)}))
+    assert files["ca"].read_text() == "CERTIFICATES"
+    assert 'url = "https://a/simple"' in files["uv"].read_text()
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone"))
+    with pytest.raises(SettingError, match=r"^SSL_CERT_FILE names .*gone, which cannot be read"):
+        build._secrets(tmp_path / "again", index_config("", {"HOME": str(tmp_path)}))
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("E: Unable to locate package libx", "the base image's system has no package libx; correct systemPackages"),
+        ("No interpreter found for Python 3.14 in", "the base image has no Python 3.14; choose another image.base"),
+        ("/bin/sh: 1: apt-get: not found", "the base image has no apt-get, so it can take no systemPackages"),
+        ("something else\nError: building at STEP \"RUN x\": exit status 1", "something else"),
+    ],
+)  # fmt: skip
+def test_the_cause_of_a_failed_build_is_found_in_what_was_said(said: str, why: str) -> None:
+    assert diagnosis.of_build(said, ProgramFailed("buildah", 1, said)) == why
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("unauthorized: authentication required", RegistryLoginNeeded),
+        ("requested access to the resource is denied", RegistryRefused),
+        ("dial tcp 127.0.0.1:1: connect: connection refused", RegistryUnreachable),
+        ("blob upload invalid", RegistryRefused),
+    ],
+)
+def test_the_cause_of_a_failed_push_has_a_type(said: str, kind: type[Exception]) -> None:
+    assert type(diagnosis.of_push(TARGET, ProgramFailed("buildah", 125, f"Error: {said}"))) is kind
+
+
+def test_builds_are_as_many_as_there_are_cores() -> None:
+    images = Images()
+    taken = 0
+    while images._cores.acquire(blocking=False):
+        taken += 1
+    assert taken == os.cpu_count()
