@@ -6,7 +6,10 @@ import argparse
 import importlib
 import sys
 
-NAMES = {"local": "local environments: a warm task, the parse of 500 tasks, the import of podenv (needs no cluster)"}
+NAMES = {
+    "local": "local environments: a warm task, the parse of 500 tasks, the import of podenv (needs no cluster)",
+    "images": "an unchanged build of 50 environments whose images are there (needs a registry on this machine)",
+}
 
 
 def main() -> int:

@@ -1,0 +1,266 @@
+"""Bring environments' images about: ask the registry, build what it lacks, push."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TextIO
+
+from podenv import builder, diagnosis, image, lock, process, reference, venv
+from podenv.builder import Builder, Job
+from podenv.environment import DEFAULTS, Environment
+from podenv.errors import (
+    BuildFailed,
+    ImageError,
+    ImageMissing,
+    ProgramError,
+    ProgramFailed,
+    SettingError,
+)
+from podenv.image import ImageSettings
+from podenv.packageindex import IndexConfig, index_config
+from podenv.reference import ImageRef
+from podenv.registry import Registries
+
+Say = Callable[[str], None]
+State = Literal["there", "pushed", "built", "external"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `Images.build` is asked for; ``refresh`` is ``rebuild`` that takes nothing from earlier builds."""
+
+    push: bool = False
+    rebuild: bool = False
+    refresh: bool = False
+    platform: str | None = None
+
+
+@dataclass(frozen=True)
+class Built:
+    """What became of one image.
+
+    ``state``: there (in the registry already), pushed, built (in the builder's store), external (made elsewhere).
+    ``digest`` is None where no registry has it; ``log`` is None where nothing was built.
+    """
+
+    environment: str
+    ref: ImageRef
+    digest: str | None
+    state: State
+    log: Path | None
+
+
+class Images:
+    """Builds images and asks for them; connections, the builder and digests are shared by all that use it at once."""
+
+    def __init__(self, options: Options | None = None) -> None:
+        self._options = options or Options()
+        self._registries: dict[tuple[str, ...], Registries] = {}
+        self._builders: dict[tuple[str, tuple[str, ...]], Builder] = {}
+        self._digests: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._cores = threading.Semaphore(os.cpu_count() or 1)
+
+    def digest(self, environment: Environment) -> str | None:
+        """The digest of the image that the environment needs now; None when the registry does not have it.
+
+        Raises `LockError` where the lock is not fresh, `RegistryError` when it cannot be told.
+        """
+        ref = image.wanted(environment)
+        return None if ref.is_local else self.registries(image.settings(environment)).digest(ref)
+
+    def build(self, environment: Environment, *, say: Say = lambda _: None) -> Built:
+        """Have the image of ``environment``; one that is there is not built again.
+
+        Raises `LockError`, `RegistryError` (also when it cannot be told whether it is there), `BuilderNotFound`,
+        `BuildFailed`, `SettingError`.
+        """
+        options = self._options
+        if environment.spec.image.external:
+            return self._external(environment)
+        lock.check(environment)
+        lock_hash = lock.lock_hash(environment)
+        chosen = image.settings(environment, platform=options.platform)
+        ref = image.image_ref(environment, lock_hash, chosen)
+        if options.push and ref.is_local:
+            raise SettingError(
+                "There is no registry to push to; set image.registry in envs/defaults.yaml, or PODENV_REGISTRY."
+            )
+        anew = options.rebuild or options.refresh
+        if not anew and not ref.is_local:
+            say(f"asks {ref.host}")
+            if found := self.registries(chosen).digest(ref):
+                return Built(environment.name, ref, found, "there", None)
+        with self._cores:
+            made = self.builder(chosen)
+            log = log_file(environment, ref)
+            if anew or not made.has(ref):
+                self._build(environment, lock_hash, chosen, made, say)
+            if not options.push:
+                return Built(environment.name, ref, None, "built", log)
+            say(f"pushes {ref}")
+            self._push(environment, ref, made, log)
+        digest = self.registries(chosen).digest(ref)
+        if digest is None:
+            raise ImageMissing(f"{ref} was pushed, and {ref.host} says that it does not have it; push it again.")
+        return Built(environment.name, ref, digest, "pushed", log)
+
+    def registries(self, chosen: ImageSettings) -> Registries:
+        """What asks registries, for these settings."""
+        with self._lock:
+            return self._registries.setdefault(chosen.plain_http, Registries(chosen.plain_http))
+
+    def builder(self, chosen: ImageSettings) -> Builder:
+        """The builder in force, found once; raises `BuilderNotFound`."""
+        key = (chosen.builder, chosen.plain_http)
+        with self._lock:
+            if key not in self._builders:
+                self._builders[key] = builder.find(*key)
+            return self._builders[key]
+
+    def _external(self, environment: Environment) -> Built:
+        ref = image.external(environment)
+        digest = self.registries(image.settings(environment)).digest(ref)
+        if digest is None:
+            raise ImageMissing(f"{ref} is not in its registry; environment {environment.name!r} names it as external.")
+        return Built(environment.name, ref, digest, "external", None)
+
+    def _build(self, environment: Environment, lock_hash: str, chosen: ImageSettings, made: Builder, say: Say) -> None:
+        ref = image.image_ref(environment, lock_hash, chosen)
+        base = self._resolve(chosen.base, chosen, "base image")
+        uv = self._resolve(chosen.uv, chosen, "image of uv")
+        index = index_config(chosen.index)
+        log = log_file(environment, ref)
+        with tempfile.TemporaryDirectory(prefix="podenv-build-") as folder, _writing(log) as file:
+            context = Path(folder, "context")
+            labels = image.labels(
+                environment, lock_hash, tag=ref.tag, base_digest=base.digest, revision=revision(environment)
+            )
+            job = Job(
+                environment=environment.name,
+                target=ref,
+                context=context,
+                containerfile=_lay_out(environment, context, labels),
+                base=base,
+                uv=uv,
+                platform=chosen.platform,
+                args={
+                    "PYTHON": environment.python,
+                    "SYSTEM_PACKAGES": " ".join(sorted(set(environment.spec.system_packages))),
+                },
+                secrets=_secrets(Path(folder, "secrets"), index),
+                hidden=index.secrets,
+                from_scratch=self._options.refresh,
+            )
+            try:
+                made.build(job, _teller(file, say))
+            except ProgramFailed as error:
+                raise BuildFailed(
+                    environment.name, diagnosis.of_build(log.read_text(errors="replace"), error), log
+                ) from None
+
+    def _push(self, environment: Environment, ref: ImageRef, made: Builder, log: Path) -> None:
+        with log.open("a") as file:
+            try:
+                made.push(ref, _teller(file, lambda _: None))
+            except ProgramFailed as error:
+                raise diagnosis.of_push(ref, error) from None
+
+    def _resolve(self, text: str, chosen: ImageSettings, what: str) -> ImageRef:
+        """The image that ``text`` names, by the digest that it has now."""
+        ref = reference.parse(text, setting=f"the {what}")
+        if ref.digest:
+            return ref.at(ref.digest)
+        with self._lock:
+            known = self._digests.get(text)
+        digest = known or self.registries(chosen).digest(ref)
+        if digest is None:
+            raise ImageMissing(
+                f"The {what} {ref} is not in its registry; correct its name in the values or the variable."
+            )
+        with self._lock:
+            self._digests[text] = digest
+        return ref.at(digest)
+
+
+def log_file(environment: Environment, ref: ImageRef) -> Path:
+    """Where all that the builder says of this image is kept."""
+    return venv.cache_folder() / "logs" / "build" / f"{environment.name}-{ref.tag}.log"
+
+
+def revision(environment: Environment) -> str:
+    """The commit that last changed the environment; empty where there is none, or where it was changed since."""
+    here = [environment.folder.name, DEFAULTS]
+    git = ["git", "-C", str(environment.folder.parent)]
+    try:
+        if process.run([*git, "status", "--porcelain", "--", *here]).stdout.strip():
+            return ""
+        return process.run([*git, "log", "-1", "--format=%H", "--", *here]).stdout.strip()
+    except ProgramError:
+        return ""
+
+
+def _lay_out(environment: Environment, context: Path, labels: Mapping[str, str]) -> Path:
+    """Fill the folder that the build copies from; returns its Containerfile."""
+    context.mkdir()
+    own = environment.spec.image.containerfile
+    if own:
+        for name, file in image.context_files(environment):
+            (context / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, context / name)
+    else:
+        shutil.copyfile(environment.lock_file, context / environment.lock_file.name)
+        (context / "Containerfile").write_bytes(image.containerfile())
+    containerfile = context / (own or "Containerfile")
+    # Last, and not as options: buildah and podman write labels of options into layers that other images then reuse.
+    with containerfile.open("a") as opened:
+        opened.writelines(f"\nLABEL {key}={json.dumps(value)}" for key, value in labels.items())
+    return containerfile
+
+
+def _secrets(folder: Path, index: IndexConfig) -> dict[str, Path]:
+    """Files for the build alone: uv's configuration, and the certificates that SSL_CERT_FILE names."""
+    folder.mkdir(mode=0o700)
+    files = {"uv": folder / "uv", "ca": folder / "ca"}
+    files["uv"].write_text(index.toml)
+    bundle = os.environ.get("SSL_CERT_FILE")
+    try:
+        files["ca"].write_bytes(Path(bundle).read_bytes() if bundle else b"")
+    except OSError as error:
+        raise SettingError(f"SSL_CERT_FILE names {bundle}, which cannot be read: {error.strerror}.") from None
+    return files
+
+
+@contextmanager
+def _writing(log: Path) -> Iterator[TextIO]:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        file = log.open("w")
+    except OSError as error:
+        raise ImageError(f"The build log {log} cannot be written: {error.strerror}; set PODENV_CACHE.") from None
+    with file:
+        yield file
+
+
+def _teller(file: TextIO, say: Say) -> Say:
+    """Each line goes into the log with its time; the ones that tell a person something are said."""
+    began = time.monotonic()
+    writing = threading.Lock()
+
+    def tell(line: str) -> None:
+        with writing, suppress(ValueError):  # closed already: an interruption
+            file.write(f"{time.monotonic() - began:7.1f}  {line}\n")
+            file.flush()
+        if text := line.strip():
+            say(text)
+
+    return tell

@@ -1,0 +1,172 @@
+"""Which image a tag stands for, asked of a registry over HTTP.
+
+Protocol: https://github.com/opencontainers/distribution-spec/blob/main/spec.md (checking if content exists) and
+https://distribution.github.io/distribution/spec/auth/ (tokens).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import ssl
+import threading
+from collections.abc import Collection
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import urllib3
+from urllib3.exceptions import HTTPError, MaxRetryError
+
+from podenv import credentials
+from podenv.errors import RegistryLoginNeeded, RegistryRefused, RegistryUnreachable
+from podenv.reference import ImageRef
+
+# A registry answers 404 for an image that is there when its type is missing here.
+ACCEPT = ", ".join((
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+))  # fmt: skip
+_TIMEOUT = urllib3.Timeout(connect=5, read=30)
+_RETRIES = urllib3.Retry(
+    total=2, redirect=5, backoff_factor=0.2, status_forcelist=(429, 502, 503, 504), raise_on_status=False
+)
+_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+_LOCALHOST = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
+
+
+def is_plain(host: str, plain_http: Collection[str]) -> bool:
+    """Whether a registry is talked to without TLS: on this machine, and where it is said."""
+    return bool(_LOCALHOST.fullmatch(host)) or host in plain_http
+
+
+class Registries:
+    """Asks registries; connections and tokens are kept, and threads can share one.
+
+    ``plain_http`` names the hosts, beside localhost, that are talked to without TLS.
+    """
+
+    def __init__(self, plain_http: Collection[str] = ()) -> None:
+        self._plain_http = frozenset(plain_http)
+        self._tokens: dict[tuple[str, str], str] = {}
+        self._pools: dict[str, urllib3.PoolManager] = {}
+        self._lock = threading.Lock()
+
+    def digest(self, ref: ImageRef) -> str | None:
+        """The digest that ``ref`` stands for; None when the registry says that it has no such image.
+
+        Raises `RegistryUnreachable`, `RegistryLoginNeeded`, `RegistryRefused`: then nobody knows.
+        """
+        answer = self._ask("HEAD", ref)
+        if answer.status == 404:
+            return None
+        self._check(answer, ref)
+        if found := answer.headers.get("Docker-Content-Digest"):
+            return found
+        whole = self._ask("GET", ref)  # some registries leave the header out
+        self._check(whole, ref)
+        return f"sha256:{hashlib.sha256(whole.data).hexdigest()}"
+
+    def _ask(self, method: str, ref: ImageRef) -> urllib3.BaseHTTPResponse:
+        headers = {"Accept": ACCEPT}
+        key = (ref.host, ref.path)
+        if known := self._tokens.get(key):
+            headers["Authorization"] = known
+        answer = self._send(method, self._address(ref), ref, headers)
+        challenge = answer.headers.get("WWW-Authenticate", "")
+        if answer.status == 401 and (authorization := self._authorization(challenge, ref)):
+            self._tokens[key] = authorization
+            answer = self._send(method, self._address(ref), ref, headers | {"Authorization": authorization})
+        return answer
+
+    def _address(self, ref: ImageRef) -> str:
+        host = "registry-1.docker.io" if ref.host == "docker.io" else ref.host
+        scheme = "http" if is_plain(ref.host, self._plain_http) else "https"
+        return f"{scheme}://{host}/v2/{ref.path}/manifests/{ref.digest or ref.tag}"
+
+    def _send(
+        self, method: str, url: str, ref: ImageRef, headers: dict[str, str], body: str | None = None
+    ) -> urllib3.BaseHTTPResponse:
+        try:
+            return self._pool(url).request(method, url, headers=headers, body=body, timeout=_TIMEOUT, retries=_RETRIES)
+        except (HTTPError, ssl.SSLError) as error:
+            raise RegistryUnreachable(self._explain(error, ref)) from None
+
+    def _pool(self, url: str) -> urllib3.PoolManager:
+        """Connections to one host, through the proxy that the usual variables name."""
+        parts = urlsplit(url)
+        with self._lock:
+            if parts.netloc not in self._pools:
+                proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+                # The system's certificates, or those of SSL_CERT_FILE.
+                context = ssl.create_default_context()
+                self._pools[parts.netloc] = (
+                    urllib3.ProxyManager(proxy, maxsize=16, ssl_context=context)
+                    if proxy
+                    else urllib3.PoolManager(maxsize=16, ssl_context=context)
+                )
+            return self._pools[parts.netloc]
+
+    def _authorization(self, challenge: str, ref: ImageRef) -> str:
+        """What a challenge asks for; an empty text where nothing can be answered."""
+        login = credentials.find(ref.host, ref.path)
+        kind, _, rest = challenge.partition(" ")
+        if kind.lower() == "basic":
+            return _basic(login) if login else ""
+        wanted = dict(_PARAMETER.findall(rest))
+        if kind.lower() != "bearer" or "realm" not in wanted:
+            return ""
+        scope = wanted.get("scope", f"repository:{ref.path}:pull")
+        query = {"service": wanted.get("service", ref.host), "scope": scope}
+        if login and not login.user:
+            form = {**query, "grant_type": "refresh_token", "client_id": "podenv", "refresh_token": login.secret}
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            answer = self._send("POST", wanted["realm"], ref, headers, urlencode(form))
+        else:
+            headers = {"Authorization": _basic(login)} if login else {}
+            answer = self._send("GET", f"{wanted['realm']}?{urlencode(query)}", ref, headers)
+        if answer.status != 200:
+            return ""
+        try:
+            given = json.loads(answer.data)
+            return f"Bearer {given.get('token') or given['access_token']}"
+        except (ValueError, KeyError, AttributeError):
+            raise RegistryRefused(f"{wanted['realm']} gave no token for {ref}; is that address a registry's?") from None
+
+    def _check(self, answer: urllib3.BaseHTTPResponse, ref: ImageRef) -> None:
+        """Return when the registry answered well; all but 200 and 404 says nothing about the image."""
+        if answer.status == 200:
+            return
+        if answer.status == 401:
+            raise RegistryLoginNeeded(
+                f"{ref.host} wants a login to say whether it has {ref}; "
+                f"run `buildah login {ref.host}` (or podman, docker), and check the name."
+            )
+        if answer.status == 403:
+            raise RegistryRefused(
+                f"{ref.host} refuses to say whether it has {ref}: this login may not read {ref.name}."
+            )
+        said = answer.headers.get("Retry-After")
+        wait = f", try again in {said} s" if said else ""
+        raise RegistryRefused(
+            f"{ref.host} answered {answer.status} {answer.reason or ''}".rstrip()
+            + f" instead of saying whether it has {ref}; is that address a registry's, and is it well{wait}?"
+        )
+
+    def _explain(self, error: Exception, ref: ImageRef) -> str:
+        cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+        text = str(cause).rpartition("Failed to establish a new connection: ")[2]
+        what = f"The registry {ref.host} cannot be asked for {ref}: {text}."
+        if "CERTIFICATE_VERIFY_FAILED" in text:
+            return f"{what} Where its certificate is of your own authority, set SSL_CERT_FILE to a bundle that has it."
+        if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
+            return f"{what} Where it has no TLS, add {ref.host} to image.plainHttp or to PODENV_PLAIN_HTTP."
+        return f"{what} Is it up, and is its name right (image.registry, PODENV_REGISTRY)?"
+
+
+def _basic(login: credentials.Login) -> str:
+    pair = f"{login.user}:{login.secret}".encode()
+    return f"Basic {base64.b64encode(pair).decode()}"

@@ -1,0 +1,105 @@
+"""A bill of materials of an environment, from its lock: CycloneDX 1.6, https://cyclonedx.org/docs/1.6/json/."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from contextlib import suppress
+from typing import Any
+
+from packaging.requirements import InvalidRequirement
+from packaging.utils import canonicalize_name
+
+from podenv import lock, requirements
+from podenv.environment import Environment
+
+_HASH = re.compile(r"--hash[=\s]sha256:([0-9a-f]{64})")
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+_NAMESPACE = uuid.UUID("6f7f1c3e-6a0f-5d0b-9a36-3f1f0d6f8f53")  # any, but always the same
+
+
+def bill(environment: Environment) -> dict[str, Any]:
+    """What the lock installs in the image, as a CycloneDX document; the same lock gives the same document.
+
+    A component's hashes are those of all files (wheels) that the lock accepts for it. Raises `LockError`.
+    """
+    lock.check(environment)
+    locked = lock.pinned(environment, markers=_markers(environment))
+    hashes = _hashes(environment)
+    root = f"podenv/{environment.name}"
+    components = [_component(name, version, hashes.get(name, [])) for name, version in sorted(locked.items())]
+    return {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, f'{environment.name}/{lock.lock_hash(environment)}')}",
+        "version": 1,
+        "metadata": {
+            "component": {
+                "type": "container",
+                "bom-ref": root,
+                "name": environment.name,
+                **({"description": environment.spec.description} if environment.spec.description else {}),
+                "properties": [
+                    {"name": "podenv:python", "value": environment.python},
+                    {"name": "podenv:lock", "value": lock.lock_hash(environment)},
+                    {"name": "podenv:platform", "value": environment.spec.image.platform},
+                ],
+            },
+        },
+        "components": components,
+        "dependencies": [{"ref": root, "dependsOn": [component["bom-ref"] for component in components]}],
+    }
+
+
+def _component(name: str, version: str, hashes: list[str]) -> dict[str, Any]:
+    purl = f"pkg:pypi/{name}@{version}"
+    if "://" in version:
+        return {"type": "library", "bom-ref": f"{name}@{version}", "name": name, "externalReferences": [
+            {"type": "distribution", "url": version, "hashes": _as_hashes(hashes)}
+        ]}  # fmt: skip
+    return {
+        "type": "library",
+        "bom-ref": purl,
+        "name": name,
+        "version": version,
+        "purl": purl,
+        "externalReferences": [
+            {
+                "type": "distribution",
+                "url": f"https://pypi.org/project/{name}/{version}/",
+                "comment": "any index may have served it: the hashes decide",
+                "hashes": _as_hashes(hashes),
+            }
+        ],
+    }
+
+
+def _as_hashes(hashes: list[str]) -> list[dict[str, str]]:
+    return [{"alg": "SHA-256", "content": one} for one in hashes]
+
+
+def _hashes(environment: Environment) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for _, line in requirements.logical_lines(environment.lock_file.read_text()):
+        with suppress(InvalidRequirement):  # an option line
+            found.setdefault(canonicalize_name(requirements.parse(line).name), []).extend(_HASH.findall(line))
+    return {name: sorted(set(hashes)) for name, hashes in found.items()}
+
+
+def _markers(environment: Environment) -> dict[str, str]:
+    """The image as a lock's markers see it."""
+    machine = environment.spec.image.platform.split("/")[1]
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": f"{environment.python}.99",
+        "os_name": "posix",
+        "platform_machine": _MACHINES.get(machine, machine),
+        "platform_python_implementation": "CPython",
+        "platform_release": "",
+        "platform_system": "Linux",
+        "platform_version": "",
+        "python_full_version": f"{environment.python}.99",
+        "python_version": environment.python,
+        "sys_platform": "linux",
+    }

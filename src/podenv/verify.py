@@ -1,0 +1,104 @@
+"""Whether an image is what its lock says; seen from inside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from packaging.utils import canonicalize_name
+
+from podenv import audit, image, lock
+from podenv.build import Images
+from podenv.environment import Environment
+from podenv.errors import ImageMissing, ImageUnusable, ProgramFailed
+from podenv.reference import ImageRef
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was found in one image; it is as it should be when there are no ``differences``."""
+
+    environment: str
+    ref: ImageRef
+    python: str
+    packages: int
+    modules: int
+    differences: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether the image is what its lock says."""
+        return not self.differences
+
+
+def verify(environment: Environment, images: Images, *, say: Callable[[str], None] = lambda _: None) -> Verified:
+    """Compare the image that ``environment`` needs now with its lock; the registry's, else the one on this machine.
+
+    Raises `LockError`, `RegistryError`, `ImageMissing`, `ImageUnusable`, `BuilderNotFound`.
+    """
+    ref = image.wanted(environment)
+    chosen = image.settings(environment)
+    digest = None if ref.is_local else images.registries(chosen).digest(ref)
+    builder = images.builder(chosen)
+    if digest is not None:
+        ref = ref.at(digest)
+    elif not builder.has(ref):
+        raise ImageMissing(
+            f"{ref} is neither in its registry nor in {builder.name}'s store; run `podenv build {environment.name}`."
+        )
+    say(f"looks into {ref}")
+    script = (resources.files("podenv") / "audit.py").read_bytes()
+    try:
+        said = builder.run(ref, ["python", "-I", "-"], input=script)
+    except ProgramFailed as error:
+        last = (error.stderr.strip().splitlines() or ["it said nothing"])[-1].rstrip(".")
+        raise ImageUnusable(f"No `python` could be run in {ref}: {last}. An image needs one on its PATH.") from None
+    return judge(environment, ref, _report(ref, said))
+
+
+def _report(ref: ImageRef, said: str) -> dict[str, Any]:
+    line = next((line for line in said.splitlines() if line.startswith(audit.MARK)), None)
+    if line is None:
+        raise ImageUnusable(f"The Python of {ref} ended without a report; is `python` there a Python 3.8 or newer?")
+    report: dict[str, Any] = json.loads(line.removeprefix(audit.MARK))
+    return report
+
+
+def judge(environment: Environment, ref: ImageRef, report: Mapping[str, Any]) -> Verified:
+    """What differs between a report from inside an image and what the environment's files say."""
+    markers = report["markers"]
+    differences = []
+    if markers["python_version"] != environment.python:
+        differences.append(f"Python is {markers['python_full_version']}, the values say {environment.python}")
+    if environment.lock_file.is_file() or not environment.spec.image.external:
+        installed = {str(canonicalize_name(name)): str(version) for name, version in report["installed"]}
+        differences += _set_differences(installed, lock.pinned(environment, markers=markers))
+    for name, wrong in report["altered"].items():
+        differences += [f"{name}: {what}" for what in _few(wrong)]
+    differences += [f"import {name} fails: {why}" for name, why in report["failing"].items()]
+    return Verified(
+        environment=environment.name,
+        ref=ref,
+        python=markers["python_full_version"],
+        packages=len(report["installed"]),
+        modules=report["imported"],
+        differences=tuple(differences),
+    )
+
+
+def _set_differences(installed: Mapping[str, str], locked: Mapping[str, str]) -> Iterable[str]:
+    for name in sorted({*installed, *locked}):
+        there, said = installed.get(name), locked.get(name)
+        if there is None:
+            yield f"{name} {said} is in the lock and not installed"
+        elif said is None:
+            yield f"{name} {there} is installed and not in the lock"
+        elif there != said and "://" not in said:
+            yield f"{name} is {there}, the lock says {said}"
+
+
+def _few(wrong: list[str], most: int = 5) -> list[str]:
+    return wrong if len(wrong) <= most else [*wrong[:most], f"and {len(wrong) - most} more files"]
