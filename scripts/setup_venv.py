@@ -84,10 +84,12 @@ def make() -> None:
             shutil.rmtree(bootstrap, ignore_errors=True)
             uv_by_download(bootstrap)
         uv = str(bootstrap / "bin/uv")
-        STAMP.unlink(missing_ok=True)
+        anew = not STAMP.is_file() or STAMP.read_text().splitlines()[:-2] != state().splitlines()[:-2]
+        STAMP.unlink(missing_ok=True)  # until this is done; whoever finds none makes it anew
         into = ["--quiet", "--python", str(VENV / "bin/python")]
+        create = ["venv", "--quiet", "--clear", "--python", sys.executable, str(VENV)]
         for words in (
-            ["venv", "--quiet", "--clear", "--python", sys.executable, str(VENV)],
+            *([create] if anew else []),
             # Without bytecode every import of Airflow takes three times as long.
             ["pip", "sync", *into, "--compile-bytecode", "--require-hashes", str(LOCK)],
             ["pip", "install", *into, "--no-deps", "--editable", str(ROOT)],

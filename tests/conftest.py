@@ -13,11 +13,12 @@ def missing_for_cluster_tests() -> str | None:
     from urllib3.exceptions import HTTPError
 
     try:
-        config.load_kube_config()
+        api = config.new_client_from_config()
     except ConfigException as error:
         return f"no kubeconfig: {error}"
     try:
-        client.VersionApi().get_code(_request_timeout=5)
+        with api:
+            client.VersionApi(api).get_code(_request_timeout=5)
     except (client.ApiException, HTTPError) as error:
         return f"the cluster of the kubeconfig does not answer: {type(error).__name__}"
     if not os.environ.get("PODENV_REGISTRY"):

@@ -44,8 +44,9 @@ def alternate(
     *,
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
+    of: Callable[[list[float]], float] = median,
 ) -> tuple[float, float]:
-    """Median seconds of both, measured in turn so that a busy moment hits both alike; each is warmed once."""
+    """Seconds of both, measured in turn so that a busy moment hits both alike; each is warmed once."""
     ours()
     peer()
     times: tuple[list[float], list[float]] = ([], [])
@@ -55,7 +56,7 @@ def alternate(
             began = clock()
             function()
             into.append(clock() - began)
-    return median(times[0]), median(times[1])
+    return of(times[0]), of(times[1])
 
 
 def show(name: str, comparisons: list[Comparison]) -> bool:

@@ -12,7 +12,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from podenv import imagespec, quantity, values
-from podenv.errors import CatalogueNotFound, InvalidName, ResourceError, UnknownEnvironment, ValuesError
+from podenv.errors import (
+    CatalogueNotFound,
+    InvalidName,
+    PodenvError,
+    ResourceError,
+    UnknownEnvironment,
+    ValuesError,
+    nearest,
+)
 from podenv.names import check_environment_name
 from podenv.spec import EnvironmentSpec, explain, validate
 
@@ -97,8 +105,20 @@ class Catalogue:
         folder = self.root / name
         own_stamp = _stamp(folder / VALUES)
         if own_stamp is None:
-            raise UnknownEnvironment(name, self.root, self.names())
+            raise self.refusal(name)
         return _load(folder, own_stamp, _stamp(self.root / DEFAULTS))
+
+    def refusal(self, name: str) -> PodenvError:
+        """What to say of a ``name`` that is no environment here."""
+        known = self.names()
+        if not nearest(name, known):
+            try:
+                folder = self.root / check_environment_name(name)
+            except InvalidName as error:
+                return error
+            if folder.is_dir():
+                return ValuesError(folder / VALUES, "", 'it is missing; write it, with python: "3.13" at least.')
+        return UnknownEnvironment(name, self.root, known)
 
     def __iter__(self) -> Iterator[Environment]:
         return (self[name] for name in self.names())

@@ -319,6 +319,13 @@ class TaskFailure(PodenvError):
     retry = True
 
 
+class _RemoteTraceback(Exception):
+    """Brings the other environment's traceback into every log that shows the error, as multiprocessing does."""
+
+    def __str__(self) -> str:
+        return "\n" + str(self.args[0]).rstrip("\n")
+
+
 class FunctionRaised(TaskFailure):
     """The user's function raised.
 
@@ -332,6 +339,7 @@ class FunctionRaised(TaskFailure):
         self.remote_message = message
         self.remote_traceback = traceback
         super().__init__(f"The function raised {type} in environment {environment!r}: {message}")
+        self.__cause__ = _RemoteTraceback(traceback)
 
 
 class ResultRefused(TaskFailure):
@@ -354,14 +362,20 @@ class OutOfMemory(TaskFailure):
 class Exited(TaskFailure):
     """The process ended (``sys.exit``, ``os._exit``, a crash, a command that failed) before the function had returned.
 
-    ``code`` is its exit code; negative for a signal, as in `subprocess`; None where the function asked for the end.
+    ``code`` is its exit code; negative for a signal, as in `subprocess`. ``asked``: the function gave it to
+    ``sys.exit``, and ``why`` says so.
     """
 
-    def __init__(self, environment: str, code: int | None, why: str) -> None:
+    def __init__(self, environment: str, code: int, why: str, *, asked: bool = False) -> None:
         self.environment = environment
         self.code = code
-        how = "" if code is None else f"the process {_how_it_ended(code)}. "
+        how = "" if asked else f"the process {_how_it_ended(code)}. "
         super().__init__(f"In environment {environment!r} {how}{why}")
+
+    @property
+    def codes(self) -> set[int]:
+        """``code``, and where it is a signal also what a shell calls it (SIGKILL: -9 and 137)."""
+        return {self.code, 128 - self.code if self.code < 0 else self.code}
 
 
 class Killed(TaskFailure):

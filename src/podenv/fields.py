@@ -22,7 +22,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from podenv import quantity
 from podenv.errors import ResourceError, nearest
-from podenv.names import is_python_version
+from podenv.names import PYTHON, is_python_version
 
 RESOURCES = ("cpu", "memory", "ephemeral-storage")
 _LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -95,7 +95,9 @@ def _python(value: object) -> str:
     if isinstance(value, float | int):
         raise ValueError('a Python version must be quoted, or 3.10 is read as 3.1; write python: "3.10"')
     if not isinstance(value, str) or not is_python_version(value):
-        raise ValueError(f'{value!r} is no Python version; write it like "3.13" (no patch release)')
+        raise ValueError(
+            f'{value!r} is no Python version that podenv can use; write it like "3.13": 3.8 or newer, no patch release'
+        )
     return value
 
 
@@ -136,9 +138,7 @@ def _port(value: object) -> int | str:
 Count = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_whole)]
 PortNumber = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_whole)]
 Seconds = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_whole)]
-Python = Annotated[
-    str, BeforeValidator(_python), WithJsonSchema({"type": "string", "pattern": "^3\\.(0|[1-9][0-9]?)$"})
-]
+Python = Annotated[str, BeforeValidator(_python), WithJsonSchema({"type": "string", "pattern": f"^{PYTHON}$"})]
 Quantity = Annotated[
     str,
     BeforeValidator(_quantity),

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from podenv import quantity, runtime, source, venv
 from podenv.child import Child, ended_with_parent
@@ -24,15 +24,14 @@ from podenv.errors import (
     CallError,
     CatalogueNotFound,
     Exited,
-    FunctionRaised,
     Killed,
     LocalEnvironmentError,
     OutOfMemory,
     ProgramNotFound,
-    ResultRefused,
     SettingError,
 )
-from podenv.runtime.call import Call, Failure, Result
+from podenv.outcome import value_of
+from podenv.runtime.call import Call, Result
 from podenv.runtime.frame import FrameReader
 from podenv.runtime.tagged import Refused
 
@@ -108,10 +107,7 @@ class LocalRun:
                 raise Exited(self._environment.name, code, "It ended before the function had returned.")
             return reader.result
 
-        result = self._with_enough_memory(attempt)
-        if result.error is not None:
-            _fail(self._environment.name, result.error)
-        return result.value
+        return value_of(self._with_enough_memory(attempt), self._environment.name)
 
     def command(self, argv: Sequence[str]) -> None:
         """Run ``argv`` to its end, the environment's programs first on its PATH.
@@ -157,7 +153,7 @@ class LocalRun:
                         raise
                     limit = min(2 * limit, largest)
                     self._emit(
-                        f"Out of memory at the limit of {error.limit}; running again with {_size(limit)} "
+                        f"Out of memory at the limit of {error.limit}; running again with {quantity.of_bytes(limit)} "
                         f"(max_memory is {self._limits.max_memory})."
                     )
 
@@ -179,7 +175,8 @@ class LocalRun:
         if self._killed:
             raise Killed(f"The task in environment {name!r} was ended from outside; none of its processes is left.")
         if out_of_memory:
-            raise OutOfMemory(name, "this machine's memory" if limit is None else _size(limit), self._memory_hint())
+            most = "this machine's memory" if limit is None else quantity.of_bytes(limit)
+            raise OutOfMemory(name, most, self._memory_hint())
         return child.code or 0
 
     def _memory_hint(self) -> str:
@@ -208,18 +205,14 @@ def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs:
     backend = os.environ.get("PODENV_BACKEND") or "local"
     if backend != "local":
         raise SettingError(
-            f"PODENV_BACKEND is {backend!r}, and outside Airflow a function runs on this machine only: the Kubernetes "
-            "backend comes with the next release of podenv. Unset it, or set it to local."
+            f"PODENV_BACKEND is {backend!r}, and outside Airflow a function runs on this machine only; unset it, or "
+            "set it to local."
         )
     environment = _catalogue(function)[name]
     call = source.build_call(function, args, kwargs, None)
     most = environment.spec.resources.limits
     limits = Limits(cpu=most.get("cpu"), memory=most.get("memory"))
-    try:
-        return LocalRun(environment, limits=limits, env={}, emit=_print).call(call)
-    except FunctionRaised as error:
-        _print(error.remote_traceback.rstrip("\n"))
-        raise
+    return LocalRun(environment, limits=limits, env={}, emit=_print).call(call)
 
 
 def _print(line: str) -> None:
@@ -237,24 +230,8 @@ def _catalogue(function: Callable[..., Any]) -> Catalogue:
     return Catalogue.find()
 
 
-def _fail(environment: str, failure: Failure) -> NoReturn:
-    if failure.kind == "raised":
-        raise FunctionRaised(environment, failure.type, failure.message, failure.traceback)
-    if failure.kind == "exited":
-        raise Exited(environment, None, f"{failure.message}.")
-    raise ResultRefused(f"Environment {environment!r}: {failure.message}.")
-
-
 def _path_of_this_machine() -> str:
     """PATH without the virtual environment that podenv itself runs in: its ``pip`` must not pass for the task's."""
     own = Path(sys.prefix) / "bin"
     folders = os.get_exec_path()
     return os.pathsep.join(f for f in folders if sys.prefix == sys.base_prefix or Path(f) != own)
-
-
-def _size(bytes_: int) -> str:
-    """Bytes as a Kubernetes quantity that people read."""
-    for power, suffix in ((4, "Ti"), (3, "Gi"), (2, "Mi"), (1, "Ki")):
-        if bytes_ % 1024**power == 0 and bytes_ > 0:
-            return f"{bytes_ // 1024**power}{suffix}"
-    return str(bytes_)

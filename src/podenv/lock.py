@@ -56,6 +56,12 @@ def uv() -> Path:
         return process.find_program("uv", "Install it with `pip install 'podenv[cli]'` or `pip install uv`.")
 
 
+def uv_variables() -> dict[str, str]:
+    """This process's variables, but for those that would let what uv does and says depend on more than the lock."""
+    kept = {name: value for name, value in os.environ.items() if name not in _UV_IGNORED}
+    return {**kept, "COLUMNS": "100000"}  # else uv breaks its sentences at the terminal's width
+
+
 def lock_hash(environment: Environment) -> str:
     """SHA-256 of the lock's bytes, in hex; raises `LockMissing`."""
     return hashlib.sha256(_read(environment)).hexdigest()
@@ -202,9 +208,8 @@ def _compile(
     ]  # fmt: skip
     if upgrade:
         argv.append("--upgrade")
-    variables = {name: value for name, value in os.environ.items() if name not in _UV_IGNORED}
     try:
-        process.run(argv, cwd=environment.folder, env=variables, timeout=_TIMEOUT, on_line=on_line)
+        process.run(argv, cwd=environment.folder, env=uv_variables(), timeout=_TIMEOUT, on_line=on_line)
     except ProgramFailed as error:
         raise _failure(environment, _simplify(environment.python, error.stderr)) from None
     body = _simplify(environment.python, output.read_text())

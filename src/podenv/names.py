@@ -21,7 +21,7 @@ CALL_ANNOTATION = "podenv.dev/call"
 STARTS_ANNOTATION = "podenv.dev/starts"
 INPUTS_LABEL = "podenv.dev/inputs"  # on Helm's record of a release: a hash over what it was made from
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_PYTHON = re.compile(r"3\.(0|[1-9][0-9]?)")
+PYTHON = r"3\.([89]|[1-9][0-9])"  # the runtime needs 3.8
 
 
 def check_environment_name(name: str) -> str:
@@ -42,8 +42,8 @@ def check_environment_name(name: str) -> str:
 
 
 def is_python_version(text: str) -> bool:
-    """Whether ``text`` is a Python version as values files name it: ``3.<minor>``."""
-    return _PYTHON.fullmatch(text) is not None
+    """Whether ``text`` is a Python version as values files name it: ``3.<minor>``, 3.8 or newer."""
+    return re.fullmatch(PYTHON, text) is not None
 
 
 def lock_key(python: str, lock_hash: str) -> str:

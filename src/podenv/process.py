@@ -18,6 +18,7 @@ from podenv.errors import ProgramFailed, ProgramNotFound, ProgramTimedOut
 STDERR_TAIL = 8_000  # characters of stderr that an error keeps
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL
 _running: set[subprocess.Popen[bytes]] = set()
+interrupted = threading.Event()  # set by `end_all`: whoever waits in another thread for something else stops too
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def run(
 
 def end_all() -> None:
     """End the programs that other threads wait for: an interruption reaches the main thread alone."""
+    interrupted.set()
     for process in tuple(_running):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)

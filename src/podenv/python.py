@@ -106,10 +106,10 @@ def _download(version: str, managed: Path, *, wanted_by: str, uv: Path, log: Cal
     try:
         process.run([uv, "python", "install", "--color=never", "--no-bin", version], timeout=DOWNLOAD_TIMEOUT)
     except ProgramFailed as error:
-        why = error.stderr.strip().splitlines()
+        why = (error.stderr.strip().splitlines() or ["it said nothing"])[-1].strip()
         raise PythonNotFound(
             f"Environment {wanted_by!r} needs Python {version}: {searched}, and uv could not download it "
-            f"({why[-1].strip().removeprefix('cause: ') if why else 'it said nothing'}). {remedy}"
+            f"({why.removeprefix('cause: ').removeprefix('error: ')}). {remedy}"
         ) from None
     if found := _first_that_runs(_newest_first(managed, f"cpython-{version}.", version), version):
         return found

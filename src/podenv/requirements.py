@@ -70,6 +70,10 @@ def _read(file: Path, kind: str, requested: Requested, above: tuple[Path, ...]) 
         if option is None:
             requirement = _check(line, where)
             if kind == "-r":
+                if _HASH.search(line):
+                    raise RequirementsInvalid(
+                        f"{where}: a hash is not read from here, the lock holds those of the index; remove it."
+                    )
                 requested.names.append(canonicalize_name(requirement.name))
             requested.lines.append((kind, line))
             continue

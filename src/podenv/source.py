@@ -17,7 +17,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from podenv.errors import CallError, SourceError
-from podenv.runtime.call import Call, TooLarge
+from podenv.runtime.call import Call, TooLarge, is_indented
 from podenv.runtime.tagged import Refused
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef
@@ -64,7 +64,7 @@ def check_syntax(source: FunctionSource, *, python: str) -> None:
     try:
         ast.parse(_compilable(source), feature_version=(major, minor))
     except SyntaxError as error:
-        line = source.first_line + (error.lineno or 1) - 1 - _indented(source.text)
+        line = source.first_line + (error.lineno or 1) - 1 - is_indented(source.text)
         raise SourceError(
             f"{source.filename}:{line}: {source.name} is written for a newer Python than the environment's {python}: "
             f"{error.msg}. Write it as Python {python} reads it, or raise the environment's `python`."
@@ -167,13 +167,9 @@ def _definitions(text: str) -> dict[int, _Definition]:
     return found
 
 
-def _indented(text: str) -> bool:
-    return text[:1] in " \t"
-
-
 def _compilable(source: FunctionSource) -> str:
     # Below a line, not dedented: text inside the function stays as it is.
-    return "if True:\n" + source.text if _indented(source.text) else source.text
+    return "if True:\n" + source.text if is_indented(source.text) else source.text
 
 
 class _Unannotated(ast.NodeTransformer):
@@ -203,6 +199,13 @@ class _Unannotated(ast.NodeTransformer):
         self.taken.update(set(node.names) & set(self.outer))
         node.names = [name for name in node.names if name not in self.outer]
         return node if node.names else ast.Pass()
+
+    # ast.unparse cannot write every f-string ("Unable to avoid backslash", Python 3.11); names are all we look for.
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
+        return ast.Tuple([self.visit(part) for part in node.values], ast.Load())
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.expr:
+        return ast.Tuple([self.visit(part) for part in (node.value, node.format_spec) if part], ast.Load())
 
 
 def _missing(function: FunctionType, source: FunctionSource, definition: _Definition) -> list[str]:

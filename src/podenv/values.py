@@ -119,6 +119,8 @@ def _read(file: Path, mtime_ns: int, size: int) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         why = str(error).splitlines()[0]
         raise ValuesError(file, "", f"it is no YAML text ({why}); save it as UTF-8 YAML.") from None
+    except RecursionError:
+        raise ValuesError(file, "", "it is nested too deep; lay it out flatter.") from None
     except OSError as error:
         raise ValuesError(file, "", f"it cannot be read: {error.strerror}.") from None
     if values is None:

@@ -196,13 +196,14 @@ def _make(
     inherited = () if descriptor is None else (descriptor,)
     checked = ("--require-hashes", "--compile-bytecode")
     steps: tuple[tuple[str | Path, ...], ...] = (
-        ("venv", "--no-project", "--no-python-downloads", "--python", base, folder),
-        ("pip", "sync", *checked, "--python", interpreter(folder), environment.lock_file),
+        ("venv", "--no-project", "--no-config", "--no-python-downloads", "--python", base, folder),
+        ("pip", "sync", *checked, "--project", folder, "--python", interpreter(folder), environment.lock_file),
     )
     try:
         for step in steps:
             argv = [uv, *step, "--color=never", "--no-progress"]
-            process.run(argv, cwd=environment.folder, pass_fds=inherited)
+            process.run(argv, cwd=environment.folder, env=lock.uv_variables(), pass_fds=inherited)
+            (folder / "uv.toml").touch()  # the user's settings of uv hold, those of a project around it do not
         if lock.lock_hash(environment) != lock_hash:
             raise LockStale(f"{environment.lock_file} was changed while it was installed; run it again.")
         _write_marker(folder, environment, lock_hash)

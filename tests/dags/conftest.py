@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -52,7 +53,9 @@ class Run:
         return sorted((t for t in self.result.tasks if t.task_id == task_id), key=lambda t: t.map_index)
 
     def printed(self, task_id: str) -> list[str]:
-        return [line for task, line in self.lines if task == task_id]
+        """Without what whoever needs an environment first sees of its making."""
+        making = re.compile(r"(Making|Made) the virtual environment of ")
+        return [line for task, line in self.lines if task == task_id and not making.match(line)]
 
 
 @pytest.fixture(scope="session")

@@ -73,6 +73,10 @@ def test_default_args_do_not_overwrite_a_parameter_of_the_function(behaviours: R
     assert behaviours["defaults_stay"].value == 1
 
 
+def test_default_args_fill_a_parameter_that_has_no_value(behaviours: Run) -> None:
+    assert behaviours["defaults_fill"].value == ["by position", 99, 1]
+
+
 def test_task_group_prefixes_the_task(behaviours: Run) -> None:
     assert behaviours["group.inside"].value == "in the group"
 
@@ -124,6 +128,10 @@ def test_exit_code_of_a_command_skips_or_fails_the_task(behaviours: Run) -> None
     )
 
 
+def test_a_function_skips_its_task_by_its_exit_code(behaviours: Run) -> None:
+    assert behaviours["skips_itself"].state == "skipped"
+
+
 def test_operator_is_mapped_over_environments(behaviours: Run) -> None:
     assert [task.value for task in behaviours.all("everywhere")] == ["3.11", "3.13"]
 
@@ -154,6 +162,19 @@ def test_run_in_env_in_a_plain_task_returns_values_and_raises_types(behaviours: 
         "seen": {"GREETING": "from the environment", "AIRFLOW_HOME": None},
     }
     assert behaviours.printed("helper")[0] == "from the plain task"
+
+
+def test_a_call_that_fails_unhandled_brings_its_traceback_into_the_log(behaviours: Run) -> None:
+    failed = behaviours["helper_fails"]
+    assert failed.error == "The function raised LookupError in environment 'plain': not handled"
+    assert behaviours.printed("helper_fails")[-2:] == [
+        "    raise LookupError(text)",
+        "LookupError: not handled",
+    ]
+
+
+def test_a_moment_with_a_fixed_offset_can_be_read_by_the_next_task(behaviours: Run) -> None:
+    assert behaviours["as_text"].value == ["2024-01-01T01:00:00+05:30", "2024-01-01T02:00:00+05:30"]
 
 
 def test_each_result_names_its_environment(behaviours: Run) -> None:

@@ -58,6 +58,21 @@ def short():
 flow()
 short()
 """
+WHOLE = """
+from airflow.sdk import dag, task
+
+
+@dag(schedule=None)
+def whole():
+    @task.env("small")
+    def only():
+        return 1
+
+    only()
+
+
+whole()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +88,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "dags" / "flow.py").write_text(FLOW)
     (root / "broken").mkdir()
     (root / "broken" / "typo.py").write_text(FLOW.replace('"small"', '"smal"'))
+    (root / "broken" / "whole.py").write_text(WHOLE)
     return root
 
 
@@ -109,13 +125,15 @@ def test_a_run_that_fails_says_which_task_and_why_and_exits_with_1(project: Path
     done = podenv(project, variables, "run", "flow", "--conf", '{"second": 4}', "--json", exit_code=1)
     run = json.loads(done.stdout)
     assert (run["dag_id"], run["state"], run["result"]) == ("flow", "failed", None)
-    assert [(task["task_id"], task["map_index"], task["state"], task["value"]) for task in run["tasks"]] == [
+    # Airflow starts mapped tasks in no certain order.
+    tasks = sorted(run["tasks"], key=lambda task: (task["task_id"], task["map_index"]))
+    assert [(task["task_id"], task["map_index"], task["state"], task["value"]) for task in tasks] == [
         ("first", -1, "success", [1, 4]),
         ("half", 0, "failed", None),
         ("half", 1, "success", 2),
         ("total", -1, "upstream_failed", None),
     ]
-    first, failed, _, never = run["tasks"]
+    first, failed, _, never = tasks
     assert first["limits"] == "cpu 500m, memory 256Mi (up to 512Mi)"
     assert first["libraries"] == {"six": "1.16.0"}
     assert failed["error"] == "The function raised ValueError in environment 'small': 1 is odd"
@@ -158,10 +176,22 @@ def test_usage_shows_tasks_limits_and_what_nobody_uses(project: Path, variables:
 
 def test_a_dag_file_that_cannot_be_imported_is_named(project: Path, variables: Mapping[str, str]) -> None:
     failed = podenv(project, variables, "usage", "--dags", "broken", exit_code=1)
+    assert failed.stdout == ("ENVIRONMENT   DAG     TASK   LIMITS\nsmall         whole   only   cpu 500m\n")
     assert failed.stderr.startswith(f"error: {project / 'broken' / 'typo.py'}: ")
     assert "There is no environment 'smal'" in failed.stderr
     assert "Did you mean 'small'?" in failed.stderr
     assert failed.stderr.count("\n") == 1
+
+
+def test_a_broken_dag_file_does_not_stop_a_dag_of_another_one(project: Path, variables: Mapping[str, str]) -> None:
+    assert podenv(project, variables, "run", "whole", "--dags", "broken").stdout.endswith("\n1\n")
+    failed = podenv(project, variables, "run", "flow", "--dags", "broken", exit_code=1)
+    assert failed.stderr.startswith(f"error: {project / 'broken' / 'typo.py'}: ")
+
+
+def test_a_folder_of_dags_that_is_missing_is_named(project: Path, variables: Mapping[str, str]) -> None:
+    failed = podenv(project, variables, "usage", "--dags", "nowhere", exit_code=1)
+    assert failed.stderr == "error: There is no folder nowhere; name the folder of the DAG files with --dags.\n"
 
 
 def test_an_unknown_dag_gets_the_nearest_one(project: Path, variables: Mapping[str, str]) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,11 +30,11 @@ with DAG("made", schedule=None, default_args={default_args}) as dag:
 
 
 @pytest.fixture
-def parse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+def parse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """The DAG made of ``body``, in a project with the environments `plain` and `other`."""
     monkeypatch.delenv("PODENV_CATALOGUE", raising=False)
 
-    def made(body: str, *, catalogue: bool = True, default_args: dict[str, object] | None = None) -> object:
+    def made(body: str, *, catalogue: bool = True, default_args: dict[str, object] | None = None) -> Any:
         if catalogue and not (tmp_path / "envs").exists():
             (tmp_path / "envs").symlink_to(PROJECT / "envs")
         folder = tmp_path / "dags"
@@ -45,7 +46,7 @@ def parse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., obje
     return made
 
 
-def refused(parse: Callable[..., object], body: str, **kwargs: object) -> str:
+def refused(parse: Callable[..., Any], body: str, **kwargs: object) -> str:
     with pytest.raises(DagsUnreadable) as caught:
         parse(body, **kwargs)
     ((file, why),) = caught.value.errors.items()
@@ -72,7 +73,7 @@ NO_PLAIM = "There is no environment 'plaim' in {root}. Did you mean 'plain'? `po
     ],
 )
 def test_wrong_name_is_an_import_error_with_the_nearest_one(
-    parse: Callable[..., object], body: str, tmp_path: Path
+    parse: Callable[..., Any], body: str, tmp_path: Path
 ) -> None:
     assert refused(parse, body).startswith(NO_PLAIM.format(root=tmp_path / "envs"))
 
@@ -85,6 +86,7 @@ def test_wrong_name_is_an_import_error_with_the_nearest_one(
         ("cpu=True", "cpu cannot be True; write it like '500m' or 1.5."),
         ("cpu=-1", "request of cpu: '-1' is no Kubernetes quantity"),
         ("gpu='0.5'", "gpu (0.5) must be a whole number."),
+        ("gpu=-1", "limit of nvidia.com/gpu: '-1' is no Kubernetes quantity"),
         ("memory=['1Gi']", "memory cannot be ['1Gi']; write it like '512Mi'."),
         ("memory='1Gi', max_memory='512Mi'", "max_memory (512Mi) is below memory (1Gi); raise it or leave it out."),
         ("max_memory='256Mi'", "max_memory (256Mi) is below memory (512Mi); raise it or leave it out."),
@@ -115,7 +117,7 @@ def test_wrong_name_is_an_import_error_with_the_nearest_one(
     ],
 )
 def test_wrong_limit_is_an_import_error_with_the_rule(
-    parse: Callable[..., object], form: str, arguments: str, why: str
+    parse: Callable[..., Any], form: str, arguments: str, why: str
 ) -> None:
     assert refused(parse, form.format(arguments)).startswith(f"Task 't': {why}")
 
@@ -124,7 +126,7 @@ def test_wrong_limit_is_an_import_error_with_the_rule(
     "body",
     ['task.env("plain")(function)()', 'task.env("plain")(function).expand(x=[1])'],
 )
-def test_wrong_limit_in_default_args_is_found_too(parse: Callable[..., object], body: str) -> None:
+def test_wrong_limit_in_default_args_is_found_too(parse: Callable[..., Any], body: str) -> None:
     assert refused(parse, body, default_args={"memory": "some"}).startswith(
         "Task 'function': request of memory: 'some' is no Kubernetes quantity"
     )
@@ -148,6 +150,10 @@ def test_wrong_limit_in_default_args_is_found_too(parse: Callable[..., object], 
             'write @task.env("name-of-the-environment", ...).',
         ),
         (
+            'EnvPodOperator(task_id="t", env=None, cmds=["true"])',
+            "TypeError: Task 't' needs env, the name of an environment.",
+        ),
+        (
             'EnvPodOperator(task_id="t", env="plain")',
             "TypeError: Task 't' needs a python_callable or cmds: one of them, not both.",
         ),
@@ -165,29 +171,31 @@ def test_wrong_limit_in_default_args_is_found_too(parse: Callable[..., object], 
         ),
     ],
 )
-def test_wrong_form_is_an_import_error_that_shows_the_right_one(
-    parse: Callable[..., object], body: str, why: str
-) -> None:
+def test_wrong_form_is_an_import_error_that_shows_the_right_one(parse: Callable[..., Any], body: str, why: str) -> None:
     assert refused(parse, body) == why
 
 
-def test_without_a_catalogue_only_the_form_of_the_name_is_checked(parse: Callable[..., object]) -> None:
+def test_without_a_catalogue_only_the_form_of_the_name_is_checked(parse: Callable[..., Any]) -> None:
     assert parse('task.env("anything", memory="1Gi")(function)()', catalogue=False)
     assert refused(parse, 'task.env("Any_Thing")(function)()', catalogue=False).startswith(
         "'Any_Thing' cannot name an environment"
     )
 
 
-def test_limits_that_are_still_templates_are_left_for_the_run(parse: Callable[..., object]) -> None:
+def test_limits_that_are_still_templates_are_left_for_the_run(parse: Callable[..., Any]) -> None:
     assert parse('task.env("plain", container_resources={"limits": {"memory": "{{ params.m }}"}})(function)()')
 
 
-def test_one_decorator_serves_several_functions(parse: Callable[..., object]) -> None:
+def test_environments_that_an_upstream_task_names_are_left_for_the_run(parse: Callable[..., Any]) -> None:
+    assert parse('EnvPodOperator.partial(task_id="t", cmds=["true"]).expand(env=task(function)())')
+
+
+def test_one_decorator_serves_several_functions(parse: Callable[..., Any]) -> None:
     dag = parse('plain = task.env("plain")\n@plain\ndef a(): ...\n@plain\ndef b(): ...\na()\nb()')
     assert dag.task_ids == ["a", "b"]
 
 
-def test_tasks_are_kubernetes_pod_operators_and_serialise(parse: Callable[..., object]) -> None:
+def test_tasks_are_kubernetes_pod_operators_and_serialise(parse: Callable[..., Any]) -> None:
     from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
     from airflow.serialization.serialized_objects import DagSerialization
 
@@ -214,7 +222,7 @@ EnvPodOperator.partial(task_id="commands", env="plain").expand(cmds=[["true"]])
         assert list(task.template_fields) == sorted(task.template_fields)
 
 
-def test_usage_tells_environment_and_limits_of_every_task(parse: Callable[..., object], tmp_path: Path) -> None:
+def test_usage_tells_environment_and_limits_of_every_task(parse: Callable[..., Any], tmp_path: Path) -> None:
     parse("""
 task.env("plain", cpu=0.5, max_memory="2Gi")(function)()
 task.env("other", task_id="mapped", memory="1Gi", gpu=1)(function).expand(x=[1])
@@ -257,7 +265,7 @@ def test_provider_registers_the_decorator_and_the_settings() -> None:
 
     schema = json.loads(Path(airflow).with_name("provider_info.schema.json").read_text())
     jsonschema.validate(get_provider_info(), schema)
-    assert "podenv" in ProvidersManager().providers
+    assert "podenv" in ProvidersManager().providers  # type: ignore[no-untyped-call]
     assert conf.get("podenv", "backend") == "kubernetes"
     assert conf.get("podenv", "catalogue") == ""
 

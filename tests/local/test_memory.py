@@ -65,7 +65,7 @@ def hold_in_children(each: int, count: int) -> str:
     import subprocess
     import sys
 
-    code = f"import time; block = b'x' * ({each} << 20); time.sleep(1)"
+    code = f"import time; block = b'x' * ({each} << 20); time.sleep(30)"
     children = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(count)]
     return str([child.wait() for child in children])
 
@@ -101,7 +101,7 @@ def test_a_library_that_hides_it_does_not_hide_it_from_us(runner: Runner, sample
         import subprocess
         import sys
 
-        code = "import time; block = b'x' * (300 << 20); time.sleep(1)"
+        code = "import time; block = b'x' * (300 << 20); time.sleep(30)"
         with contextlib.suppress(subprocess.CalledProcessError):
             subprocess.run([sys.executable, "-c", code], check=True)
         return "all is well"

@@ -195,6 +195,18 @@ def test_the_users_settings_of_uv_do_not_lead_it_astray(
     assert imports(done.path, "six") == "1.16.0"
 
 
+def test_settings_of_uv_around_the_catalogue_do_not_reach_it(
+    catalogue: Catalogue, own_catalogue: Catalogue, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = own_catalogue.root.parent
+    (project / "pyproject.toml").write_text('[tool.uv]\nno-binary = true\n[tool.uv.pip]\ntarget = "elsewhere"\n')
+    (project / "limits.txt").write_text("six<1\n")
+    monkeypatch.setenv("UV_CONSTRAINT", str(project / "limits.txt"))
+    done = venv.sync(own_catalogue["small"])
+    assert done.created
+    assert imports(done.path, "six") == "1.16.0"
+
+
 def test_a_stale_lock_is_refused_and_the_command_named(own_catalogue: Catalogue, own_cache: Path) -> None:
     environment = own_catalogue["small"]
     environment.requirements_in.write_text("six==1.17.0\n")

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -143,8 +144,9 @@ def test_new_refuses_what_exists_and_what_cannot_be(podenv: Run, tmp_path: Path)
     taken = podenv("new", "etl", "--python", "3.11", exit_code=1)
     assert taken.stderr == f"error: {tmp_path / 'envs' / 'etl'} exists already; edit it, or choose another name.\n"
     assert "'Etl' cannot name an environment" in podenv("new", "Etl", "--python", "3.11", exit_code=2).stderr
-    bad = podenv("new", "other", "--python", "3.11.4", exit_code=2).stderr
-    assert "'3.11.4' is no Python version; write it like 3.13 (no patch release)." in bad
+    for python in ("3.11.4", "3.7"):
+        bad = podenv("new", "other", "--python", python, exit_code=2).stderr
+        assert f"'{python}' is no Python version that podenv can use; write it like 3.13: 3.8 or newer, no" in bad
     podenv("new", "other", exit_code=2)
     assert sorted((tmp_path / "envs").rglob("*")) == before
 
@@ -223,6 +225,17 @@ def test_a_wrong_name_is_refused_before_anything_is_done(podenv: Run, tmp_path: 
     assert failed.stderr.startswith("error: There is no environment 'data-cleanin' in ")
     assert "Did you mean 'data-cleaning'?" in failed.stderr
     assert not (folder / "requirements.txt").exists()
+    assert "'../x' cannot name an environment: use lower-case" in podenv("lock", "../x", exit_code=1).stderr
+
+
+def test_an_empty_catalogue_says_how_to_begin(podenv: Run, tmp_path: Path) -> None:
+    (tmp_path / "envs").mkdir()
+    said = (
+        f"There is no environment in {tmp_path}/envs yet; "
+        f"make one with `podenv --catalogue {tmp_path}/envs new NAME --python X.Y`.\n"
+    )
+    assert podenv("--catalogue", "envs", "list").stdout == said
+    assert podenv("--catalogue", "envs", "lock", exit_code=1).stderr == f"error: {said}"
 
 
 def test_a_yanked_release_is_a_warning(podenv: Run, tmp_path: Path, index: Any) -> None:
@@ -287,9 +300,52 @@ def test_a_reader_that_has_enough_is_no_error(tmp_path: Path, variables: Mapping
     assert running.returncode == 141
 
 
-def on_terminal(words: list[str], cwd: Path, variables: Mapping[str, str]) -> str:
+def shell(line: str, cwd: Path, **changes: str) -> subprocess.CompletedProcess[str]:
+    """What comes of a line of shell in which ``$PODENV`` is the program."""
+    return subprocess.run(
+        ["/bin/sh", "-c", line],
+        cwd=cwd,
+        env={**os.environ, "PODENV": str(PODENV), **changes},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_an_output_that_is_full_or_closed_is_no_bug(tmp_path: Path, variables: Mapping[str, str]) -> None:
+    make(tmp_path, "etl")
+    full = shell('"$PODENV" list > /dev/full', tmp_path)
+    assert (full.returncode, full.stderr) == (
+        1,
+        "error: The output cannot be written: No space left on device; free some space there.\n",
+    )
+    for line in ('"$PODENV" list >&-', '"$PODENV" list 2>&-'):
+        closed = shell(line, tmp_path)
+        assert (closed.returncode, closed.stderr) == (0, "")
+
+
+def test_a_text_that_the_terminal_cannot_show_or_would_obey_is_escaped(
+    tmp_path: Path, variables: Mapping[str, str]
+) -> None:
+    make(tmp_path, "etl", values='python: "3.11"\ndescription: "é\\n\\e[31mred"\n')
+    assert shell('"$PODENV" list', tmp_path).stdout.splitlines()[1].endswith("   é \\x1b[31mred")
+    plain = shell('"$PODENV" list', tmp_path, PYTHONIOENCODING="ascii")
+    assert plain.stdout.splitlines()[1].endswith("   \\xe9 \\x1b[31mred")
+
+
+def test_what_only_other_commands_need_is_not_loaded(tmp_path: Path, variables: Mapping[str, str]) -> None:
+    make(tmp_path, "etl")
+    code = (
+        "import atexit\natexit.register(lambda: print(*sorted({'kubernetes', 'urllib3', 'airflow'} & {*sys.modules})))"
+    )
+    assert python(code, "list", cwd=tmp_path).stdout.splitlines()[2:] == [""]
+
+
+def on_terminal(words: list[str], cwd: Path, variables: Mapping[str, str], *, columns: int = 80) -> str:
     """What podenv writes to a terminal."""
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
     with subprocess.Popen(
         [PODENV, *words], cwd=cwd, env=variables, stdin=theirs, stdout=theirs, stderr=theirs
     ) as running:
@@ -320,6 +376,14 @@ def test_colours_and_progress_are_for_terminals(
     assert locked.endswith("etl: locked, 1 package\r\n")
     assert "\x1b" not in podenv("list").stdout
     assert podenv("lock").stderr == ""
+
+
+def test_a_narrow_terminal_breaks_lines_not_words(tmp_path: Path, variables: Mapping[str, str]) -> None:
+    make(tmp_path, "etl", values='python: "3.11"\ndescription: Loads the raw tables\n')
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", on_terminal(["list"], tmp_path, variables, columns=20))
+    heading, row = shown.splitlines()[:2]
+    assert heading.split() == ["NAME", "PYTHON", "LOCK", "LOCAL", "PACKAGES", "DESCRIPTION"]
+    assert row.split()[:5] == ["etl", "3.11", "missing", "-", "alpha"]
 
 
 def test_no_line_is_cut_where_there_is_no_terminal(podenv: Run, tmp_path: Path) -> None:

@@ -94,7 +94,15 @@ def test_an_environment_is_its_values_laid_upon_the_defaults(tmp_path: Path) -> 
             "python",
             'a Python version must be quoted, or 3.10 is read as 3.1; write python: "3.10"',
         ),
-        ("python: '3.11.4'\n", "python", "'3.11.4' is no Python version; write it like \"3.13\" (no patch release)"),
+        *(
+            (
+                f"python: '{version}'\n",
+                "python",
+                f"'{version}' is no Python version that podenv can use; "
+                'write it like "3.13": 3.8 or newer, no patch release',
+            )
+            for version in ("3.11.4", "3.7")
+        ),
         ("description: x\n", "python", "it is missing; set it here or in defaults.yaml."),
         ("python: '3.11'\nenv: {A: 1}\n", "env.A", "it must be a text, not 1; put it in quotes."),
         (
@@ -160,6 +168,13 @@ def test_folders_without_values_are_no_environments(tmp_path: Path) -> None:
     assert Catalogue(tmp_path).names() == ["a"]
     assert len(Catalogue(tmp_path)) == 1
     assert Catalogue(tmp_path / "missing").names() == []
+
+
+def test_a_folder_whose_values_are_missing_says_so(tmp_path: Path) -> None:
+    (tmp_path / "etl").mkdir()
+    with pytest.raises(ValuesError) as caught:
+        Catalogue(tmp_path)["etl"]
+    assert str(caught.value) == f'{tmp_path}/etl/values.yaml: it is missing; write it, with python: "3.13" at least.'
 
 
 def test_a_change_on_disk_is_seen_and_nothing_is_read_twice_without_one(tmp_path: Path) -> None:

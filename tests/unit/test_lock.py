@@ -217,6 +217,7 @@ def test_included_files_decide_too_and_are_named_relative_to_the_file_that_inclu
         ("-c /etc/limits.txt", "name a file relative to this one"),
         ("-r $HOME/base.in", "name a file relative to this one"),
         ("-r requirements.in", "the files include each other; remove one of the two lines."),
+        ("alpha==1.0 --hash=sha256:00", "a hash is not read from here, the lock holds those of the index; remove it."),
     ],
 )
 def test_a_line_that_cannot_be_locked_is_refused_with_file_line_and_reason(tmp_path: Path, line: str, why: str) -> None:
@@ -255,7 +256,10 @@ def test_files_that_include_each_other_are_refused(tmp_path: Path) -> None:
     )
 
 
-def test_a_conflict_names_environment_and_file_and_gives_uvs_explanation(etl: Environment) -> None:
+def test_a_conflict_names_environment_and_file_and_gives_uvs_explanation(
+    etl: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")  # uv would break its sentences
     etl.lock_file.write_text("the old one\n")
     etl.requirements_in.write_text("alpha\nbeta<1\n")
     with pytest.raises(ResolutionFailed) as caught:

@@ -33,5 +33,15 @@ def test_every_accepted_name_is_a_dns_1123_label(text: str) -> None:
     assert re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", text)
 
 
+@pytest.mark.parametrize("text", ["3.8", "3.9", "3.10", "3.13", "3.99"])
+def test_a_python_that_the_runtime_can_use_is_taken(text: str) -> None:
+    assert names.is_python_version(text)
+
+
+@pytest.mark.parametrize("text", ["3.7", "3.0", "2.7", "3", "3.100", "3.11.4", "3.11\n", "4.1", "３.11", ""])
+def test_another_python_is_refused(text: str) -> None:
+    assert not names.is_python_version(text)
+
+
 def test_a_lock_key_names_the_python_and_the_lock() -> None:
     assert names.lock_key("3.13", "0123456789abcdef" * 4) == "py3.13-0123456789abcdef"

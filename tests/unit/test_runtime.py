@@ -280,15 +280,17 @@ def test_endless_recursion_is_an_error_like_any_other(python: str) -> None:
     assert len(error.traceback) < 65_000
 
 
-@pytest.mark.parametrize(("argument", "shown"), [(0, "0"), ("bad", "'bad'"), (None, "")])
-def test_sys_exit_is_a_failure_even_with_zero(python: str, argument: Any, shown: str) -> None:
+@pytest.mark.parametrize(
+    ("argument", "shown", "code"), [(0, "0", "0"), ("bad", "'bad'", "1"), (None, "", "0"), (-1, "-1", "255")]
+)
+def test_sys_exit_is_a_failure_even_with_zero(python: str, argument: Any, shown: str, code: str) -> None:
     def leave(code: Any) -> Any:
         import sys
 
         sys.exit(code)
 
     ran = run(python, leave, argument)
-    assert (ran.error.kind, ran.error.type, ran.code) == ("exited", "SystemExit", 1)
+    assert (ran.error.kind, ran.error.type, ran.error.code, ran.code) == ("exited", "SystemExit", code, 1)
     assert ran.error.message == (
         f"the function called sys.exit({shown}) instead of returning a value or raising an error"
     )

@@ -88,6 +88,7 @@ def test_an_empty_file_holds_no_values(tmp_path: Path) -> None:
         ("- 1\n", "it must be a map of keys to values"),
         ("a: 1\n---\nb: 2\n", "line 2, column 1: but found another document"),
         ("a: !!python/object:os.system x\n", "line 1, column 4: could not determine a constructor"),
+        ("a: " + "[" * 5000 + "]" * 5000, "it is nested too deep; lay it out flatter."),
         ("? [a]\n: 2\n", "line 1, column 3: a key must be a plain text"),
     ],
 )

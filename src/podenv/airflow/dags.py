@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from podenv.errors import DagsUnreadable, PodenvError, SettingError, UnknownDag
+from podenv.errors import DagsUnreadable, FunctionRaised, PodenvError, SettingError, UnknownDag
 
 if TYPE_CHECKING:
     from podenv.airflow.request import TaskRequest
@@ -86,8 +86,12 @@ def prepare(folder: Path, *, cache: Path) -> None:
     os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "CRITICAL")
 
 
-def load(folder: Path) -> dict[str, Any]:
-    """The DAGs of ``folder`` by their id. Raises `DagsUnreadable`."""
+def load(folder: Path, *, broken: dict[str, str] | None = None) -> dict[str, Any]:
+    """The DAGs of ``folder`` by their id.
+
+    A file that Airflow cannot import goes into ``broken`` with the reason; where that is None, it raises
+    `DagsUnreadable`.
+    """
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ModuleNotFoundError:  # Airflow 3.1
@@ -96,8 +100,11 @@ def load(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise SettingError(f"There is no folder {folder} with DAGs; name another one.")
     bag = DagBag(str(folder.absolute()))
-    if bag.import_errors:
-        raise DagsUnreadable({file: _last_line(error) for file, error in bag.import_errors.items()})
+    errors = {file: _last_line(error) for file, error in sorted(bag.import_errors.items())}
+    if errors and broken is None:
+        raise DagsUnreadable(errors)
+    if broken is not None:
+        broken.update(errors)
     return dict(sorted(bag.dags.items()))
 
 
@@ -108,13 +115,13 @@ def _last_line(error: str) -> str:
     return message if colon and kind.startswith("podenv.errors.") else line
 
 
-def usage(folder: Path) -> list[TaskUse]:
-    """Which task uses which environment, mapped ones included. Raises `DagsUnreadable`."""
+def usage(folder: Path, *, broken: dict[str, str] | None = None) -> list[TaskUse]:
+    """Which task uses which environment, mapped ones included; ``broken`` is as for `load`."""
     from podenv.airflow import settings
     from podenv.airflow.request import GPU
 
     uses = []
-    for dag in load(folder).values():
+    for dag in load(folder, broken=broken).values():
         catalogue = settings.catalogue(dag.fileloc)
         for task in dag.tasks:
             for request in _requests(task):
@@ -154,17 +161,21 @@ def run(
     dag_id: str,
     *,
     conf: Mapping[str, Any] | None = None,
+    backend: str = "local",
     on_line: Callable[[str, str], None] = lambda task, line: None,
     on_end: Callable[[TaskResult], None] = lambda result: None,
 ) -> RunResult:
-    """Run one DAG to its end in this process, on the local backend; retries come at once.
+    """Run one DAG to its end in this process, its tasks on ``backend``; retries come at once.
 
     ``on_line`` gets each line that a task prints, with the task's id, as it is printed; ``on_end`` each task as it
     ends.
-    Raises `DagsUnreadable`, `UnknownDag`, `SettingError`; a task that fails is in the result.
+    Raises `DagsUnreadable` and `UnknownDag` where it is not among those that can be imported, `SettingError`; a task that fails is in the result.
     """
-    dags = load(folder)
+    broken: dict[str, str] = {}
+    dags = load(folder, broken=broken)
     if dag_id not in dags:
+        if broken:  # it may be in one of them
+            raise DagsUnreadable(broken)
         raise UnknownDag(dag_id, folder, list(dags))
     _ensure_database()
     dag = dags[dag_id]
@@ -172,16 +183,16 @@ def run(
         task.retry_delay = timedelta(0)  # nobody waits five minutes at a terminal
     watch = _Watch(on_line, on_end)
     began = time.monotonic()
-    with watch.listening(), _local_backend():
+    with watch.listening(), _on(backend):
         ended = dag.test(run_conf=dict(conf or {}))
     seconds = time.monotonic() - began
     return RunResult(dag_id, ended.run_id, str(ended.state), seconds, watch.with_those_that_never_ran(ended, dag))
 
 
 @contextmanager
-def _local_backend() -> Iterator[None]:
+def _on(backend: str) -> Iterator[None]:
     before = os.environ.get("PODENV_BACKEND")
-    os.environ["PODENV_BACKEND"] = "local"
+    os.environ["PODENV_BACKEND"] = backend
     try:
         yield
     finally:
@@ -251,6 +262,9 @@ class _Watch:
     def _explain(self, error: BaseException | str | None) -> str:
         from airflow.providers.common.compat.sdk import AirflowException
 
+        if isinstance(error, FunctionRaised) and error.__cause__:  # of `run_in_env`; a task of podenv's has logged it
+            for line in error.remote_traceback.splitlines():
+                self._on_line(self._task, line)
         if not isinstance(error, BaseException) or isinstance(error, PodenvError | AirflowException):
             return str(error)
         for part in traceback.format_exception(error):

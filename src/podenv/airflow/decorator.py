@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from airflow.sdk.bases.decorator import Task
     from airflow.sdk.definitions._internal.expandinput import ExpandInput
 
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _FORM = 'write @task.env("name-of-the-environment", ...)'
 
 
@@ -33,8 +35,29 @@ class _EnvDecoratedOperator(DecoratedOperator, EnvPodOperator):  # type: ignore[
         """`DecoratedOperator` has: one more ``__init__`` for it would cost a sixth of the parse."""
 
     def _hook_apply_defaults(self, *args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Undo the stock decorator, where ``default_args`` overwrite the function's parameters of the same name."""
+        """Give a parameter that has no value and no default of its own the one in ``default_args``.
+
+        The stock decorator goes over its default and over what was passed by position as well: no good where
+        ``default_args`` hold a ``memory`` that is meant for the tasks.
+        """
+        function, defaults = kwargs.get("python_callable"), kwargs.get("default_args")
+        if function is not None and defaults:
+            op_args, op_kwargs = kwargs.get("op_args") or (), kwargs.get("op_kwargs") or {}
+            kwargs["op_kwargs"] = {**_missing(inspect.signature(function), op_args, op_kwargs, defaults), **op_kwargs}
         return args, kwargs
+
+
+def _missing(
+    signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Those of ``defaults`` that the signature needs besides ``args`` and ``kwargs``."""
+    by_position = [p for p in signature.parameters.values() if p.kind is not p.KEYWORD_ONLY][len(args) :]
+    by_name = [p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return {
+        p.name: defaults[p.name]
+        for p in (*by_position, *by_name)
+        if p.name in defaults and p.name not in kwargs and p.default is p.empty and p.kind in _NAMED
+    }
 
 
 class _EnvTaskDecorator(_TaskDecorator[..., Any, _EnvDecoratedOperator]):

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, BaseHook
 from airflow.sdk.definitions.mappedoperator import MappedOperator, OperatorPartial
 
-from podenv import source
-from podenv.airflow import settings
+from podenv.airflow import overrides, settings
+from podenv.airflow.exchange import readable
+from podenv.airflow.link import PodLink
+from podenv.airflow.pod import base_container
 from podenv.airflow.request import TaskRequest
 from podenv.errors import (
     Exited,
@@ -28,18 +30,9 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions._internal.expandinput import ExpandInput
     from kubernetes.client import V1ResourceRequirements
 
-    from podenv.local import LocalRun
-
-# What a pod brings to the function and a local virtual environment cannot.
-_POD_ONLY = (
-    "configmaps",
-    "env_from",
-    "init_containers",
-    "pod_runtime_info_envs",
-    "secrets",
-    "volume_mounts",
-    "volumes",
-)
+    from podenv.airflow.launch import Launch
+    from podenv.airflow.localtask import LocalTask
+    from podenv.airflow.podtask import PodTask
 
 
 class EnvPodOperator(KubernetesPodOperator):
@@ -48,12 +41,17 @@ class EnvPodOperator(KubernetesPodOperator):
     ``python_callable`` with ``op_args`` and ``op_kwargs``, or ``cmds`` with ``arguments``. ``cpu``, ``memory`` and
     ``gpu`` (Kubernetes quantities) set request and limit alike; for different ones pass ``container_resources``,
     merged key by key over the environment's. Out of memory, the task runs again in the same try with twice the memory,
-    up to ``max_memory``. All other arguments are those of KubernetesPodOperator.
+    up to ``max_memory``. ``connections`` names Airflow Connections that the task gets as environment variables
+    (``AIRFLOW_CONN_<ID>``, or a mapping of variables to ids); a Secret that lives and dies with the pod brings them.
+    All other arguments are those of KubernetesPodOperator; what they say of the pod is laid upon the environment's
+    PodTemplate key by key.
 
     Raises a `PodenvError` or TypeError when the DAG is parsed, for what can never run.
     """
 
-    template_fields: Sequence[str] = tuple(sorted({*KubernetesPodOperator.template_fields, "op_args", "op_kwargs"}))
+    template_fields: Sequence[str] = tuple(
+        sorted({*KubernetesPodOperator.template_fields, "op_args", "op_kwargs", "pod_image", "pod_resources"})
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **KubernetesPodOperator.template_fields_renderers,
         "op_args": "py",
@@ -62,12 +60,17 @@ class EnvPodOperator(KubernetesPodOperator):
     # A function cannot always be copied deeply.
     shallow_copy_attrs: Sequence[str] = ("python_callable",)
     ui_color = "#e2f0e6"
+    overwrite_rtif_after_execution = True  # the rendered fields then show what ran
+    pod_image: str | None = None
+    pod_resources: Mapping[str, Any] | None = None
+    pod_page: str = ""
     env: str
     cpu: str | float | None
     memory: str | None
     max_memory: str | None
     gpu: str | int | None
-    _local_run: LocalRun | None = None
+    connections: Sequence[str] | Mapping[str, str]
+    _task: LocalTask | PodTask | None = None
 
     def __init__(
         self,
@@ -83,8 +86,11 @@ class EnvPodOperator(KubernetesPodOperator):
         max_memory: str | None = None,
         gpu: str | int | None = None,
         container_resources: V1ResourceRequirements | Mapping[str, Any] | None = None,
+        connections: Sequence[str] | Mapping[str, str] = (),
         do_xcom_push: bool = True,
         log_pod_spec_on_failure: bool = False,  # the dump holds the values of environment variables in clear
+        log_events_on_startup: bool = False,
+        container_name_log_prefix_enabled: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -93,10 +99,12 @@ class EnvPodOperator(KubernetesPodOperator):
             container_resources=container_resources,
             do_xcom_push=do_xcom_push,
             log_pod_spec_on_failure=log_pod_spec_on_failure,
+            log_events_on_startup=log_events_on_startup,
+            container_name_log_prefix_enabled=container_name_log_prefix_enabled,
             **kwargs,
         )
         # At once: BaseOperator makes each single assignment slow, and a DAG file may have 500 tasks.
-        vars(self).update(env=env, cpu=cpu, memory=memory, max_memory=max_memory, gpu=gpu)
+        vars(self).update(env=env, cpu=cpu, memory=memory, max_memory=max_memory, gpu=gpu, connections=connections)
         self._take_function(python_callable, op_args, op_kwargs)
         self._check_what_runs()
         _check_once(self)
@@ -113,28 +121,83 @@ class EnvPodOperator(KubernetesPodOperator):
         plain._expand_called = True  # its checking copy is expanded in its place
         return _CheckedPartial(operator_class=plain.operator_class, kwargs=plain.kwargs, params=plain.params)
 
+    @property
+    def operator_extra_links(self) -> tuple[PodLink, ...]:  # type: ignore[override]
+        """The pod's page, where `[podenv] pod_url` says how to reach it."""
+        return (PodLink(),) if settings.pod_url() else ()
+
+    @property
+    def where(self) -> str:
+        """How messages begin."""
+        return f"Task {self.task_id!r}"
+
+    @property
+    def dag_file(self) -> str | None:
+        """Where the search for the catalogue begins."""
+        return _dag_file(self.get_dag(), self.python_callable)
+
     def execute(self, context: Context) -> Any:
         """Run the task and return its value. Raises the `TaskFailure`, or AirflowFailException where no retry helps."""
+        return self._run(context, lambda task: task.run())
+
+    def trigger_reentry(self, context: Context, event: dict[str, Any]) -> Any:
+        """Go on after the task was deferred; returns and raises as `execute`."""
+        return self._run(context, lambda task: task.resume(event))
+
+    def on_kill(self) -> None:
+        """End the task's pod, or its whole process tree; runs in a signal handler and after a timeout: never raises."""
+        self._killed = True
+        if self._task is not None:
+            self._task.kill()
+
+    def renew_client(self) -> None:
+        """Take new credentials with the next request."""
+        for name in ("hook", "client", "pod_manager"):
+            vars(self).pop(name, None)
+
+    def connection_variables(self) -> dict[str, str]:
+        """The environment variables of ``connections`` with their values, which are secret."""
+        chosen = self.connections
+        if not isinstance(chosen, Mapping):
+            chosen = {f"AIRFLOW_CONN_{name.upper()}": name for name in chosen}
+        return {variable: BaseHook.get_connection(name).get_uri() for variable, name in chosen.items()}
+
+    def show(self, launch: Launch) -> None:
+        """Let the rendered fields and the link show what runs."""
+        container = base_container(launch.pod)
+        self.pod_image = container.get("image")
+        self.pod_resources = container.get("resources")
+        self.pod_page = settings.pod_url().format(namespace=launch.namespace, pod=launch.name)
+
+    def convert_config_file_to_dict(self) -> None:
+        """For the trigger; KUBECONFIG gives way to a connection that has its own way to the cluster."""
+        own = ("kube_config_path", "kube_config", "in_cluster")
+        if self.config_file is None and any(getattr(self.hook, "conn_extras", {}).get(name) for name in own):
+            self._config_dict = None
+        else:
+            super().convert_config_file_to_dict()  # type: ignore[no-untyped-call]
+
+    def _run(self, context: Context, do: Callable[[Any], Any]) -> Any:
         try:
-            value = self._execute_locally(context)
+            self._task = self._task_of(context)
+            if self._killed:
+                raise Killed(f"{self.where} was ended from outside.")
+            value = do(self._task)
         except PodenvError as error:
             self._fail(error)
         if self._killed:  # Airflow lets a task that returns after SIGTERM count as success
-            raise Killed(f"{self._where} was ended from outside.")
-        return value
+            raise Killed(f"{self.where} was ended from outside.")
+        return readable(value)
 
-    def on_kill(self) -> None:
-        """End the task's whole process tree; runs in a signal handler and after a timeout, so it never raises."""
-        self._killed = True
-        if self._local_run is not None:
-            self._local_run.kill()
+    def _task_of(self, context: Context) -> LocalTask | PodTask:
+        # A backend is loaded when a task executes, not at parse.
+        if settings.backend() == "local":
+            from podenv.airflow.localtask import LocalTask
 
-    @property
-    def _where(self) -> str:
-        return f"Task {self.task_id!r}"
+            return LocalTask(self, context)
+        from podenv.airflow.podtask import PodTask
 
-    def _dag_file(self) -> str | None:
-        return _dag_file(self.get_dag(), self.python_callable)
+        return PodTask(self, context)
 
     def _take_function(
         self,
@@ -147,59 +210,27 @@ class EnvPodOperator(KubernetesPodOperator):
         self.op_kwargs = op_kwargs or {}
 
     def _check_what_runs(self) -> None:
+        if self.env is None:
+            raise TypeError(f"{self.where} needs env, the name of an environment.")
         if (self.python_callable is None) == (not self.cmds):
-            raise TypeError(f"{self._where} needs a python_callable or cmds: one of them, not both.")
+            raise TypeError(f"{self.where} needs a python_callable or cmds: one of them, not both.")
         if self.python_callable is not None and self.arguments:
-            raise TypeError(f"{self._where}: arguments go with cmds; a function has op_args and op_kwargs.")
+            raise TypeError(f"{self.where}: arguments go with cmds; a function has op_args and op_kwargs.")
+        if why := overrides.refused(self):
+            raise TypeError(f"{self.where}: {why}.")
+        if isinstance(self.connections, str):
+            raise TypeError(f"{self.where}: connections is a list of names; write [{self.connections!r}].")
         for name in ("cmds", "arguments"):
             if isinstance(getattr(self, name), str):
                 raise TypeError(
-                    f"{self._where}: {name} is a list of texts, not one text: it is started without a shell."
+                    f"{self.where}: {name} is a list of texts, not one text: it is started without a shell."
                 )
-
-    def _execute_locally(self, context: Context) -> Any:
-        settings.require_local()
-        from podenv.local import Limits, LocalRun  # the local backend is loaded when a task executes, not at parse
-
-        environment = settings.catalogue(self._dag_file())[self.env]
-        resources = self.request.resources(environment, self._where)
-        limits = Limits(
-            cpu=resources.limits.get("cpu"), memory=resources.limits.get("memory"), max_memory=resources.max_memory
-        )
-        self._warn_of_pod_only()
-        run = LocalRun(environment, limits=limits, env=self._variables(), emit=settings.emit)
-        self._local_run = run
-        if self._killed:
-            raise Killed(f"{self._where} was ended from outside.")
-        if self.python_callable is None:
-            return run.command([*map(str, self.cmds), *map(str, self.arguments)])
-        source.check_syntax(source.extract(self.python_callable), python=environment.python)
-        values = {**context, "try_number": context["ti"].try_number}
-        return run.call(source.build_call(self.python_callable, self.op_args, self.op_kwargs, values))
-
-    def _variables(self) -> dict[str, str]:
-        variables = {}
-        given = (
-            self.env_vars.items() if isinstance(self.env_vars, Mapping) else [(v.name, v.value) for v in self.env_vars]
-        )
-        for name, value in given:
-            if value is None:
-                settings.log.warning("Variable %s comes from the cluster; the local backend does not set it.", name)
-            else:
-                variables[name] = str(value)
-        return variables
-
-    def _warn_of_pod_only(self) -> None:
-        if asked := [name for name in _POD_ONLY if getattr(self, name)]:
-            settings.log.warning(
-                "Only pods have %s; on the local backend what they bring is missing.", ", ".join(asked)
-            )
 
     def _fail(self, error: PodenvError) -> NoReturn:
         """Raise what Airflow understands, without the stack of podenv: it says nothing to the reader of the log."""
         if isinstance(error, FunctionRaised):
-            settings.log.error("%s", error.remote_traceback)
-        if isinstance(error, Exited) and error.code in self.skip_on_exit_code:
+            settings.log.error("%s", error.remote_traceback.rstrip("\n"))
+        if isinstance(error, Exited) and any(code in self.skip_on_exit_code for code in error.codes):
             raise AirflowSkipException(str(error)) from None
         if may_retry(error):
             raise error.with_traceback(None) from None
@@ -244,10 +275,10 @@ def _check_once(task: EnvPodOperator) -> None:
     try:
         if request in _Checked.requests:
             return
-        request.check(task._where, task._dag_file())
+        request.check(task.where, task.dag_file)
         _Checked.requests.add(request)
     except TypeError:  # not hashable: it holds a mapping, or something that is refused
-        request.check(task._where, task._dag_file())
+        request.check(task.where, task.dag_file)
 
 
 def may_retry(error: PodenvError) -> bool:

@@ -36,6 +36,37 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "/opt/airflow/envs",
                         "default": "",
                     },
+                    "namespace_prefix": {
+                        "description": (
+                            "How the namespaces of environments begin that have one of their own; the same as "
+                            "``podenv deploy --namespace-prefix``."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "team-a-",
+                        "default": "podenv-",
+                    },
+                    "payload": {
+                        "description": (
+                            "How a function and its arguments travel to a pod: ``env`` (environment variables, "
+                            "readable by whoever may read pods) or ``secret`` (a Secret that the pod owns; needs "
+                            "``access.secrets`` in the environment's values)."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "secret",
+                        "default": "env",
+                    },
+                    "pod_url": {
+                        "description": (
+                            "The page of a pod, linked from its task; ``{namespace}`` and ``{pod}`` are filled in. "
+                            "Empty: no link."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "https://k8s.example.com/pods/{namespace}/{pod}",
+                        "default": "",
+                    },
                 },
             }
         },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -49,7 +49,8 @@ class TaskRequest:
         known = set(_ARGUMENTS)
         if isinstance(mapped, Mapping):
             for name in known & mapped.keys():
-                if isinstance(mapped[name], Iterable) and not isinstance(mapped[name], str):
+                # An XComArg has ``__iter__`` too, and only says there that it cannot be iterated.
+                if isinstance(mapped[name], Collection) and not isinstance(mapped[name], str):
                     yield from (replace(self, **{name: value}) for value in mapped[name])
         elif isinstance(mapped, list | tuple):
             for item in mapped:
@@ -75,20 +76,28 @@ class TaskRequest:
 
         A value that is still a template is left out. Raises `ResourceError`.
         """
-        own = self._own(where)
         base = environment.spec.resources if environment else None
-        requests = {**(base.requests if base else {}), **own.requests}
-        limits = {**(base.limits if base else {}), **own.limits}
-        quantity.check_resources(requests, limits, where)
-        if self.max_memory is not None:
-            self._check_max_memory(limits, environment, where)
-        return Resources(requests, limits, self.max_memory)
+        return self.upon(base.requests if base else {}, base.limits if base else {}, where, whole=base is not None)
 
-    def _check_max_memory(self, limits: Mapping[str, str], environment: Environment | None, where: str) -> None:
+    def upon(
+        self, requests: Mapping[str, str], limits: Mapping[str, str], where: str, *, whole: bool = True
+    ) -> Resources:
+        """``requests`` and ``limits`` with the task's own laid upon them, key by key.
+
+        ``whole``: what is not in them does not exist. Raises `ResourceError`.
+        """
+        own = self._own(where)
+        merged = Resources({**requests, **own.requests}, {**limits, **own.limits}, self.max_memory)
+        quantity.check_resources(merged.requests, merged.limits, where)
+        if self.max_memory is not None:
+            self._check_max_memory(merged.limits, whole, where)
+        return merged
+
+    def _check_max_memory(self, limits: Mapping[str, str], whole: bool, where: str) -> None:
         quantity.check_resources({}, {"max_memory": _text("max_memory", self.max_memory, where)}, where)
         limit = limits.get("memory")
         if limit is None:
-            if environment is not None:
+            if whole:
                 raise ResourceError(f"{where}: max_memory needs a memory limit to start from; set memory too.")
         elif quantity.parse(str(self.max_memory)) < quantity.parse(limit):
             raise ResourceError(
@@ -108,7 +117,8 @@ class TaskRequest:
                         f"({values[name]}); pass one of them."
                     )
             requests[name] = limits[name] = _text(short, argument, where)
-        if GPU in limits and quantity.parse(limits[GPU]) % 1:
+        quantity.check_resources({}, {GPU: limits.get(GPU, "0")}, where)
+        if quantity.parse(limits.get(GPU, "0")) % 1:
             raise ResourceError(f"{where}: gpu ({limits[GPU]}) must be a whole number.")
         return Resources(requests, limits)
 

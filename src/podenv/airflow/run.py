@@ -5,31 +5,40 @@ from __future__ import annotations
 import inspect
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from airflow.sdk import get_current_context
 
 from podenv import source
 from podenv.airflow import settings
+from podenv.airflow.exchange import context_values, readable
 from podenv.airflow.request import TaskRequest
+from podenv.outcome import value_of
 
-if TYPE_CHECKING:
-    from podenv.local import LocalRun
+
+class _Run(Protocol):
+    def kill(self) -> None: ...
 
 
 def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """`podenv.run_in_env`, with Airflow's settings; in a task, its log and its context values."""
-    settings.require_local()
-    from podenv.local import Limits, LocalRun  # the local backend is loaded when a task executes, not at parse
-
     try:
-        context: Any = get_current_context()
+        context: Any = context_values(get_current_context())
     except RuntimeError:  # not in a task
         context = None
+    within = _locally if settings.backend() == "local" else _in_a_pod
+    return readable(within(name, function, args, kwargs, context))
+
+
+def _locally(
+    name: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], context: Any
+) -> Any:
+    from podenv.local import Limits, LocalRun  # the local backend is loaded when a task executes, not at parse
+
     environment = settings.catalogue(_start(function, context))[name]
     limits = TaskRequest(env=name).resources(environment, f"run_in_env({name!r})").limits
     source.check_syntax(source.extract(function), python=environment.python)
@@ -44,6 +53,16 @@ def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs:
         return run.call(call)
 
 
+def _in_a_pod(
+    name: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], context: Any
+) -> Any:
+    from podenv.airflow import podcall  # as above
+
+    run, launch = podcall.prepare(name, function, args, kwargs, context=context, file=_start(function, context))
+    with _ended_by_sigterm(run):
+        return value_of(run.run(launch), name)
+
+
 def _start(function: Callable[..., Any], context: Any) -> str | None:
     """Where the search for the catalogue begins: the DAG file, else the function's file, else the working directory."""
     if context is not None:
@@ -53,8 +72,8 @@ def _start(function: Callable[..., Any], context: Any) -> str | None:
 
 
 @contextmanager
-def _ended_by_sigterm(run: LocalRun) -> Iterator[None]:
-    """End the function's processes on SIGTERM: a plain task has no ``on_kill`` that would, and Airflow goes on."""
+def _ended_by_sigterm(run: _Run) -> Iterator[None]:
+    """End the function's processes, or its pod, on SIGTERM: a plain task has no ``on_kill`` that would."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -61,6 +61,15 @@ class Seam:
         while self._buffer and (self._take_stamp() if self._stamp is None else self._take_content()):
             pass
 
+    def end(self) -> None:
+        """The log is over: what lacks its newline is a line too."""
+        if self._buffer and self._stamp is None:
+            self._stamp = self._last or (b"", b"")
+        self._line += self._buffer
+        self._buffer = b""
+        if self._stamp is not None and (self._line or self._handed):
+            self._finish()
+
     def _take_stamp(self) -> bool:
         match = _STAMP.match(self._buffer)
         if match is None:

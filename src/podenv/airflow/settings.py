@@ -9,12 +9,14 @@ from pathlib import Path
 
 from airflow.providers.common.compat.sdk import conf
 
+from podenv import names
 from podenv.environment import Catalogue
-from podenv.errors import SettingError, nearest
+from podenv.errors import CatalogueNotFound, SettingError, nearest
 
 # Below airflow.task: the task's log, whoever runs the task.
 log = logging.getLogger("airflow.task.podenv")
 BACKENDS = ("kubernetes", "local")
+PAYLOADS = ("env", "secret")
 
 
 def backend() -> str:
@@ -28,13 +30,32 @@ def backend() -> str:
     return chosen
 
 
-def require_local() -> None:
-    """Raise `SettingError` unless the backend is ``local``, the only one of this release."""
-    if backend() != "local":
+def payload() -> str:
+    """How a Call travels: ``env`` or ``secret``, from ``[podenv] payload``. Raises `SettingError`."""
+    chosen: str = conf.get("podenv", "payload", fallback="env")
+    if chosen not in PAYLOADS:
         raise SettingError(
-            "The Kubernetes backend comes with the next release of podenv; "
-            "set PODENV_BACKEND=local (or [podenv] backend = local) to run on this machine."
+            f"[podenv] payload cannot be {chosen!r}.{nearest(chosen, PAYLOADS)} Set it to 'env' or 'secret'."
         )
+    return chosen
+
+
+def pod_url() -> str:
+    """The page of a pod, with ``{namespace}`` and ``{pod}`` in it; empty where there is none."""
+    return str(conf.get("podenv", "pod_url", fallback=""))
+
+
+def namespace(environment: str, file: str | Path | None) -> str:
+    """Where ``environment`` is deployed, as the catalogue for the DAG ``file`` or else its name says.
+
+    Raises `UnknownEnvironment`, `ValuesError`.
+    """
+    try:
+        chosen = catalogue(file)[environment].spec.namespace
+    except CatalogueNotFound:
+        chosen = None
+    prefix = conf.get("podenv", "namespace_prefix", fallback=names.NAMESPACE_PREFIX)
+    return chosen or names.namespace(environment, prefix)
 
 
 def catalogue(file: str | Path | None) -> Catalogue:

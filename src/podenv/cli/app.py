@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -13,10 +14,47 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from podenv.cli import dags, deploy, environments, images, locks, output, release, venvs
+from podenv.cli import output
+
+# Loaded when they are used: what talks to a cluster must not slow down `podenv list`.
+COMMANDS = {
+    "list": "environments:list_",
+    "new": "environments:new",
+    "lock": "locks:lock",
+    "sync": "venvs:sync",
+    "prune": "venvs:prune",
+    "build": "images:build",
+    "verify": "images:verify",
+    "sbom": "images:sbom",
+    "deploy": "deploy:deploy",
+    "up": "deploy:up",
+    "diff": "deploy:diff",
+    "template": "deploy:template",
+    "values": "deploy:values",
+    "status": "release:status",
+    "history": "release:history",
+    "rollback": "release:rollback",
+    "test": "release:run_test",
+    "uninstall": "release:uninstall",
+    "run": "dags:run",
+    "usage": "dags:usage",
+    "schema": "environments:schema",
+}
 
 
 class _Commands(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: Any = dict.fromkeys(COMMANDS)  # their names, for the help and "Did you mean"
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        if name not in COMMANDS:
+            return None
+        module, _, function = COMMANDS[name].partition(":")
+        one = typer.Typer(rich_markup_mode=None, add_completion=False)
+        one.command(name)(getattr(import_module(f"podenv.cli.{module}"), function))
+        return typer.main.get_command(one)
+
     def invoke(self, ctx: Any) -> Any:
         with output.failures():
             return super().invoke(ctx)
@@ -68,29 +106,6 @@ def _options(
     os.environ["PODENV_CATALOGUE"] = str(catalogue.absolute())
 
 
-app.command("list")(environments.list_)
-app.command()(environments.new)
-app.command()(locks.lock)
-app.command()(venvs.sync)
-app.command()(venvs.prune)
-app.command()(images.build)
-app.command()(images.verify)
-app.command()(images.sbom)
-app.command()(deploy.deploy)
-app.command()(deploy.up)
-app.command()(deploy.diff)
-app.command()(deploy.template)
-app.command()(deploy.values)
-app.command()(release.status)
-app.command()(release.history)
-app.command()(release.rollback)
-app.command("test")(release.run_test)
-app.command()(release.uninstall)
-app.command()(dags.run)
-app.command()(dags.usage)
-app.command()(environments.schema)
-
-
 def run() -> None:
     """Run the program and end the process."""
 
@@ -98,4 +113,5 @@ def run() -> None:
         sys.exit(128 + number)  # as an exception, so that programs which were started are ended first
 
     signal.signal(signal.SIGTERM, terminated)
+    output.open_streams()
     app()

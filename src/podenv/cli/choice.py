@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from podenv.environment import Catalogue
-from podenv.errors import CatalogueNotFound, PodenvError, UnknownEnvironment
+from podenv.errors import CatalogueNotFound, PodenvError
 
 
 def complete(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -28,22 +28,27 @@ def _root(ctx: Any) -> Any:
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[NAME]", help="Environments; all when none is named.", autocompletion=complete),
+    typer.Argument(metavar="NAME", help="Environments; all when none is named.", autocompletion=complete),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
+
+
+def no_environment(root: Path) -> str:
+    """What to say of a catalogue that is empty."""
+    return f"There is no environment in {root} yet; make one with `podenv --catalogue {root} new NAME --python X.Y`."
 
 
 def chosen(names: Sequence[str] | None) -> tuple[Catalogue, list[str]]:
     """The catalogue and the names in it that are meant, each once.
 
-    Raises `UnknownEnvironment` before anything is done for another one, and `CatalogueNotFound`.
+    Raises `Catalogue.refusal` before anything is done for another one, and `CatalogueNotFound`.
     """
     catalogue = Catalogue.find()
     known = catalogue.names()
     for name in names or ():
         if name not in known:
-            raise UnknownEnvironment(name, catalogue.root, known)
+            raise catalogue.refusal(name)
     wanted = list(dict.fromkeys(names or known))
     if not wanted:
-        raise CatalogueNotFound(f"There is no environment in {catalogue.root}; make one with `podenv new`.")
+        raise CatalogueNotFound(no_environment(catalogue.root))
     return catalogue, wanted

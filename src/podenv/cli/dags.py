@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,6 +35,13 @@ Folder = Annotated[
 ]
 
 
+class Backend(Enum):
+    """Where tasks run."""
+
+    LOCAL = "local"
+    KUBERNETES = "kubernetes"
+
+
 def _conf(text: str) -> dict[str, Any]:
     try:
         value = jsonlib.loads(text)
@@ -45,21 +53,26 @@ def _conf(text: str) -> dict[str, Any]:
 
 
 def run(
-    dag: Annotated[str, typer.Argument(help="The id of the DAG.")],
+    dag: Annotated[str, typer.Argument(metavar="DAG", help="The id of the DAG.")],
     conf: Annotated[
         Any, typer.Option(metavar="JSON", parser=_conf, help="The run's configuration, a JSON object.")
     ] = None,
     folder: Folder = None,
+    backend: Annotated[
+        Backend, typer.Option(help="Where the tasks run: in virtual environments here, or as pods.")
+    ] = Backend.LOCAL,
     json: AsJson = False,
 ) -> None:
     """Run a DAG here, each task in its environment.
 
-    The tasks run one after the other in local virtual environments, which are made first where they are missing. What
-    they print goes to stderr; then come a table of the tasks and what the last one returned. The exit code is 1 when
-    the run failed.
+    The tasks run one after the other in local virtual environments, which are made first where they are missing; or,
+    with --backend kubernetes, as pods in the cluster of the kubeconfig in force, where `podenv up` has deployed their
+    environments. What they print goes to stderr; then come a table of the tasks and what the last one returned. The
+    exit code is 1 when the run failed.
 
     \b
     Example:  podenv run multi_env_dag
+              podenv run multi_env_dag --backend kubernetes
               podenv run multi_env_dag --conf '{"rows": 100}' --json | jq .tasks
     """
     found, catalogue = _prepare("run", folder)
@@ -75,8 +88,8 @@ def run(
             took = output.took(result.seconds or 0)
             said(result.task_id, f"{result.state}{took}{f': {result.error}' if result.error else ''}")
 
-        uses = [use for use in dags.usage(found) if use.dag_id == dag]
-        result = dags.run(found, dag, conf=conf, on_line=on_line, on_end=on_end)
+        uses = [use for use in dags.usage(found, broken={}) if use.dag_id == dag]
+        result = dags.run(found, dag, conf=conf, backend=backend.value, on_line=on_line, on_end=on_end)
     rows = [_row(task, uses, catalogue) for task in result.tasks]
     if json:
         output.as_json({**asdict(result), "tasks": rows, "result": _last_value(result)})
@@ -91,20 +104,29 @@ def usage(folder: Folder = None, json: AsJson = False) -> None:
     """Show which task uses which environment.
 
     With its limits there; then the environments that no task uses (calls of run_in_env are not seen). The exit code is
-    1 when a DAG file cannot be imported.
+    1 when a DAG file cannot be imported; which environments are unused cannot be told then.
 
     \b
     Example:  podenv usage
               podenv usage --json | jq -r '.unused[]'
     """
     found, catalogue = _prepare("usage", folder)
+    broken: dict[str, str] = {}
     with output.waiting("reading the DAGs"):
-        uses = sorted(dags.usage(found), key=lambda use: (use.environment, use.dag_id, use.task_id))
+        uses = sorted(dags.usage(found, broken=broken), key=lambda use: (use.environment, use.dag_id, use.task_id))
     used = {use.environment for use in uses}
-    unused = [name for name in catalogue.names() if name not in used]
+    unused = None if broken else [name for name in catalogue.names() if name not in used]
     if json:
-        output.as_json({"tasks": [asdict(use) for use in uses], "unused": unused})
-        return
+        output.as_json({"tasks": [asdict(use) for use in uses], "unused": unused, "broken": broken})
+    else:
+        _show_usage(uses, unused or ())
+    for file, why in broken.items():
+        output.error(f"{file}: {why}")
+    if broken:
+        raise typer.Exit(1)
+
+
+def _show_usage(uses: Sequence[TaskUse], unused: Sequence[str]) -> None:
     cells = [(use.environment, use.dag_id, use.task_id, _limits(use)) for use in uses]
     output.table(("ENVIRONMENT", "DAG", "TASK", "LIMITS"), [*cells, *((name, "unused", "-", "-") for name in unused)])
 
@@ -142,10 +164,9 @@ def _prepare(command: str, folder: Path | None) -> tuple[Path, Catalogue]:
         raise SettingError(
             f"`podenv {command}` reads DAG files, which needs Airflow; install it with `pip install 'podenv[airflow]'`."
         )
-    if folder is None:
-        folder = Catalogue.find().root.parent / "dags"
-        if not folder.is_dir():
-            raise SettingError(f"There is no folder {folder}; name the folder of the DAG files with --dags.")
+    folder = folder or Catalogue.find().root.parent / "dags"
+    if not folder.is_dir():
+        raise SettingError(f"There is no folder {folder}; name the folder of the DAG files with --dags.")
     dags.prepare(folder, cache=venv.cache_folder())
     return folder, Catalogue.find(folder)
 

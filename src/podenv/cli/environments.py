@@ -11,7 +11,7 @@ import typer
 
 from podenv import lock, scaffold, venv
 from podenv.cli import output
-from podenv.cli.choice import AsJson
+from podenv.cli.choice import AsJson, no_environment
 from podenv.environment import Catalogue, Environment
 from podenv.errors import InvalidName, LockError, LockMissing, LockStale, PodenvError
 from podenv.names import check_environment_name, is_python_version, lock_key
@@ -49,7 +49,7 @@ def list_(json: AsJson = False) -> None:
         columns = ("NAME", "PYTHON", "LOCK", "LOCAL", "PACKAGES", "DESCRIPTION")
         output.table(columns, [_cells(row) for row in rows])
     else:
-        output.say(f"There is no environment in {catalogue.root} yet; make one: podenv new NAME --python 3.13")
+        output.say(no_environment(catalogue.root))
     invalid = [row for row in rows if row.lock == "invalid"]
     for row in invalid:
         output.error(row.why)
@@ -104,12 +104,16 @@ def _name(value: str) -> str:
 
 def _python(value: str) -> str:
     if not is_python_version(value):
-        raise typer.BadParameter(f"{value!r} is no Python version; write it like 3.13 (no patch release).")
+        raise typer.BadParameter(
+            f"{value!r} is no Python version that podenv can use; write it like 3.13: 3.8 or newer, no patch release."
+        )
     return value
 
 
 def new(
-    name: Annotated[str, typer.Argument(callback=_name, help="Its name: lower-case letters, digits and '-'.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", callback=_name, help="Its name: lower-case letters, digits and '-'.")
+    ],
     python: Annotated[str, typer.Option(metavar="X.Y", callback=_python, help="Its Python, like 3.13.")],
     description: Annotated[str, typer.Option(metavar="TEXT", help="One line for people.")] = "",
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ from podenv.errors import PodenvError
 
 T = TypeVar("T")
 Say = Callable[[str], None]
+UNREADABLE = 100  # columns; in fewer than a table needs it is not squeezed: the terminal breaks its lines
 UNBOUND = 100_000  # columns where there is no terminal: nothing is cut or wrapped for a program that reads
 SIDE_BY_SIDE = 4  # uv itself uses all cores and many connections
 STYLES = {
@@ -30,6 +32,14 @@ STYLES = {
     "installed": "green", "upgraded": "green", "repaired": "green", "deployed": "green", "ok": "green",
     "not deployed": "yellow", "invalid": "red", "failed": "red",
 }  # fmt: skip
+
+
+def open_streams() -> None:
+    """Have a stdout and stderr that take every text: a shell may have closed them, a locale may know few letters."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - open as long as the process lives
+        getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -60,7 +70,8 @@ def as_json(value: object) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; on a terminal it fits the width, and words that name a state are coloured."""
+    """Print a table; on a terminal it fits the width where that cuts no word, and words for a state are coloured."""
+    rows = [[_one_line(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
         for row in (columns, *rows):
@@ -68,11 +79,21 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             sys.stdout.write("   ".join(cells).rstrip() + "\n")
         return
     made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    for number, column in enumerate(columns):
-        made.add_column(column, overflow="fold", no_wrap=number == 0)
+    needed = 0
+    for number, column in enumerate(zip(columns, *rows, strict=True)):
+        made.add_column(column[0], overflow="fold", no_wrap=number == 0)
+        words = column if number == 0 else " ".join(column).split()
+        needed += 3 + max(map(len, words))
     for row in rows:
         made.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    console().print(made)
+    target = console()
+    target.width = max(target.width, min(needed, UNREADABLE))
+    target.print(made, crop=False)
+
+
+def _one_line(text: str) -> str:
+    """``text`` as a cell, in which there is nothing that a terminal would obey."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in " ".join(text.split()))
 
 
 def seconds(value: float) -> str:
@@ -111,6 +132,12 @@ def failures() -> Iterator[None]:
         # Whoever read has enough; what is still buffered must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(141) from None
+    except OSError as failure:
+        if failure.errno not in (errno.ENOSPC, errno.EDQUOT) or failure.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        error(f"The output cannot be written: {failure.strerror}; free some space there.")
+        raise typer.Exit(1) from None
 
 
 @dataclass(frozen=True)

@@ -37,14 +37,15 @@ class Failure:
 
     ``kind`` is ``raised`` (an exception left the function), ``exited`` (it called ``sys.exit``), ``refused`` (its value
     is none that XCom keeps), ``too large``, or ``call`` (the call arrived damaged). ``type`` is the exception's type
-    with its module.
+    with its module; ``code`` the exit code that the function asked for.
     """
 
-    def __init__(self, kind: str, *, type: str, message: str, traceback: str = "") -> None:
+    def __init__(self, kind: str, *, type: str, message: str, traceback: str = "", code: str = "1") -> None:
         self.kind = kind
         self.type = type
         self.message = message
         self.traceback = traceback
+        self.code = code
 
 
 class Result:
@@ -156,6 +157,12 @@ class Call:
             return cls(**document)
         except (TypeError, ValueError) as error:
             raise Refused(f"the call arrived damaged ({error})") from None
+
+
+def is_indented(source: str) -> bool:
+    """Whether a function's source stands inside something; a form feed begins the line anew."""
+    blank = source[: len(source) - len(source.lstrip(" \t\f"))]
+    return bool(blank.rpartition("\f")[2])
 
 
 def _document(data: bytes, limit: int) -> dict[str, Any]:

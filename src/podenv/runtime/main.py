@@ -13,7 +13,7 @@ import sys
 import time
 
 from . import frame
-from .call import PREFIX, Call, Failure, Result, TooLarge
+from .call import PREFIX, Call, Failure, Result, TooLarge, is_indented
 from .tagged import Refused
 
 TYPE_CHECKING = False  # typing costs every task milliseconds
@@ -116,7 +116,7 @@ def _call(environ: dict[str, str]) -> Result:
         raise
     except SystemExit as error:
         message = f"the function called sys.exit({_argument(error)}) instead of returning a value or raising an error"
-        failure = Failure("exited", type="SystemExit", message=message)
+        failure = Failure("exited", type="SystemExit", message=message, code=_exit_code(error))
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is the function's failure
         seconds = time.perf_counter() - started
         return Result(error=_failure(error, call), python=python, seconds=seconds)
@@ -125,9 +125,8 @@ def _call(environ: dict[str, str]) -> Result:
 
 def _load(call: Call) -> Any:
     """The function, compiled with the line numbers of its file; its annotations are never evaluated."""
-    indented = call.source[:1] in " \t"
     # A function that stands inside something keeps its indentation, hence all text inside it.
-    head = "\n" * (call.first_line - 2) + "if True:\n" if indented else "\n" * (call.first_line - 1)
+    head = "\n" * (call.first_line - 2) + "if True:\n" if is_indented(call.source) else "\n" * (call.first_line - 1)
     main_module = sys.modules["__main__"]
     namespace = main_module.__dict__
     for name in [name for name in namespace if not name.startswith("__")]:
@@ -263,9 +262,10 @@ def _traceback(error: BaseException, call: Call) -> str:
     import linecache
     import traceback
 
-    if call.filename.startswith("<"):  # a notebook's cell: linecache asks no loader for such a name
-        lines = ("\n" * (call.first_line - 1) + call.source).splitlines(True)
-        linecache.cache[call.filename] = (sum(map(len, lines)), None, lines, call.filename)
+    # The lines that ran: linecache asks no loader for a notebook's cell, may find another file under this name, and
+    # takes a form feed for a line's end.
+    lines = [line + "\n" for line in ("\n" * (call.first_line - 1) + call.source).split("\n")]
+    linecache.cache[call.filename] = (sum(map(len, lines)), None, lines, call.filename)
     return "".join(traceback.format_exception(type(error), error, _own_part(error.__traceback__, call.filename)))
 
 
@@ -298,6 +298,12 @@ def _argument(error: SystemExit) -> str:
         return _printable("" if error.code is None else repr(error.code), 200)
     except Exception:  # noqa: BLE001 - any object can be an exit code
         return "..."
+
+
+def _exit_code(error: SystemExit) -> str:
+    """What the process would have ended with."""
+    code = 0 if error.code is None else error.code
+    return str(int(code) & 0xFF) if isinstance(code, int) else "1"
 
 
 def _printable(text: str, limit: int) -> str:

@@ -21,6 +21,12 @@ def sees(*names: str) -> dict:
     return {name: os.environ.get(name) for name in names}
 
 
+def in_india(hour: int, try_number=None):
+    from datetime import datetime, timedelta, timezone
+
+    return datetime(2024, 1, try_number, hour, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+
+
 def fails(text: str) -> None:
     raise LookupError(text)
 
@@ -100,6 +106,12 @@ def behaviours():
         return rows
 
     defaults_stay()
+
+    @task.env("plain")
+    def defaults_fill(memory: str, rows: int, *, factor: int = 1) -> list:
+        return [memory, rows, factor]
+
+    defaults_fill("by position")
 
     @task_group
     def group():
@@ -186,6 +198,14 @@ def behaviours():
 
     unpushed()
 
+    @task.env("plain", skip_on_exit_code=7)
+    def skips_itself() -> None:
+        import sys
+
+        sys.exit(7)
+
+    skips_itself()
+
     @task.env("plain", execution_timeout=timedelta(seconds=2))
     def too_long(marker: str) -> None:
         import subprocess
@@ -210,6 +230,22 @@ def behaviours():
         raise AssertionError("it did not fail")
 
     helper()
+
+    @task
+    def helper_fails() -> None:
+        run_in_env("plain", fails, "not handled")
+
+    helper_fails()
+
+    @task
+    def helper_moment():
+        return run_in_env("plain", in_india, 2)
+
+    @task
+    def as_text(moments: list) -> list[str]:
+        return [moment.isoformat() for moment in moments]
+
+    as_text([task.env("plain")(in_india)(1), helper_moment()])
 
 
 behaviours()

@@ -1,0 +1,150 @@
+"""The arguments of KubernetesPodOperator as partial pods, to be laid upon an environment's PodTemplate. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from airflow.providers.cncf.kubernetes.backcompat.backwards_compat_converters import (
+    convert_configmap,
+    convert_env_vars_or_raise_error,
+    convert_volume,
+    convert_volume_mount,
+)
+from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.providers.cncf.kubernetes.pod_generator import make_safe_label_value
+from airflow.providers.cncf.kubernetes.secret import Secret
+
+from podenv.airflow.pod import CONTAINER, Json, given, to_json, with_base
+from podenv.errors import PodRefused
+
+# What KubernetesPodOperator takes and podenv's way of running pods has no use for: refused, not ignored.
+_REFUSED = {
+    "log_pod_spec_on_failure": "the dump would hold the values of environment variables",
+    "xcom_sidecar_container_security_context": "no sidecar carries the result",
+    "logging_interval": "the log of a deferred task is read whole when it resumes",
+}
+
+
+def refused(operator: KubernetesPodOperator) -> str | None:
+    """Which argument cannot be honoured, and why; None where all can."""
+    for name, why in _REFUSED.items():
+        if getattr(operator, name):
+            return f"{name} cannot be set: {why}; leave it out"
+    if operator.base_container_name != CONTAINER:
+        return f"base_container_name cannot be set: an environment's container is named {CONTAINER!r}; leave it out"
+    return None
+
+
+def of_operator(operator: KubernetesPodOperator) -> list[Json]:
+    """What the operator's arguments say of the pod, from the weakest to the strongest.
+
+    Command, resources, the pod's name and its identity are not in it. Raises `PodRefused` for a template file that is
+    none.
+    """
+    layers = [_template(operator), _parts(to_json(operator.full_pod_spec or {}))]
+    layers.append({"metadata": given(_metadata(operator)), "spec": to_json(given(_spec(operator)))})
+    if base := to_json(given(_base(operator))):
+        layers.append(with_base(**base))
+    layers += [_secret(secret) for secret in operator.secrets]
+    return layers
+
+
+def _template(operator: KubernetesPodOperator) -> Json:
+    if operator.pod_template_file:
+        file = Path(operator.pod_template_file)
+        try:
+            found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            raise PodRefused(
+                f"Task {operator.task_id!r}: pod_template_file {file} cannot be read "
+                f"({getattr(error, 'strerror', None) or type(error).__name__}); correct it."
+            ) from None
+    else:
+        found = operator.pod_template_dict
+    found = to_json(found or {})
+    if not isinstance(found, Mapping) or found.get("kind", "Pod") != "Pod":
+        raise PodRefused(f"Task {operator.task_id!r}: its pod template is no Pod; it must hold one, or parts of one.")
+    return _parts(found)
+
+
+def _parts(pod: Mapping[str, Any]) -> Json:
+    return {key: pod[key] for key in ("metadata", "spec") if pod.get(key)}
+
+
+def _metadata(operator: KubernetesPodOperator) -> Json:
+    labels: dict[str, str | None] = {
+        key: make_safe_label_value("" if value is None else str(value)) for key, value in operator.labels.items()
+    }
+    return {"labels": labels, "annotations": {key: str(value) for key, value in operator.annotations.items()}}
+
+
+def _spec(operator: KubernetesPodOperator) -> Json:
+    return {
+        "runtimeClassName": operator.runtime_class_name,
+        "nodeSelector": operator.node_selector,
+        "affinity": operator.affinity,
+        "tolerations": operator.tolerations,
+        "initContainers": operator.init_containers,
+        "hostAliases": operator.host_aliases,
+        "imagePullSecrets": operator.image_pull_secrets,
+        "serviceAccountName": operator.service_account_name,
+        "automountServiceAccountToken": operator.automount_service_account_token,
+        "hostNetwork": operator.hostnetwork or None,  # False is the argument's default, and says nothing
+        "hostname": operator.hostname,
+        "subdomain": operator.subdomain,
+        "securityContext": _camel(operator.security_context),
+        "dnsPolicy": operator.dnspolicy,
+        "dnsConfig": operator.dns_config,
+        "schedulerName": operator.schedulername,
+        "priorityClassName": operator.priority_class_name,
+        "volumes": [convert_volume(volume) for volume in operator.volumes],
+        "activeDeadlineSeconds": operator.active_deadline_seconds,
+        "terminationGracePeriodSeconds": operator.termination_grace_period,
+    }
+
+
+def _base(operator: KubernetesPodOperator) -> Json:
+    env = [*(convert_env_vars_or_raise_error(operator.env_vars) if operator.env_vars else [])]
+    policy = operator.termination_message_policy
+    return {
+        "image": operator.image,
+        "imagePullPolicy": operator.image_pull_policy,
+        "ports": operator.ports,
+        "volumeMounts": [convert_volume_mount(mount) for mount in operator.volume_mounts],
+        "env": [*env, *operator.pod_runtime_info_envs],
+        "envFrom": [*operator.env_from, *(convert_configmap(name) for name in operator.configmaps)],
+        "securityContext": _camel(operator.container_security_context),
+        "terminationMessagePolicy": None if policy == "File" else policy,
+    }
+
+
+def _camel(given: Any) -> Any:
+    """A dict may be written as Python (run_as_user) or as Kubernetes (runAsUser) has it."""
+    if not isinstance(given, Mapping):
+        return given
+    return {_camel_name(str(key)): _camel(value) for key, value in given.items()}
+
+
+def _camel_name(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _secret(secret: Secret) -> Json:
+    if secret.deploy_type == "volume":
+        volume, mount = secret.to_volume_secret()
+        return dict(to_json({"spec": {"volumes": [volume], **with_base(volumeMounts=[mount])["spec"]}}))
+    if secret.key is not None:
+        return dict(to_json(with_base(env=[secret.to_env_secret()])))
+    return dict(to_json(with_base(envFrom=[secret.to_env_from_secret()])))
+
+
+def wanted(containers: Iterable[str] | str | bool | None, known: Iterable[str]) -> list[str]:
+    """The containers among ``known`` that ``container_logs`` or ``init_container_logs`` names; True is all."""
+    if containers is True:
+        return list(known)
+    chosen = [containers] if isinstance(containers, str) else list(containers or [])
+    return [name for name in known if name in chosen]

@@ -1,0 +1,365 @@
+"""Launch a pod, follow it, decide what came of it, and launch it again where that helps.
+
+Knows no Airflow: a client, a launch, somebody who is told what happens.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from kubernetes.client import ApiException, CoreV1Event, V1DeleteOptions, V1Pod, V1Preconditions
+from urllib3.exceptions import HTTPError
+
+from podenv.airflow import failures
+from podenv.airflow.api import LIMITS, Api, Patience, reason_of, words_of
+from podenv.airflow.follow import PodFollower, PodName
+from podenv.airflow.launch import CHECKED, Launch, token_of
+from podenv.airflow.pod import CONTAINER
+from podenv.errors import (
+    ClusterUnreachable,
+    OutOfMemory,
+    PodLost,
+    PodRefused,
+    StartTimedOut,
+    TaskFailure,
+    Unschedulable,
+)
+from podenv.runtime.call import Result
+from podenv.runtime.frame import FrameReader
+
+RELAUNCHES = 3  # in one try of the task, of a pod that the cluster took away
+DELETION = 15.0  # seconds that a deletion is tried while the server is away
+END = 5.0  # seconds for the status that says how a container ended, once its result is there
+SLOW_START = 3.0  # seconds after which the log says what the start was spent on
+_PULLED = re.compile(r"Successfully pulled image .* in ([0-9a-zµ.]+)")
+
+
+def events_of(api: Api, namespace: str, pod: str) -> list[CoreV1Event]:
+    """What the cluster tells of a pod; empty where it may not be read."""
+    try:
+        listed = api.core().list_namespaced_event(
+            namespace, field_selector=f"involvedObject.name={pod}", _request_timeout=LIMITS
+        )
+    except (ApiException, HTTPError):
+        return []
+    return list(listed.items)
+
+
+class Observer:
+    """Is told what happens to the pods of a run; here it hears nothing."""
+
+    wants_end = False
+    """Whether `ended` needs the pod's last status, which comes a second after the result."""
+
+    def line(self, line: str) -> None:
+        """A line of the container's log."""
+
+    def note(self, text: str) -> None:
+        """What podenv says of the pod."""
+
+    def created(self, pod: V1Pod) -> None:
+        """Before anything is waited for."""
+
+    def started(self, pod: V1Pod) -> None:
+        """The container runs, or has ended already."""
+
+    def ended(self, pod: V1Pod, *, failed: bool) -> None:
+        """It brought a result, or never will; it is still there."""
+
+    def cleaned(self, pod: V1Pod) -> None:
+        """It was deleted or left, as the launch says."""
+
+
+class PodRun:
+    """One try of a task: as many pods as it takes."""
+
+    def __init__(self, api: Api, observer: Observer) -> None:
+        self._api = api
+        self._observer = observer
+        self._follower: PodFollower | None = None
+        self._current: tuple[Launch, str | None] | None = None  # what may be there, and its uid once that is known
+
+    def run(self, launch: Launch, *, adopted: V1Pod | None = None) -> Result:
+        """The function's Result. ``adopted`` is a pod of this very launch that an earlier worker left.
+
+        Raises a `TaskFailure`.
+        """
+        while True:
+            try:
+                return self.once(launch, adopted)
+            except (OutOfMemory, PodLost) as error:
+                launch, adopted = self.after(error, launch if adopted is None else launch.as_it_is(adopted)), None
+
+    def after(self, error: OutOfMemory | PodLost, launch: Launch) -> Launch:
+        """What to launch after ``launch`` failed so. Raises ``error`` where that does not help."""
+        self._api.refuse_stopped()
+        if isinstance(error, OutOfMemory):
+            larger = launch.larger()
+            if larger is None:
+                raise error
+            self._observer.note(f"{error} It is started again with {larger.memory} (max_memory {launch.max_memory}).")
+            return larger.again(counted=False)
+        if launch.starts >= RELAUNCHES:
+            raise error
+        again = launch.again(counted=True)
+        self._observer.note(f"{error} It is started again ({again.starts} of at most {RELAUNCHES} times).")
+        return again
+
+    def kill(self) -> None:
+        """Delete the pod and end `run`, which raises `Killed`; for a signal handler: it raises and logs nothing."""
+        self._api.stopped = True
+        if self._current is not None and not self._current[0].keep_when_killed:
+            with suppress(Exception):  # `run` deletes it too
+                self._delete_now(another=True)
+        if self._follower is not None:
+            self._follower.stop()
+
+    def drop(self, launch: Launch, pod: V1Pod) -> None:
+        """Delete ``pod``, which nobody waits for any longer."""
+        self._current = (launch, pod.metadata.uid)
+        self._delete(launch)
+
+    def create(self, launch: Launch) -> V1Pod:
+        """Create the pod and the Secret it owns; when that fails there is none of them.
+
+        Raises `PodFailure`, `Killed`.
+        """
+        self._current = (launch, None)
+        try:
+            pod = self._post(launch)
+            self._current = (launch, pod.metadata.uid)
+            self._api.refuse_stopped()
+            self._give_secret(launch, pod)
+        except BaseException:
+            self._delete(launch)
+            raise
+        self._observer.created(pod)
+        return pod
+
+    def once(self, launch: Launch, adopted: V1Pod | None = None) -> Result:
+        """The Result of one pod. Raises a `TaskFailure`."""
+        if adopted is not None:
+            launch = launch.as_it_is(adopted)
+            self._current = (launch, adopted.metadata.uid)
+        pod = adopted or self.create(launch)
+        keep = False
+        try:
+            if adopted is not None and not failures.is_running(adopted, CONTAINER):
+                self._give_secret(launch, adopted)  # its worker may have ended between the two
+            result, pod = self._follow(launch, pod, adopted=adopted is not None)
+            self._api.refuse_stopped()
+            self._observer.ended(pod, failed=result.error is not None)
+            keep = not launch.finish.deletes(succeeded=result.error is None, active=False)
+            return result
+        except (OutOfMemory, PodLost):
+            raise  # it is launched again, and must not be found beside its successor
+        except TaskFailure:
+            if not self._api.stopped:
+                self._observer.ended(pod, failed=True)
+                keep = not launch.finish.deletes(succeeded=False, active=not failures.is_over(pod, CONTAINER))
+            raise
+        finally:
+            self._follower = None
+            self._clean(launch, pod, keep=keep or (self._api.stopped and launch.keep_when_killed))
+
+    def _follow(self, launch: Launch, pod: V1Pod, *, adopted: bool) -> tuple[Result, V1Pod]:
+        try:
+            return self._followed(launch, pod, adopted=adopted)
+        except ApiException as error:
+            raise failures.refusal(error, launch.environment, "follow the pod") from None
+
+    def _followed(self, launch: Launch, pod: V1Pod, *, adopted: bool) -> tuple[Result, V1Pod]:
+        began = time.monotonic() - (_age(pod) if adopted else 0)
+        reader = FrameReader(token_of(pod), self._observer.line)
+        name = PodName(launch.namespace, launch.name, CONTAINER)
+        self._follower = follower = PodFollower(self._api, name, take=reader.feed)
+        pod = self._await_start(follower, launch, began, adopted=adopted)
+        self._observer.started(pod)
+        over: V1Pod | None = None
+        if launch.follow:
+            over = follower.follow_log(lambda: reader.result is not None)
+        elif (over := _await_end(follower)) and _message(over) is None:
+            follower.read_log(frame_only=True)
+        reader.close()
+        self._api.refuse_stopped()
+        result = reader.result or (over and _message(over))
+        if result is None:
+            assert over is not None
+            raise failures.after_end(
+                over, CONTAINER, launch.environment, limit=launch.memory, memory_hint=_memory_hint(launch)
+            )
+        if over is None and (result.error is not None or self._observer.wants_end):
+            with suppress(PodLost):
+                over = _await_end(follower, END)
+        ended = over and failures.terminated(over, CONTAINER)
+        if result.error is not None and ended is not None and ended.reason == "OOMKilled":
+            # What it raised is about a child process that the kernel ended.
+            raise OutOfMemory(launch.environment, launch.memory, _memory_hint(launch))
+        self._observer.note(f"The function ran {result.seconds:.1f} s on Python {result.python}.")
+        return result, over or pod
+
+    def _await_start(self, follower: PodFollower, launch: Launch, began: float, *, adopted: bool) -> V1Pod:
+        """Wait until the container runs or is over; tell where it runs and how long each step took."""
+        scheduled: list[float] = []
+        words = {"scheduler": "", "kubelet": ""}
+
+        def decide(pod: V1Pod) -> V1Pod | TaskFailure | None:
+            if pod.spec.node_name and not scheduled:
+                scheduled.append(time.monotonic())
+            words["scheduler"] = failures.unschedulable(pod) or words["scheduler"]
+            words["kubelet"] = failures.waits_for(pod, CONTAINER) or words["kubelet"]
+            if failures.is_over(pod, CONTAINER) or failures.is_running(pod, CONTAINER):
+                return pod
+            secret = launch.name if launch.secret else ""
+            return failures.before_start(pod, CONTAINER, launch.environment, secret=secret)
+
+        def deadline() -> float:
+            return scheduled[0] + launch.start_timeout if scheduled else began + launch.schedule_timeout
+
+        said = follower.watch(decide, deadline, at_most=min(launch.schedule_timeout, launch.start_timeout))
+        if isinstance(said, TaskFailure):
+            raise said
+        if said is None:
+            raise _late(launch, bool(scheduled), words)
+        now = time.monotonic()
+        took = now - scheduled[0]
+        where = f"Pod {launch.namespace}/{launch.name} runs on node {said.spec.node_name}"
+        self._observer.note(
+            f"{where}: created {now - began:.0f} s ago."
+            if adopted
+            else f"{where}: scheduled after {scheduled[0] - began:.1f} s, image and start took {took:.1f} s"
+            f"{self._pulled(launch) if took > SLOW_START else ''}."
+        )
+        return said
+
+    def _pulled(self, launch: Launch) -> str:
+        """How long the image was pulled, where the pod's events say it."""
+        for event in events_of(self._api, launch.namespace, launch.name):
+            if pulled := _PULLED.search(event.message or ""):
+                return f" (pulling the image {pulled[1]})"
+        return ""
+
+    def _post(self, launch: Launch) -> V1Pod:
+        body = launch.request()
+        try:
+            return self._api.ask(
+                lambda core: core.create_namespaced_pod(launch.namespace, body, _request_timeout=LIMITS)
+            )
+        except ApiException as error:
+            if error.status == 409 and reason_of(error) == "AlreadyExists":
+                return self._that_is_there(launch)
+            raise failures.refusal(error, launch.environment, f"create a pod in {launch.namespace}") from None
+
+    def _that_is_there(self, launch: Launch) -> V1Pod:
+        """The pod of this name: an earlier request arrived although its answer did not. Raises `PodRefused`."""
+        there = self._api.ask(
+            lambda core: core.read_namespaced_pod(launch.name, launch.namespace, _request_timeout=LIMITS)
+        )
+        if not launch.is_own(there):
+            self._current = None
+            raise PodRefused(
+                f"Environment {launch.environment!r}: there is another pod {launch.name} in {launch.namespace}; "
+                "delete it, or leave random_name_suffix on."
+            )
+        return there
+
+    def _give_secret(self, launch: Launch, pod: V1Pod) -> None:
+        body = launch.secret_of(pod)
+        if body is None:
+            return
+        try:
+            self._api.ask(lambda core: core.create_namespaced_secret(launch.namespace, body, _request_timeout=LIMITS))
+        except ApiException as error:
+            if reason_of(error) != "AlreadyExists":
+                raise failures.refusal(error, launch.environment, f"create a Secret in {launch.namespace}") from None
+
+    def _clean(self, launch: Launch, pod: V1Pod, *, keep: bool) -> None:
+        if keep:
+            self._current = None
+            self._mark(launch)
+        else:
+            self._delete(launch)
+        self._observer.cleaned(pod)
+
+    def _mark(self, launch: Launch) -> None:
+        """So that the next try does not take the kept pod's result for its own."""
+        body = {"metadata": {"labels": {CHECKED: "True"}}}
+        try:
+            self._api.core().patch_namespaced_pod(launch.name, launch.namespace, body, _request_timeout=LIMITS)
+        except (ApiException, HTTPError) as error:
+            self._observer.note(f"Pod {launch.namespace}/{launch.name} is kept, but not marked ({words_of(error)}).")
+
+    def _delete(self, launch: Launch) -> None:
+        patience = Patience(self._api, allowed=True, seconds=DELETION)
+        while self._current is not None:
+            try:
+                self._delete_now()
+                self._current = None
+            except (ApiException, HTTPError) as error:
+                try:
+                    patience.outlive(error)
+                except (ApiException, HTTPError, ClusterUnreachable):
+                    self._current = None
+                    self._observer.note(
+                        f"Pod {launch.namespace}/{launch.name} could not be deleted ({words_of(error)}); "
+                        "delete it with kubectl if it is still there."
+                    )
+
+    def _delete_now(self, *, another: bool = False) -> None:
+        if self._current is None:
+            return
+        launch, uid = self._current
+        core = self._api.another() if another else self._api.core()
+        try:
+            core.delete_namespaced_pod(
+                launch.name,
+                launch.namespace,
+                body=V1DeleteOptions(
+                    grace_period_seconds=launch.grace, preconditions=V1Preconditions(uid=uid) if uid else None
+                ),
+                _request_timeout=LIMITS,
+            )
+        except ApiException as error:
+            if error.status not in (404, 409):  # gone, or another pod of that name
+                raise
+
+
+def _await_end(follower: PodFollower, seconds: float = float("inf")) -> V1Pod | None:
+    deadline = time.monotonic() + seconds
+    return follower.watch(lambda pod: pod if failures.is_over(pod, CONTAINER) else None, lambda: deadline)
+
+
+def _message(pod: V1Pod) -> Result | None:
+    """The result in the container's termination message."""
+    ended = failures.terminated(pod, CONTAINER)
+    reader = FrameReader(token_of(pod), lambda line: None)
+    reader.feed(((ended and ended.message) or "").encode())
+    reader.close()
+    return reader.result
+
+
+def _age(pod: V1Pod) -> float:
+    """Seconds since the pod was created."""
+    created: datetime = pod.metadata.creation_timestamp
+    return max(0.0, (datetime.now(UTC) - created).total_seconds())
+
+
+def _memory_hint(launch: Launch) -> str:
+    return f"Raise {'max_memory' if launch.max_memory else 'memory'} of the task, or let it hold less at a time."
+
+
+def _late(launch: Launch, scheduled: bool, words: dict[str, str]) -> TaskFailure:
+    if not scheduled:
+        return Unschedulable(
+            f"Environment {launch.environment!r}: no node took the pod within {launch.schedule_timeout:.0f} s "
+            f"({words['scheduler'] or 'the scheduler said nothing'}); "
+            "ask for less, add nodes, or raise schedule_timeout_seconds."
+        )
+    return StartTimedOut(
+        f"Environment {launch.environment!r}: the container did not start within {launch.start_timeout:.0f} s "
+        f"({words['kubelet'] or 'the kubelet said nothing'}); "
+        "see why it takes so long, or raise startup_timeout_seconds."
+    )

@@ -1,0 +1,218 @@
+"""`podenv status`, `podenv history`, `podenv rollback`, `podenv test`, `podenv uninstall`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from podenv import manifest
+from podenv.cli import output
+from podenv.cli.choice import AsJson, Names, chosen, complete
+from podenv.cli.deploy import short
+from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, releases
+from podenv.errors import ReleaseMissing, ReleaseTestFailed
+from podenv.records import Record
+from podenv.release import TIMEOUT, Releases
+from podenv.status import NOT_DEPLOYED, Status
+from podenv.status import status as read_status
+
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name.", autocompletion=complete)]
+TEST_TIMEOUT = 300.0  # seconds; the image may have to be pulled first
+
+
+def status(
+    names: Names = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    namespace_prefix: Prefix = DEFAULT_PREFIX,
+    json: AsJson = False,
+) -> None:
+    """Show what is deployed, its health, and its drift.
+
+    Drift is any difference between the lock in the repository, the image, the release, the objects in the cluster and
+    the running pods.
+
+    \b
+    Example:  podenv status
+              podenv status --json | jq -r '.[] | select(.drift != []) | .environment'
+    """
+    catalogue, wanted = chosen(names)
+    target = releases(context, kubeconfig, namespace_prefix)
+    rows = read_status(target, [catalogue[name] for name in wanted])
+    if json:
+        output.as_json([asdict(row) for row in rows])
+        return
+    columns = ("ENVIRONMENT", "STATE", "REVISION", "IMAGE", "LOCK", "SINCE", "HEALTH", "DRIFT")
+    output.table(columns, [_cells(row) for row in rows])
+    for row in rows:
+        for one in row.drift:
+            output.say(f"{row.environment}: {one}")
+
+
+def _cells(row: Status) -> tuple[str, ...]:
+    if row.state == NOT_DEPLOYED:
+        return row.environment, row.state, "-", "-", "-", "-", "-", "-"
+    drift = str(len(row.drift)) if row.drift else "none"
+    return (
+        row.environment, row.state, str(row.revision), short(row.digest), short(row.lock), _since(row.since),
+        row.health, drift,
+    )  # fmt: skip
+
+
+def _since(text: str) -> str:
+    """Helm's time (nanoseconds, with an offset) for people, in UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text or "-"
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def history(
+    name: _Name,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    namespace_prefix: Prefix = DEFAULT_PREFIX,
+    json: AsJson = False,
+) -> None:
+    """Show the revisions of an environment's release.
+
+    \b
+    Example:  podenv history model-training
+    """
+    target, namespace = _find(name, context, kubeconfig, namespace_prefix)
+    rows = [_revision(record) for record in _history(target, name, namespace)]
+    if json:
+        output.as_json(rows)
+        return
+    columns = ("REVISION", "STATE", "IMAGE", "LOCK", "SINCE", "DESCRIPTION")
+    cells = [
+        (
+            str(row["revision"]), str(row["state"]), short(str(row["digest"])), short(str(row["lock"])),
+            _since(str(row["since"])), str(row["description"]),
+        )
+        for row in rows
+    ]  # fmt: skip
+    output.table(columns, cells)
+
+
+def _revision(record: Record) -> dict[str, object]:
+    return {
+        "revision": record.revision,
+        "state": record.status,
+        "digest": record.digest,
+        "lock": record.lock,
+        "since": record.updated,
+        "description": record.description,
+    }
+
+
+def rollback(
+    name: _Name,
+    revision: Annotated[
+        int | None, typer.Argument(metavar="[REVISION]", min=1, help="Default: the last one that was deployed before.")
+    ] = None,
+    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="As for deploy.")] = TIMEOUT,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    namespace_prefix: Prefix = DEFAULT_PREFIX,
+    json: AsJson = False,
+) -> None:
+    """Go back to an earlier revision.
+
+    The next task runs on its image. The repository is not changed; `podenv status` shows the difference, and the next
+    `podenv deploy` rolls forward.
+
+    \b
+    Example:  podenv rollback model-training
+              podenv rollback model-training 3
+    """
+    target, namespace = _find(name, context, kubeconfig, namespace_prefix)
+    made = target.rollback(name, namespace, revision, timeout=timeout)
+    if json:
+        output.as_json(_revision(made))
+    else:
+        output.say(f"{name}: {made.description.lower()}, as revision {made.revision}; image {short(made.digest)}")
+
+
+def run_test(
+    name: _Name,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=1, help="For the pod to end.")
+    ] = TEST_TIMEOUT,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    namespace_prefix: Prefix = DEFAULT_PREFIX,
+    json: AsJson = False,
+) -> None:
+    """Run the release's test pod.
+
+    It looks at the Python of the image and imports every package.
+
+    \b
+    Example:  podenv test model-training
+    """
+    target, namespace = _find(name, context, kubeconfig, namespace_prefix)
+    _history(target, name, namespace)
+    failure, log = None, ""
+    try:
+        log = target.test(name, namespace, timeout=timeout)
+    except ReleaseTestFailed as error:
+        failure, log = error, error.log
+    if json:
+        output.as_json({"environment": name, "passed": failure is None, "log": log})
+    else:
+        output.text(log)
+        if failure is None:
+            output.say(f"{name}: the test passed")
+    if failure is not None:
+        raise failure
+
+
+def uninstall(
+    name: _Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    namespace_prefix: Prefix = DEFAULT_PREFIX,
+    json: AsJson = False,
+) -> None:
+    """Remove an environment's release, after saying what goes.
+
+    Its folder, its image and its namespace stay; tasks of it fail until it is deployed again.
+
+    \b
+    Example:  podenv uninstall model-training
+    """
+    target, namespace = _find(name, context, kubeconfig, namespace_prefix)
+    newest = _history(target, name, namespace)[0]
+    goes = [manifest.title(item) for item in newest.objects]
+    if not json:
+        output.say(f"Release {name!r} in namespace {namespace!r} and its objects go: {', '.join(goes)}.")
+        output.say(f"The namespace stays; `kubectl delete namespace {namespace}` removes it with all that is in it.")
+    if not yes:
+        typer.confirm("Remove them?", abort=True, err=True)
+    target.uninstall(name, namespace)
+    if json:
+        output.as_json({"environment": name, "namespace": namespace, "removed": goes})
+    else:
+        output.say(f"{name}: removed")
+
+
+def _find(name: str, context: str | None, kubeconfig: Kubeconfig, prefix: str) -> tuple[Releases, str]:
+    """The releases, and the namespace of one."""
+    catalogue, _ = chosen([name])
+    target = releases(context, kubeconfig, prefix)
+    return target, target.places([catalogue[name]])[name]
+
+
+def _history(target: Releases, name: str, namespace: str) -> list[Record]:
+    found = target.history(name, namespace)
+    if not found:
+        raise ReleaseMissing(
+            f"Environment {name!r} has no release in namespace {namespace!r}; `podenv deploy {name}` makes it."
+        )
+    return found

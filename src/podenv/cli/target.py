@@ -1,0 +1,34 @@
+"""Which cluster a command is about: options that all of them take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from podenv.names import NAMESPACE_PREFIX
+from podenv.release import Releases, Target
+
+Context = Annotated[
+    str | None, typer.Option("--context", metavar="NAME", help="Context of the kubeconfig. Default: its current one.")
+]
+Kubeconfig = Annotated[
+    Path | None,
+    typer.Option("--kubeconfig", metavar="FILE", exists=True, dir_okay=False, help="Default: KUBECONFIG."),
+]
+Prefix = Annotated[
+    str,
+    typer.Option(
+        "--namespace-prefix",
+        metavar="TEXT",
+        envvar=["PODENV_NAMESPACE_PREFIX", "AIRFLOW__PODENV__NAMESPACE_PREFIX"],
+        help="What the namespaces of environments begin with.",
+    ),
+]
+DEFAULT_PREFIX = NAMESPACE_PREFIX
+
+
+def releases(context: str | None, kubeconfig: Path | None, prefix: str) -> Releases:
+    """The releases in the cluster that the options name."""
+    return Releases(Target(kubeconfig, context, prefix))

@@ -1,0 +1,193 @@
+"""Helm, through pyhelm3: started as a list and never through a shell, its errors as our types.
+
+What is different from pyhelm3's own Command, seen with 0.5.8: no shell (an interruption reaches helm itself), values as
+UTF-8 (helm refuses the escape of an emoji), stderr kept on success (the API server's warnings are there), a hard
+timeout, and arguments that it does not know: labels, Helm 4's way of waiting, the dry run on the server.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Collection, Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyhelm3
+from packaging.version import InvalidVersion, Version
+
+from podenv import child, names, process
+from podenv.cluster import Json
+from podenv.errors import HelmUnsupported, ProgramFailed, ProgramTimedOut, ReleaseTimedOut
+from podenv.helmfailures import failure
+
+GET_HELM = (
+    "Get helm 4.1 or newer from https://helm.sh/docs/intro/install (or your system's packages) and put it on PATH, "
+    "or name it in PODENV_HELM."
+)
+OLDEST, NEXT = Version("3.17"), Version("5")
+HISTORY = 10  # revisions that Helm keeps of a release
+WORK = 120  # seconds for one hook, or one operation
+_HANGS = 60  # seconds beyond its own timeout after which helm is ended
+# klog before Helm 4.1, slog since.
+_WARNING = re.compile(r'warnings\.go:\d+\] (?P<klog>.+)|level=WARN msg="?(?P<slog>(?:[^"\\]|\\.)+)"?')
+
+
+def find() -> Path:
+    """The helm program in force; raises `ProgramNotFound`, saying how to get it, and `HelmUnsupported`."""
+    program = process.find_program("helm", GET_HELM, env_var="PODENV_HELM")
+    _version(program)
+    return program
+
+
+@lru_cache
+def _version(program: Path) -> Version:
+    said = process.run([program, "version", "--template", "{{ .Version }}"], timeout=30).stdout.strip()
+    try:
+        version = Version(said)
+    except InvalidVersion:
+        raise HelmUnsupported(f"{program} says that its version is {said!r}. {GET_HELM}") from None
+    if not OLDEST <= version < NEXT:
+        raise HelmUnsupported(f"{program} is helm {version}, podenv works with {OLDEST} up to 4. {GET_HELM}")
+    return version
+
+
+class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
+    """What is asked of helm for one release, one command after the other.
+
+    ``secrets`` are replaced by ``***`` in its errors and warnings. ``warnings`` holds what the API server warned of.
+    """
+
+    def __init__(
+        self,
+        release: str,
+        namespace: str,
+        *,
+        kubeconfig: Path | None = None,
+        context: str | None = None,
+        secrets: Collection[str] = (),
+    ) -> None:
+        program = find()
+        super().__init__(
+            executable=str(program), history_max_revisions=HISTORY, kubeconfig=kubeconfig, kubecontext=context
+        )
+        self.warnings: list[str] = []
+        self._release = release
+        self._namespace = namespace
+        self._secrets = secrets
+        self._is_4 = _version(program).major >= 4
+        self._more: list[str] = []
+        self._limit = float(WORK + _HANGS)
+
+    async def run(self, command: list[object], input: bytes | None = None) -> bytes:
+        """Run helm with ``command``; raises `ReleaseError` and what is below it."""
+        argv = [self._executable, *map(str, command), *self._more]
+        for option, value in (("--kubeconfig", self._kubeconfig), ("--kube-context", self._kubecontext)):
+            if value:
+                argv += [option, str(value)]
+        # A helm that outlives a killed podenv would go on, and perhaps roll back, beside the next one.
+        argv = child.ended_with_parent(Path(sys.executable), argv)
+        given = json.dumps(json.loads(input), ensure_ascii=False).encode() if input is not None else b""
+        try:
+            done = process.run(argv, env=_environ(), input=given, timeout=self._limit)
+        except ProgramTimedOut:
+            raise ReleaseTimedOut(
+                f"helm did nothing more for the release {self._release!r} and was ended after {self._limit:g} s; "
+                f"run the command again."
+            ) from None
+        except ProgramFailed as error:
+            raise failure(self._release, self._namespace, self._redacted(error.stderr)) from None
+        self.warnings += warnings(self._redacted(done.stderr))
+        return done.stdout.encode()
+
+    async def upgrade(self, chart: Path, values: Json, *, inputs: str) -> Json:
+        """Install or upgrade the release; returns the revision as Helm prints it.
+
+        Nothing is waited for but hooks. Helm's own rollback is not asked for: it would wait for all objects, those
+        that a person added too, and then again for what it goes back to (seen with 4.1.4).
+        """
+        # What is applied on the server is checked there: the schema (megabytes) need not be fetched for that.
+        unfetched = ["--disable-openapi-validation"] if self._is_4 else []
+        self._set([*self._waiting(), *unfetched, "--labels", f"{names.INPUTS_LABEL}={inputs}"])
+        made: Json = await self.install_or_upgrade(
+            self._release,
+            chart,
+            values,
+            cleanup_on_fail=True,
+            create_namespace=False,
+            namespace=self._namespace,
+            reset_values=True,
+            timeout=f"{WORK}s",
+            **self._server_side(),
+        )
+        return made
+
+    async def preview(self, chart: Path, values: Json) -> Json:
+        """The revision that an upgrade would make; the API server has seen it, and nothing is kept."""
+        self._set(["--dry-run=server"])
+        made: Json = await self.install_or_upgrade(
+            self._release,
+            chart,
+            values,
+            create_namespace=False,
+            namespace=self._namespace,
+            reset_values=True,
+            timeout=f"{WORK}s",
+            **self._server_side(),
+        )
+        return made
+
+    async def back(self, revision: int) -> None:
+        """Roll the release back to a revision."""
+        forced = ["--server-side=true", "--force-conflicts"] if self._is_4 else []
+        self._set([*self._waiting(), *forced])
+        await self.rollback(self._release, revision, namespace=self._namespace, timeout=f"{WORK}s")
+
+    async def remove(self) -> None:
+        """Uninstall the release."""
+        self._set([])
+        await self.uninstall(self._release, namespace=self._namespace, timeout=f"{WORK}s")
+
+    async def test(self, seconds: float) -> None:
+        """Run the release's test pod; raises `ReleaseTestFailed`."""
+        self._set([], seconds)
+        await self.run(["test", self._release, "--namespace", self._namespace, "--timeout", f"{seconds:.0f}s"])
+
+    async def render(self, chart: Path, values: Json) -> str:
+        """The manifests, rendered without a cluster."""
+        self._set([])
+        command = ["template", self._release, chart, "--namespace", self._namespace, "--values", "-"]
+        return (await self.run(command, json.dumps(values).encode())).decode()
+
+    def _redacted(self, text: str) -> str:
+        """``text`` without secrets; stdout keeps them, since it is parsed and shown to nobody."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def _set(self, more: Iterable[str], seconds: float = WORK) -> None:
+        self._more = list(more)
+        self._limit = seconds + _HANGS
+
+    def _waiting(self) -> list[str]:
+        return ["--wait=hookOnly"] if self._is_4 else []
+
+    def _server_side(self) -> dict[str, Any]:
+        """What somebody changed by hand goes back to what the release says."""
+        return {"server_side": "true", "force_conflicts": True} if self._is_4 else {}
+
+
+def warnings(stderr: str) -> list[str]:
+    """What the API server warned of, each once."""
+    found = (_WARNING.search(line) for line in stderr.splitlines())
+    return list(dict.fromkeys((one["klog"] or one["slog"]).replace('\\"', '"').strip() for one in found if one))
+
+
+def _environ() -> dict[str, str]:
+    """Variables of this process without those that would lead helm to another cluster, place or storage than ours."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HELM_KUBE", "HELM_NAMESPACE"))}
+    # A short life and a small heap: collecting garbage costs more than it gives.
+    return kept | {"HELM_DRIVER": "secret", "GOGC": "400"}

@@ -1,0 +1,113 @@
+"""What Helm remembers of a release, read from where Helm keeps it: one Secret for each revision.
+
+The form is that of Helm 3 and 4 (https://github.com/helm/helm/blob/main/pkg/storage/driver/secrets.go): the key
+``release`` holds base64 of gzip of JSON; labels hold name, status and revision.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from podenv import manifest, names
+from podenv.cluster import Cluster, Json, selector
+from podenv.errors import AccessRefused
+
+PENDING = ("pending-install", "pending-upgrade", "pending-rollback", "uninstalling")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One revision of a release. ``inputs`` names what it was made from (see `release.Order`)."""
+
+    name: str
+    namespace: str
+    revision: int
+    status: str
+    inputs: str
+    content: Json
+
+    @property
+    def updated(self) -> str:
+        """When it was made, as Helm writes it."""
+        return str(self.content.get("info", {}).get("last_deployed", ""))
+
+    @property
+    def description(self) -> str:
+        """What Helm says of it."""
+        return str(self.content.get("info", {}).get("description", ""))
+
+    @property
+    def values(self) -> Json:
+        """The values it was given."""
+        return self.content.get("config") or {}
+
+    @property
+    def digest(self) -> str:
+        """The digest of its image; an empty text where it was deployed by a tag."""
+        return str((self.values.get("image") or {}).get("digest") or "")
+
+    @property
+    def lock(self) -> str:
+        """The hash of the lock in its image; an empty text where that is not known."""
+        return str((self.values.get("lock") or {}).get("hash") or "")
+
+    @property
+    def manifest(self) -> str:
+        """The objects as Helm rendered them."""
+        return str(self.content.get("manifest", ""))
+
+    @cached_property
+    def objects(self) -> list[Json]:
+        """The same, parsed."""
+        return manifest.parse(self.manifest)
+
+
+def read(cluster: Cluster, places: dict[str, str], *, history: bool = False) -> dict[str, list[Record]]:
+    """The records of releases, newest first: of each name in ``places`` (name -> namespace).
+
+    Without ``history``, only those that say how a release is now. One call for all where the user may list Secrets in
+    all namespaces, else one for each namespace.
+    """
+    labels: dict[str, str | Iterable[str]] = {"owner": "helm", "name": sorted(places)}
+    if not history:
+        labels["status"] = ("deployed", "failed", *PENDING)
+    found: dict[str, list[Record]] = {name: [] for name in places}
+    if not places:
+        return found
+    for secret in _secrets(cluster, sorted(set(places.values())), selector(labels)):
+        record = _decode(secret)
+        if places.get(record.name) == record.namespace:
+            found[record.name].append(record)
+    for records in found.values():
+        records.sort(key=lambda record: -record.revision)
+    return found
+
+
+def _secrets(cluster: Cluster, namespaces: list[str], labels: str) -> list[Json]:
+    if len(namespaces) > 1:
+        try:
+            return cluster.list("v1", "Secret", labels=labels)
+        except AccessRefused:
+            pass  # the user may well read these namespaces and no others
+    each = (cluster.list("v1", "Secret", namespace=namespace, labels=labels) for namespace in namespaces)
+    return [secret for secrets in each for secret in secrets]
+
+
+def _decode(secret: Json) -> Record:
+    labels = secret["metadata"]["labels"]
+    packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
+    content: dict[str, Any] = json.loads(gzip.decompress(packed))
+    return Record(
+        name=labels["name"],
+        namespace=secret["metadata"]["namespace"],
+        revision=int(labels["version"]),
+        status=labels["status"],
+        inputs=labels.get(names.INPUTS_LABEL, ""),
+        content=content,
+    )

@@ -1,0 +1,321 @@
+"""One deployed environment, and Airflow's side with a service account that may do what the chart grants.
+
+The environment `plain` is the dev cluster's base image; the chart deploys it as `podenv up` does.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import secrets
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[3]
+for _folder in (ROOT, ROOT / "scripts"):
+    if str(_folder) not in sys.path:
+        sys.path.insert(0, str(_folder))
+
+from tests.airflowhome import prepare  # noqa: E402
+from tests.cluster.pods.registry import Registry  # noqa: E402
+
+PROJECT = Path(__file__).parent / "project"
+NAME = "plain"
+
+prepare(PROJECT / "dags")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+            # Of Airflow's own, on what it imports, and of its check that execute() is not called by hand.
+            for said in ("Using `httpx` with `starlette.testclient`", "Could not import graphviz"):
+                item.add_marker(pytest.mark.filterwarnings(f"ignore:{said}"))
+
+
+@dataclass
+class Outcome:
+    """What one execution came to: ``value`` or ``error``, its log, the XComs it pushed, the seconds it took."""
+
+    value: Any = None
+    error: BaseException | None = None
+    log: list[str] = field(default_factory=list)
+    xcoms: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    operator: Any = None
+
+    @property
+    def printed(self) -> list[str]:
+        """The log without what podenv says."""
+        ours = ("Environment '", "Pod ", "The function ran ", "Event ")
+        return [line for line in self.log if not line.startswith(ours)]
+
+    @property
+    def message(self) -> str:
+        assert self.error is not None, self
+        return f"{type(self.error).__name__}: {self.error}"
+
+
+class TaskInstance:
+    """As much of Airflow's as an operator asks for; the tests in `test_airflow.py` have the real one."""
+
+    def __init__(self, task_id: str, run_id: str, try_number: int, map_index: int) -> None:
+        self.dag_id, self.task_id, self.run_id = "tests", task_id, run_id
+        self.try_number, self.map_index = try_number, map_index
+        self.xcoms: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = value
+
+
+class Proxy:
+    """Stands between Airflow's side and the API server, and can cut what passes."""
+
+    def __init__(self, server: str) -> None:
+        at = urlsplit(server)
+        self._server = (at.hostname, at.port or 443)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._sockets: set[socket.socket] = set()
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def cut(self) -> None:
+        """End every connection."""
+        for one in list(self._sockets):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def _serve(self) -> None:
+        while True:
+            near, _ = self._listener.accept()
+            try:
+                far = socket.create_connection(self._server)
+            except OSError:
+                near.close()
+                continue
+            for source, sink in ((near, far), (far, near)):
+                self._sockets.add(source)
+                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with source, suppress(OSError):
+            while data := source.recv(65_536):
+                sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
+        self._sockets.discard(source)
+
+
+class Cluster:
+    """The environment under test, seen by the one who administers the cluster."""
+
+    def __init__(self, core: Any, namespace: str, image: str, proxy: Proxy) -> None:
+        self.proxy = proxy
+        self.core = core
+        self.namespace = namespace
+        self.image = image
+
+    def pods(self, **labels: str) -> list[Any]:
+        """The task pods that are not on their way out."""
+        selector = ",".join(f"{name}={value}" for name, value in labels.items())
+        listed = self.core.list_namespaced_pod(self.namespace, label_selector=selector).items
+        return [pod for pod in listed if pod.metadata.deletion_timestamp is None]
+
+    def await_pod(self, task_id: str, ready: Callable[[Any], bool] = lambda pod: True) -> Any:
+        """The first pod of the task that is ``ready``."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            for pod in self.pods(task_id=task_id):
+                if ready(pod):
+                    return pod
+            time.sleep(0.1)
+        raise AssertionError(f"no pod of {task_id} in 30 s")
+
+
+@pytest.fixture(scope="session")
+def cluster(_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    from kubernetes import client, config
+
+    from podenv.environment import Catalogue
+    from podenv.reference import ImageRef
+    from podenv.release import Releases, Target
+
+    config.load_kube_config()
+    admin = client.ApiClient()
+    core = client.CoreV1Api(admin)
+    prefix = f"podenv-t{secrets.token_hex(3)}-"
+    host = os.environ["PODENV_REGISTRY"]
+    links = {"usr/local/bin/python": "/usr/bin/python3"}
+    digest = Registry(host).derive("podenv/base", "py3.13-trixie", "podenv-tests/plain", links)
+    airflow = f"{prefix}airflow"
+    core.create_namespace({"metadata": {"name": airflow}})
+    core.create_namespaced_service_account(airflow, {"metadata": {"name": "worker"}})
+
+    os.environ["PODENV_CATALOGUE"] = str(PROJECT / "envs")
+    environment = Catalogue(PROJECT / "envs")[NAME]
+    account = {"name": "worker", "namespace": airflow}
+    environment.values["access"] = {"serviceAccounts": [account], "secrets": True}
+    releases = Releases(Target(prefix=prefix))
+    order = releases.with_image(environment, ImageRef(host, "podenv-tests/plain", digest=digest), lock_hash="f" * 64)
+    releases.deploy(order, releases.survey(releases.places([environment]))[NAME])
+
+    proxy = Proxy(admin.configuration.host)
+    kubeconfig = tmp_path_factory.mktemp("airflow") / "kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump(_kubeconfig(admin.configuration, _token(core, airflow), proxy.url)))
+    connection = {"conn_type": "kubernetes", "extra": {"kube_config_path": str(kubeconfig)}}
+    os.environ |= {
+        "AIRFLOW_CONN_KUBERNETES_DEFAULT": json.dumps(connection),
+        "AIRFLOW__PODENV__NAMESPACE_PREFIX": prefix,
+        "PODENV_BACKEND": "kubernetes",
+    }
+    try:
+        yield Cluster(core, f"{prefix}{NAME}", f"{host}/podenv-tests/plain@{digest}", proxy)
+    finally:
+        for name in (f"{prefix}{NAME}", airflow):
+            core.delete_namespace(name)
+        for name in ("AIRFLOW_CONN_KUBERNETES_DEFAULT", "AIRFLOW__PODENV__NAMESPACE_PREFIX", "PODENV_CATALOGUE"):
+            del os.environ[name]
+        del os.environ["PODENV_BACKEND"]
+
+
+def _token(core: Any, namespace: str) -> str:
+    made = core.create_namespaced_service_account_token("worker", namespace, {"spec": {"expirationSeconds": 7200}})
+    return str(made.status.token)
+
+
+def _kubeconfig(admin: Any, token: str, server: str) -> dict[str, Any]:
+    authority = base64.b64encode(Path(admin.ssl_ca_cert).read_bytes()).decode()
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": server, "certificate-authority-data": authority}}],
+        "users": [{"name": "worker", "user": {"token": token}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "worker"}}],
+        "current-context": "c",
+    }
+
+
+@pytest.fixture(scope="session")
+def make(cluster: Cluster) -> Callable[..., Any]:
+    """Makes an operator with a function (`make(function, *args, ...)`) or a command (`make(cmds=...)`)."""
+    from airflow.sdk import DAG
+
+    from podenv import EnvPodOperator
+
+    def made(function: Callable[..., Any] | None = None, *args: Any, **given: Any) -> Any:
+        if function is not None:
+            given |= {"python_callable": function, "op_args": list(args)}
+        task_id = given.pop("task_id", f"t{secrets.token_hex(4)}")
+        return EnvPodOperator(task_id=task_id, dag=DAG("tests", schedule=None), env=given.pop("env", NAME), **given)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def execute() -> Callable[..., Outcome]:
+    """Executes an operator in this thread, on the real cluster."""
+    from airflow.sdk.bases.operator import ExecutorSafeguard
+
+    from podenv.airflow import settings
+
+    ExecutorSafeguard.test_mode = True
+    settings.log.setLevel(logging.INFO)
+    settings.log.propagate = False
+
+    def executed(
+        operator: Any, *, run_id: str = "run", try_number: int = 1, map_index: int = -1, store: Any = None, **more: Any
+    ) -> Outcome:
+        outcome, thread = Outcome(operator=operator), threading.get_ident()
+        ti = TaskInstance(operator.task_id, run_id, try_number, map_index)
+        handler = logging.Handler()
+        handler.emit = lambda record: outcome.log.append(record.getMessage())  # type: ignore[method-assign]
+        handler.addFilter(lambda record: record.thread == thread)
+        settings.log.addHandler(handler)
+        context = {"ti": ti, "run_id": run_id, "dag": operator.dag, "task_state_store": store, **more}
+        began = time.monotonic()
+        try:
+            outcome.value = operator.execute(context)
+        except BaseException as error:
+            outcome.error = error
+        finally:
+            settings.log.removeHandler(handler)
+        outcome.seconds = time.monotonic() - began
+        outcome.xcoms = ti.xcoms
+        return outcome
+
+    return executed
+
+
+@pytest.fixture(scope="session")
+def run(make: Callable[..., Any], execute: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """Makes an operator and executes it."""
+
+    def ran(function: Callable[..., Any] | None = None, *args: Any, **given: Any) -> Outcome:
+        return execute(make(function, *args, **given))
+
+    return ran
+
+
+class InBackground:
+    """One execution in a thread of its own, so that the test can act on its pod meanwhile."""
+
+    def __init__(self, execute: Callable[..., Outcome], operator: Any, **more: Any) -> None:
+        self.operator = operator
+        self._outcome: Outcome | None = None
+        self._thread = threading.Thread(target=self._run, args=(execute, more), daemon=True)
+        self._thread.start()
+
+    def _run(self, execute: Callable[..., Outcome], more: dict[str, Any]) -> None:
+        self._outcome = execute(self.operator, **more)
+
+    def outcome(self, seconds: float = 60) -> Outcome:
+        """What it came to."""
+        self._thread.join(seconds)
+        assert self._outcome is not None, f"it still runs after {seconds} s"
+        return self._outcome
+
+
+@pytest.fixture(scope="session")
+def start(make: Callable[..., Any], execute: Callable[..., Outcome]) -> Callable[..., InBackground]:
+    """Makes an operator and executes it in the background."""
+
+    def started(function: Callable[..., Any] | None = None, *args: Any, **given: Any) -> InBackground:
+        return InBackground(execute, make(function, *args, **given))
+
+    return started
+
+
+@pytest.fixture(scope="session")
+def throttling() -> Iterator[str]:
+    """The address of a registry that says 429 to everything."""
+
+    class Busy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(429)
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()

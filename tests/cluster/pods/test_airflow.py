@@ -1,0 +1,89 @@
+"""Whole DAGs under Airflow's own task runner, on the cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.cluster.pods.conftest import PROJECT
+
+from podenv.airflow import dags
+
+if TYPE_CHECKING:
+    from tests.cluster.pods.conftest import Cluster
+
+    from podenv.airflow.dags import RunResult, TaskResult
+
+
+class Run:
+    """A run of a DAG, and what its tasks printed."""
+
+    def __init__(self, dag_id: str) -> None:
+        self.lines: list[tuple[str, str]] = []
+        self.result: RunResult = dags.run(
+            PROJECT / "dags", dag_id, backend="kubernetes", on_line=lambda task, line: self.lines.append((task, line))
+        )
+
+    def __getitem__(self, task_id: str) -> TaskResult:
+        (found,) = (task for task in self.result.tasks if task.task_id == task_id)
+        return found
+
+    def log(self, task_id: str) -> list[str]:
+        return [line for task, line in self.lines if task == task_id]
+
+
+@pytest.fixture(scope="module")
+def real(cluster: Cluster) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("airflow.settings.DAGS_FOLDER", str(PROJECT / "dags"))
+        yield Run("real")
+
+
+@pytest.fixture(scope="module")
+def deferred(cluster: Cluster) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("airflow.settings.DAGS_FOLDER", str(PROJECT / "dags"))
+        yield Run("deferred")
+
+
+def test_values_travel_from_pod_to_pod(real: Run) -> None:
+    assert real["produce"].value == [1, 2, 3]
+    doubled = sorted((task.map_index, task.value) for task in real.result.tasks if task.task_id == "double")
+    assert doubled == [(0, 2), (1, 4), (2, 6)]
+
+
+def test_a_function_that_raised_is_retried(real: Run) -> None:
+    assert (real["second_try"].state, real["second_try"].value) == ("success", 2)
+
+
+def test_what_no_retry_can_mend_is_tried_once(real: Run) -> None:
+    assert real["no_json"].state == "failed"
+    assert sum(line.startswith("Environment 'plain'") for line in real.log("no_json")) == 1
+
+
+def test_a_task_that_runs_too_long_fails_and_leaves_no_pod(real: Run, cluster: Cluster) -> None:
+    assert real["too_long"].state == "failed"
+    assert cluster.pods(dag_id="real") == []
+
+
+def test_a_deferred_task_returns_and_logs_what_any_other_does(deferred: Run) -> None:
+    assert deferred["value"].value == "hello you"
+    assert deferred.log("value").count("deferred, and back") == 1
+
+
+def test_a_deferred_task_fails_with_the_same_words(deferred: Run) -> None:
+    assert deferred["fails"].error == "The function raised LookupError in environment 'plain': on purpose"
+    assert any("raise LookupError" in line for line in deferred.log("fails"))
+
+
+def test_a_deferred_task_grows_as_well(deferred: Run) -> None:
+    assert deferred["grows"].value == 150_000_000
+
+
+def test_a_deferred_task_whose_image_is_missing_says_so(deferred: Run) -> None:
+    assert "the image cannot be pulled" in str(deferred["no_image"].error)
+
+
+def test_a_deferred_task_that_runs_too_long_fails_and_leaves_no_pod(deferred: Run, cluster: Cluster) -> None:
+    assert "ran longer than its execution_timeout" in str(deferred["too_long"].error)
+    assert cluster.pods(dag_id="deferred") == []

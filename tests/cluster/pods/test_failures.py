@@ -1,0 +1,338 @@
+"""Each row of the design's failure table, produced for real: the type, the whole message, whether a retry can help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from podenv.errors import (
+    Exited,
+    FunctionRaised,
+    OutOfMemory,
+    PodFailure,
+    PodLost,
+    QuotaExceeded,
+    StartTimedOut,
+    Unschedulable,
+)
+
+if TYPE_CHECKING:
+    from tests.cluster.pods.conftest import Cluster, InBackground, Outcome
+
+    Run = Callable[..., Outcome]
+
+SECRET = {"PASSWORD": "hunter2-in-clear"}
+
+
+def one() -> int:
+    return 1
+
+
+def raises() -> None:
+    print("before")
+    raise LookupError("no such row")
+
+
+def allocates(megabytes: int) -> int:
+    return len(bytearray(megabytes * 1024 * 1024))
+
+
+def allocates_in_a_child(megabytes: int) -> int:
+    import subprocess
+    import sys
+
+    code = f"x = bytearray({megabytes} * 1024 * 1024)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return megabytes
+
+
+def exits(code: int) -> None:
+    import os
+
+    print("bye", end="", flush=True)
+    os._exit(code)
+
+
+def returns_bytes() -> dict:
+    return {"a": [1, b"x"]}
+
+
+def returns_much() -> str:
+    import random
+    import string
+
+    return "".join(random.choices(string.ascii_letters, k=1_100_000))
+
+
+def fills(path: str, megabytes: int) -> None:
+    import pathlib
+    import time
+
+    pathlib.Path(path).write_bytes(b"x" * megabytes * 1024 * 1024)
+    time.sleep(120)
+
+
+def waits(seconds: float) -> str:
+    import time
+
+    print("waiting")
+    time.sleep(seconds)
+    return "waited"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def full_disk(start: Callable[..., InBackground]) -> InBackground:
+    """Begun first: the kubelet looks at volumes once a minute."""
+    scratch = {"name": "scratch", "emptyDir": {"sizeLimit": "5Mi"}}
+    base = {"name": "base", "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}]}
+    return start(fills, "/scratch/x", 20, pod_template_dict={"spec": {"volumes": [scratch], "containers": [base]}})
+
+
+def is_final(outcome: Outcome, kind: str) -> bool:
+    """Whether Airflow will not retry, and the cause is the type that podenv has for it."""
+    error = outcome.error
+    assert isinstance(error, AirflowFailException), outcome.message
+    assert error.__cause__ is not None
+    return type(error.__cause__).__name__ == kind and str(error.__cause__) == str(error)
+
+
+def test_what_the_function_raised_comes_with_its_traceback_in_the_log(run: Run) -> None:
+    outcome = run(raises)
+    assert isinstance(outcome.error, FunctionRaised)
+    assert str(outcome.error) == "The function raised LookupError in environment 'plain': no such row"
+    assert outcome.log[-1].splitlines()[0] == "Traceback (most recent call last):"
+    assert outcome.log[-1].splitlines()[-1] == "LookupError: no such row"
+    assert 'raise LookupError("no such row")' in outcome.log[-1]
+    assert "before" in outcome.log
+
+
+def test_out_of_memory_names_the_limit(run: Run) -> None:
+    outcome = run(allocates, 300)
+    assert isinstance(outcome.error, OutOfMemory)
+    assert str(outcome.error) == (
+        "Out of memory in environment 'plain': it needed more than its limit of 128Mi. "
+        "Raise memory of the task, or let it hold less at a time."
+    )
+
+
+def test_out_of_memory_grows_within_the_same_try_up_to_max_memory(run: Run) -> None:
+    outcome = run(allocates, 300, memory="100Mi", max_memory="512Mi")
+    assert outcome.value == 300 * 1024 * 1024
+    grown = [line.split("started again with ")[1] for line in outcome.log if "started again with" in line]
+    assert grown == ["200Mi (max_memory 512Mi).", "400Mi (max_memory 512Mi)."]
+
+
+def test_a_child_that_the_kernel_ends_counts_as_out_of_memory_too(run: Run) -> None:
+    outcome = run(allocates_in_a_child, 200, max_memory="512Mi")
+    assert outcome.value == 200
+
+
+def test_a_process_that_ends_early_says_how_and_its_last_words_are_in_the_log(run: Run) -> None:
+    outcome = run(exits, 3)
+    assert isinstance(outcome.error, Exited)
+    assert str(outcome.error) == (
+        "In environment 'plain' the process ended with exit code 3. "
+        "It ended before it had brought a result; the log above shows how far it came."
+    )
+    assert outcome.printed == ["bye"]
+
+
+def test_skip_on_exit_code_skips_the_task(run: Run) -> None:
+    assert isinstance(run(exits, 7, skip_on_exit_code=7).error, AirflowSkipException)
+
+
+def test_a_result_that_is_no_json_is_final_and_names_the_place(run: Run) -> None:
+    outcome = run(returns_bytes)
+    assert is_final(outcome, "ResultRefused")
+    assert "a[1]" in outcome.message or "['a'][1]" in outcome.message
+
+
+def test_a_result_that_is_too_large_is_final(run: Run) -> None:
+    outcome = run(returns_much)
+    assert is_final(outcome, "ResultRefused")
+    assert "write it to storage and return its path" in outcome.message
+
+
+def test_a_call_that_is_too_large_never_reaches_the_cluster(run: Run, cluster: Cluster) -> None:
+    import random
+
+    noise = [random.random() for _ in range(120_000)]
+    outcome = run(allocates, noise)
+    assert is_final(outcome, "CallError")
+    assert "write the data to storage and pass its path" in outcome.message
+    assert "pod_name" not in outcome.xcoms
+
+
+def test_an_image_that_is_not_in_the_registry_fails_at_once(run: Run, cluster: Cluster) -> None:
+    outcome = run(one, image=f"{cluster.image.partition('/')[0]}/podenv-tests/none:1")
+    assert is_final(outcome, "ImageUnavailable")
+    assert "not found" in outcome.message
+    assert "podenv build plain --push" in outcome.message
+    assert outcome.seconds < 10
+
+
+def test_a_bad_image_reference_fails_at_once(run: Run) -> None:
+    outcome = run(one, image="UPPER/case:1:2")
+    assert is_final(outcome, "ImageUnavailable")
+    assert "the image reference 'UPPER/case:1:2' cannot be used" in outcome.message
+
+
+def test_a_registry_that_throttles_is_asked_again_until_the_start_times_out(run: Run, throttling: str) -> None:
+    outcome = run(one, image=f"{throttling}/busy:1", startup_timeout_seconds=4)
+    assert isinstance(outcome.error, StartTimedOut)
+    assert outcome.error.retry
+    assert "429 Too Many Requests" in outcome.message
+    assert "did not start within 4 s" in outcome.message
+
+
+def test_a_pod_that_no_node_takes_tells_the_schedulers_words(run: Run) -> None:
+    outcome = run(one, node_selector={"no": "where"}, schedule_timeout_seconds=2)
+    assert isinstance(outcome.error, Unschedulable)
+    assert "no node took the pod within 2 s (0/1 nodes are available: 1 node(s) didn't match" in outcome.message
+
+
+def test_a_container_that_does_not_start_in_time_tells_what_it_waits_for(run: Run, cluster: Cluster) -> None:
+    slow = {"name": "slow", "image": cluster.image, "command": ["python", "-c", "import time; time.sleep(60)"]}
+    outcome = run(one, startup_timeout_seconds=3, pod_template_dict={"spec": {"initContainers": [slow]}})
+    assert isinstance(outcome.error, StartTimedOut)
+    assert "did not start within 3 s (the init container 'slow' still runs)" in outcome.message
+
+
+def test_an_init_container_that_fails_is_named(run: Run, cluster: Cluster) -> None:
+    broken = {
+        "name": "broken",
+        "image": cluster.image,
+        "command": ["python", "-c", "print('help'); raise SystemExit(9)"],
+    }
+    outcome = run(one, pod_template_dict={"spec": {"initContainers": [broken]}}, init_container_logs=True)
+    assert type(outcome.error) is PodFailure
+    assert "its init container 'broken' ended with exit code 9" in outcome.message
+    assert "help" in outcome.log
+
+
+def test_a_missing_secret_is_final_and_named(run: Run) -> None:
+    from kubernetes.client import V1EnvFromSource, V1SecretEnvSource
+
+    outcome = run(one, env_from=[V1EnvFromSource(secret_ref=V1SecretEnvSource(name="vault"))])
+    assert is_final(outcome, "PodRefused")
+    assert 'secret "vault" not found' in outcome.message
+
+
+def test_an_image_without_python_says_so(run: Run, cluster: Cluster) -> None:
+    host = cluster.image.partition("/")[0]
+    outcome = run(one, image=f"{host}/podenv/base:py3.13-trixie")  # it has python3, and no python
+    assert is_final(outcome, "ImageUnavailable")
+    assert "`python` (3.8 or newer) on its PATH" in outcome.message
+
+
+def test_a_quota_without_room_can_be_retried(run: Run, cluster: Cluster) -> None:
+    cluster.core.create_namespaced_resource_quota(
+        cluster.namespace, {"metadata": {"name": "full"}, "spec": {"hard": {"requests.cpu": "60m", "pods": "100"}}}
+    )
+    try:
+        outcome = run(one, cpu="500m")
+    finally:
+        cluster.core.delete_namespaced_resource_quota("full", cluster.namespace)
+    assert isinstance(outcome.error, QuotaExceeded)
+    assert "exceeded quota: full" in outcome.message
+
+
+def test_a_limit_range_that_refuses_the_pod_is_final(run: Run, cluster: Cluster) -> None:
+    limits = [{"type": "Container", "max": {"memory": "256Mi"}}]
+    cluster.core.create_namespaced_limit_range(
+        cluster.namespace, {"metadata": {"name": "small"}, "spec": {"limits": limits}}
+    )
+    try:
+        outcome = run(one, memory="1Gi")
+    finally:
+        cluster.core.delete_namespaced_limit_range("small", cluster.namespace)
+    assert is_final(outcome, "PodRefused")
+    assert "maximum memory usage per Container is 256Mi" in outcome.message
+
+
+def test_an_environment_that_is_not_deployed_names_the_command(run: Run, cluster: Cluster) -> None:
+    outcome = run(one, env="absent", namespace=cluster.namespace)
+    assert is_final(outcome, "NotDeployed")
+    assert outcome.message == (
+        f"AirflowFailException: Environment 'absent' is not deployed: there is no PodTemplate 'absent' in namespace "
+        f"{cluster.namespace!r}; run `podenv deploy absent`."
+    )
+
+
+def test_a_missing_permission_names_verb_and_object(run: Run) -> None:
+    outcome = run(one, namespace="default")
+    assert is_final(outcome, "PodRefused")
+    assert 'Airflow may not get podtemplates (podtemplates "plain" is forbidden' in outcome.message
+    assert "`access`" in outcome.message
+
+
+def test_a_pod_that_the_api_server_finds_invalid_is_final(run: Run) -> None:
+    outcome = run(one, priority_class_name="no-such-class")
+    assert is_final(outcome, "PodRefused")
+    assert "no-such-class" in outcome.message
+
+
+def test_a_pod_that_somebody_deletes_is_started_again(start: Callable[..., InBackground], cluster: Cluster) -> None:
+    running = start(waits, 3, task_id="deleted")
+    pod = cluster.await_pod("deleted", lambda pod: pod.status.phase == "Running")
+    cluster.core.delete_namespaced_pod(pod.metadata.name, cluster.namespace)
+    outcome = running.outcome()
+    assert outcome.value == "waited"
+    assert any(
+        "was deleted by somebody else" in line and "started again (1 of at most 3" in line for line in outcome.log
+    )
+
+
+def test_a_pod_that_is_evicted_is_started_again(start: Callable[..., InBackground], cluster: Cluster) -> None:
+    from kubernetes.client import ApiException
+
+    running = start(waits, 3, task_id="evicted")
+    pod = cluster.await_pod("evicted", lambda pod: pod.status.phase == "Running").metadata
+    body = {"kind": "Eviction", "metadata": {"name": pod.name, "namespace": pod.namespace}}
+    try:
+        cluster.core.create_namespaced_pod_eviction(pod.name, pod.namespace, {"apiVersion": "policy/v1", **body})
+    except ApiException:  # Kubernetes 1.22 brought it
+        cluster.core.create_namespaced_pod_eviction(pod.name, pod.namespace, {"apiVersion": "policy/v1beta1", **body})
+    assert running.outcome().value == "waited"
+
+
+def test_a_pod_that_is_deleted_each_time_is_given_up_after_three(
+    start: Callable[..., InBackground], cluster: Cluster
+) -> None:
+    running = start(waits, 60, task_id="unlucky")
+    for _ in range(4):
+        pod = cluster.await_pod("unlucky")
+        cluster.core.delete_namespaced_pod(pod.metadata.name, cluster.namespace, grace_period_seconds=0)
+    outcome = running.outcome()
+    assert isinstance(outcome.error, PodLost)
+    assert outcome.error.retry
+    assert cluster.pods(task_id="unlucky") == []
+
+
+def test_no_failure_shows_the_value_of_an_environment_variable(run: Run) -> None:
+    import io
+    import logging
+
+    everything = io.StringIO()
+    handler = logging.StreamHandler(everything)
+    logging.getLogger().addHandler(handler)
+    try:
+        for given in (
+            {"node_selector": {"no": "where"}, "schedule_timeout_seconds": 1},
+            {"priority_class_name": "none"},
+        ):
+            outcome = run(raises, env_vars=SECRET, **given)
+            assert outcome.error is not None
+            everything.write(str(outcome))
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert SECRET["PASSWORD"] not in everything.getvalue()
+
+
+def test_more_disk_than_allowed_is_final_and_named(full_disk: InBackground) -> None:
+    outcome = full_disk.outcome(120)
+    assert is_final(outcome, "DiskExceeded")
+    assert 'Usage of EmptyDir volume "scratch" exceeds the limit "5Mi"' in outcome.message

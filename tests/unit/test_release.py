@@ -1,0 +1,194 @@
+"""Releases without a cluster: values, what a hash covers, helm's words and warnings, one program started well."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from podenv import errors, helm, lease, order
+from podenv.cluster import Cluster, selector
+from podenv.environment import Catalogue
+from podenv.errors import HelmUnsupported, NoCluster, ProgramNotFound, ReleaseError
+from podenv.helm import Helm
+from podenv.helmfailures import failure
+from podenv.order import Order, release_values
+from podenv.reference import ImageRef
+
+REF = ImageRef("registry.example", "etl", digest=f"sha256:{'1' * 64}")
+
+# In the words of helm 4 and of Kubernetes.
+STDERR = {
+    "NoCluster": 'Error: kubernetes cluster unreachable: Get "https://127.0.0.1:6443/version": dial tcp [::1]: '
+    "connect: connection refused\n",
+    "ValuesRefused": "Error: UPGRADE FAILED: values don't meet the specifications of the schema(s) in the following "
+    "chart(s):\nairflow-env:\n- at '/env/A': got number, want null or string\n\n",
+    "AccessRefused": 'Error: query: failed to query with labels: secrets is forbidden: User "viewer" cannot list '
+    'resource "secrets" in API group "" in the namespace "x"\n',
+    "QuotaRefused": 'Error: failed to create resource: podtemplates "etl" is forbidden: exceeded quota: none, '
+    "requested: count/podtemplates=1, used: count/podtemplates=0, limited: count/podtemplates=0\n",
+    "AdmissionRefused": 'Error: UPGRADE FAILED: failed to create resource: admission webhook "policy.example" denied '
+    "the request: no\n",
+    "ReleaseBusy": "Error: UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress\n",
+    "ReleaseMissing": "Error: release: not found\n",
+    "ReleaseTestFailed": "Error: resource Pod/ns/etl-test not ready. status: Failed, message: pod etl-test failed\n",
+    "ReleaseTimedOut": "Error: UPGRADE FAILED: resource Pod/ns/hook not ready. status: InProgress\n"
+    "context deadline exceeded\n",
+    "Conflict": 'Error: unable to continue with install: ServiceAccount "etl" in namespace "x" exists and cannot be '
+    "imported into the current release: invalid ownership metadata\n",
+}
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> Catalogue:
+    folder = tmp_path / "envs" / "etl"
+    folder.mkdir(parents=True)
+    values = {"python": "3.11", "image": {"registry": "old.example", "pullPolicy": "Always"}, "env": {"A": "✨"}}
+    (folder / "values.yaml").write_text(yaml.safe_dump(values))
+    return Catalogue(tmp_path / "envs")
+
+
+@pytest.fixture
+def fake_helm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A helm that writes down what it was given; its version and what it says are in files."""
+    program = tmp_path / "helm"
+    program.write_text(
+        f"#!{sys.executable}\nimport json, os, pathlib, sys\nhere = pathlib.Path(__file__).parent\n"
+        "if 'version' in sys.argv: print((here / 'version').read_text()); sys.exit()\n"
+        "(here / 'argv').write_text(json.dumps(sys.argv[1:])); (here / 'stdin').write_bytes(sys.stdin.buffer.read())\n"
+        "(here / 'environ').write_text(json.dumps(dict(os.environ)))\n"
+        "sys.stderr.write((here / 'stderr').read_text()); print('{\"version\": 1}')\n"
+        "sys.exit(int((here / 'code').read_text()))\n"
+    )
+    program.chmod(0o755)
+    for name, text in (("version", "v4.1.4"), ("stderr", ""), ("code", "0")):
+        (tmp_path / name).write_text(text)
+    monkeypatch.setenv("PODENV_HELM", str(program))
+    helm._version.cache_clear()
+    return tmp_path
+
+
+def test_the_values_of_a_release_are_the_environments_with_the_image_by_digest(catalogue: Catalogue) -> None:
+    environment = catalogue["etl"]
+    before = json.dumps(environment.values)
+    assert release_values(environment, REF, lock_hash="a" * 64) == {
+        "python": "3.11",
+        "image": {
+            "registry": "registry.example", "repository": "etl", "digest": REF.digest, "pullPolicy": "Always",
+        },
+        "env": {"A": "✨"},
+        "lock": {"hash": "a" * 64},
+    }  # fmt: skip
+    assert json.dumps(environment.values) == before
+
+
+def test_inputs_change_with_a_value_and_with_any_byte_of_the_chart_and_with_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "templates").mkdir()
+    template = tmp_path / "templates" / "a.yaml"
+    template.write_text("a")
+
+    def inputs(**values: object) -> str:
+        return Order("etl", "ns", tmp_path, {"image": {"digest": "d"}, **values}).inputs
+
+    first = inputs(a=1)
+    (tmp_path / "templates" / "a.yaml~").write_text("an editor's")
+    assert inputs(a=1) == first
+    assert inputs(a=2) != first
+    template.write_text("b")
+    assert inputs(a=1) != first
+    assert len(first) == 40  # a label's value ends at 63 characters
+
+
+def test_the_chart_is_found() -> None:
+    assert (order.chart() / "Chart.yaml").is_file()
+
+
+@pytest.mark.parametrize("kind", STDERR)
+def test_helms_words_become_an_error_of_their_kind_in_one_line(kind: str) -> None:
+    error = failure("etl", "ns", STDERR[kind])
+    assert type(error) is getattr(errors, kind)
+    assert "\n" not in str(error)
+    assert str(error).startswith("Release 'etl' in namespace 'ns': ")
+    assert "Error:" not in str(error)
+
+
+def test_words_that_nobody_knows_are_passed_on() -> None:
+    error = failure("etl", "ns", "Error: something new\n")
+    assert type(error) is ReleaseError
+    assert str(error) == "Release 'etl' in namespace 'ns': something new."
+
+
+def test_values_travel_on_stdin_as_utf_8_and_helm_is_not_led_elsewhere(
+    fake_helm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HELM_KUBECONTEXT", "other")
+    monkeypatch.setenv("HELM_DRIVER", "configmap")
+    program = Helm("etl", "ns", context="here", secrets=["hunter2"])
+    asyncio.run(program.upgrade(Path("chart"), {"env": {"A": "✨", "TOKEN": "hunter2"}}, inputs="abc"))
+    argv = json.loads((fake_helm / "argv").read_text())
+    assert argv[:3] == ["upgrade", "etl", "chart"]
+    assert argv[-2:] == ["--kube-context", "here"]
+    assert {"--labels", "podenv.dev/inputs=abc", "--namespace", "ns", "--wait=hookOnly"} <= set(argv)
+    assert "hunter2" not in str(argv)
+    assert (fake_helm / "stdin").read_text() == '{"env": {"A": "✨", "TOKEN": "hunter2"}}'
+    environ = json.loads((fake_helm / "environ").read_text())
+    assert "HELM_KUBECONTEXT" not in environ
+    assert environ["HELM_DRIVER"] == "secret"
+
+
+def test_a_secret_is_not_in_an_error_and_warnings_are_kept(fake_helm: Path) -> None:
+    program = Helm("etl", "ns", secrets=["hunter2"])
+    (fake_helm / "stderr").write_text(
+        'W1122 19:00:00.1 7 warnings.go:70] would violate PodSecurity "restricted:latest"\n'
+        'level=WARN msg="extensions/v1beta1 \\"Ingress\\" is deprecated"\n'
+    )
+    asyncio.run(program.upgrade(Path("chart"), {}, inputs="abc"))
+    assert program.warnings == [
+        'would violate PodSecurity "restricted:latest"',
+        'extensions/v1beta1 "Ingress" is deprecated',
+    ]
+    (fake_helm / "stderr").write_text("Error: execution error at (x): bad value hunter2\n")
+    (fake_helm / "code").write_text("1")
+    with pytest.raises(errors.ValuesRefused, match=r"bad value \*\*\*") as caught:
+        asyncio.run(program.upgrade(Path("chart"), {}, inputs="abc"))
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("version", ["v3.16.4", "v5.0.0", "what"])
+def test_a_helm_that_is_too_old_or_too_new_is_refused(fake_helm: Path, version: str) -> None:
+    (fake_helm / "version").write_text(version)
+    with pytest.raises(HelmUnsupported, match=r"Get helm 4\.1 or newer"):
+        helm.find()
+
+
+def test_without_helm_it_is_said_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PODENV_HELM", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ProgramNotFound, match=r"helm is not on PATH\. Get helm 4\.1 or newer from https://helm\.sh"):
+        helm.find()
+
+
+def test_without_a_cluster_it_is_said_what_to_check(tmp_path: Path) -> None:
+    with pytest.raises(NoCluster, match=r"cannot be used: .*--kubeconfig and --context"):
+        Cluster(tmp_path / "none")
+    config = tmp_path / "config"
+    cluster = {"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}
+    context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
+    users = [{"name": "u", "user": {}}]
+    config.write_text(
+        yaml.safe_dump({"clusters": [cluster], "contexts": [context], "users": users, "current-context": "c"})
+    )
+    with pytest.raises(NoCluster, match=r"http://127\.0\.0\.1:1 does not answer \(.*refused"):
+        Cluster(config).get("/version")
+
+
+def test_a_selector_takes_one_value_or_one_of_several() -> None:
+    assert selector({"a": "b", "c": ["d", "e"]}) == "a=b,c in (d,e)"
+
+
+def test_two_processes_are_two_holders() -> None:
+    assert lease.identity() != lease.identity()
