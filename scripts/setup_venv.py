@@ -84,7 +84,9 @@ def make() -> None:
             shutil.rmtree(bootstrap, ignore_errors=True)
             uv_by_download(bootstrap)
         uv = str(bootstrap / "bin/uv")
-        anew = not STAMP.is_file() or STAMP.read_text().splitlines()[:-2] != state().splitlines()[:-2]
+        # One of another Python, or half made, is made anew; else only what the lock has changed is touched.
+        whole = STAMP.is_file() and (VENV / "bin/python").exists()
+        anew = not whole or STAMP.read_text().splitlines()[:-2] != state().splitlines()[:-2]
         STAMP.unlink(missing_ok=True)  # until this is done; whoever finds none makes it anew
         into = ["--quiet", "--python", str(VENV / "bin/python")]
         create = ["venv", "--quiet", "--clear", "--python", sys.executable, str(VENV)]

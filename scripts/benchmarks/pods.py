@@ -231,7 +231,7 @@ def prepare() -> None:
     """Airflow's side: quiet, with the kubeconfig in force, and a sidecar image that this cluster has."""
     os.environ |= {"PODENV_BACKEND": "kubernetes", "PODENV_CATALOGUE": str(ROOT / "envs")}
     os.environ.setdefault("AIRFLOW_HOME", str(ROOT / "bench-results" / "airflow"))
-    os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+    os.environ |= {"AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL"}
     sidecar = Runner().image  # its own default is an image of a registry that a closed cluster does not reach
     extra = {"xcom_sidecar_container_image": sidecar}
     os.environ["AIRFLOW_CONN_KUBERNETES_DEFAULT"] = json.dumps({"conn_type": "kubernetes", "extra": extra})

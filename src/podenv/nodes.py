@@ -86,7 +86,7 @@ def _trouble(pods: list[Json]) -> tuple[str, str]:
             waiting, ended = state.get("waiting") or {}, container.get("lastState", {}).get("terminated") or {}
             if waiting.get("reason") in _PULL:
                 pull = _one_line(waiting.get("message") or waiting["reason"])
-            elif waiting.get("message") or ended:
+            elif waiting or ended:
                 other = _one_line(f"{waiting.get('reason', '')} {ended.get('message') or waiting.get('message') or ''}")
         for condition in status.get("conditions") or ():
             if condition["type"] == "PodScheduled" and condition["status"] == "False":

@@ -19,11 +19,11 @@ PULL = 'rpc error: code = Unknown desc = failed to pull and unpack image "r/x@sh
 
 def pod(state: dict[str, Any] | None = None, *, deleted: datetime | None = None, **status: Any) -> V1Pod:
     """A pod whose base container is in ``state``."""
-    statuses = [{"name": "base", "image": "r/x@sha256:429503", "imageID": "", "ready": False, "restartCount": 0, "state": state}]
+    base = {"name": "base", "image": "r/x@sha256:429503", "imageID": "", "ready": False, "restartCount": 0}
     body = {
         "metadata": {"name": "p", "deletionTimestamp": deleted.isoformat() if deleted else None},
         "spec": {"nodeName": "node-1", "containers": [{"name": "base"}]},
-        "status": {"containerStatuses": statuses if state else [], **status},
+        "status": {"containerStatuses": [{**base, "state": state}] if state else [], **status},
     }
     made: V1Pod = ApiClient().deserialize(SimpleNamespace(data=json.dumps(body)), "V1Pod")
     return made
@@ -33,8 +33,8 @@ def waiting(reason: str, message: str = "") -> V1Pod:
     return pod({"waiting": {"reason": reason, "message": message}}, phase="Pending")
 
 
-def ended(code: int, reason: str = "Error", message: str = "", **more: Any) -> V1Pod:
-    return pod({"terminated": {"exitCode": code, "reason": reason, "message": message}}, **more)
+def ended(code: int, why: str = "Error", words: str = "", /, **more: Any) -> V1Pod:
+    return pod({"terminated": {"exitCode": code, "reason": why, "message": words}}, **more)
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,11 @@ def test_the_secret_that_is_on_its_way_is_waited_for() -> None:
         (ended(137), "Exited", True, "the process was ended by SIGKILL."),
         (ended(200), "Exited", True, "the process ended with exit code 200."),
         (ended(0, "Completed"), "Exited", True, "exit code 0. It ended before it had brought a result"),
-        (ended(128, "StartError", 'exec: "python": executable file not found in $PATH'), "ImageUnavailable", False, "`python`"),
-        (ended(137, phase="Failed", reason="Evicted", message="The node was low on resource: memory."), "PodLost", True,
-         "(Evicted: The node was low on resource: memory.)"),
-        (ended(137, phase="Failed", reason="Evicted", message="Pod ephemeral local storage usage exceeds the total limit"),
+        (ended(128, "StartError", 'exec: "python": executable file not found in $PATH'), "ImageUnavailable", False,
+         "`python`"),
+        (ended(137, phase="Failed", reason="Evicted", message="The node was low on resource: memory."),
+         "PodLost", True, "(Evicted: The node was low on resource: memory.)"),
+        (ended(137, phase="Failed", reason="Evicted", message="Pod ephemeral local storage usage exceeds the limit"),
          "DiskExceeded", False, "raise its ephemeral-storage limit"),
         (pod(phase="Failed", reason="Evicted", message='Usage of EmptyDir volume "t" exceeds the limit "5Mi".'),
          "DiskExceeded", False, 'Usage of EmptyDir volume "t"'),
@@ -89,7 +90,8 @@ def test_the_secret_that_is_on_its_way_is_waited_for() -> None:
          "PodLost", True, "NodeLost"),
         (pod(phase="Failed", reason="Preempting", message="Preempted in order to admit critical pod"), "PodLost", True,
          "Preempting"),
-        (pod(phase="Failed", reason="OutOfcpu", message="Node didn't have enough resource: cpu"), "PodLost", True, "OutOfcpu"),
+        (pod(phase="Failed", reason="OutOfcpu", message="Node didn't have enough resource: cpu"),
+         "PodLost", True, "OutOfcpu"),
         (pod(phase="Failed", reason="Terminated", message="Pod was terminated in response to imminent node shutdown."),
          "PodLost", True, "node shutdown"),
         (ended(143, deleted=NOW), "PodLost", True, "was deleted by somebody else while it ran"),
@@ -132,10 +134,12 @@ def refused(status: int, message: str, reason: str = "Forbidden") -> ApiExceptio
 @pytest.mark.parametrize(
     ("error", "kind", "said"),
     [
-        (refused(403, 'pods "p" is forbidden: exceeded quota: q, requested: cpu=1'), "QuotaExceeded", "exceeded quota: q"),
+        (refused(403, 'pods "p" is forbidden: exceeded quota: q, requested: cpu=1'), "QuotaExceeded",
+         "exceeded quota: q"),
         (refused(403, 'pods is forbidden: User "u" cannot create resource "pods" in API group ""'), "PodRefused",
          "Airflow may not create pods"),
-        (refused(403, 'secrets is forbidden: User "u" cannot create resource "secrets"'), "PodRefused", "secrets: true"),
+        (refused(403, 'secrets is forbidden: User "u" cannot create resource "secrets"'), "PodRefused",
+         "secrets: true"),
         (refused(400, 'admission webhook "policy.x" denied the request: no :latest', "BadRequest"), "PodRefused",
          'admission webhook "policy.x" denied the request'),
         (refused(422, "spec.nodeName: Invalid value", "Invalid"), "PodRefused", "spec.nodeName: Invalid value"),

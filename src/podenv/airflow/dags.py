@@ -169,7 +169,8 @@ def run(
 
     ``on_line`` gets each line that a task prints, with the task's id, as it is printed; ``on_end`` each task as it
     ends.
-    Raises `DagsUnreadable` and `UnknownDag` where it is not among those that can be imported, `SettingError`; a task that fails is in the result.
+    Raises `DagsUnreadable` and `UnknownDag` where it is not among those that can be imported, `SettingError`; a task
+    that fails is in the result.
     """
     broken: dict[str, str] = {}
     dags = load(folder, broken=broken)

@@ -38,13 +38,14 @@ if TYPE_CHECKING:
 class EnvPodOperator(KubernetesPodOperator):
     """Run a function, or a command, in the environment ``env``.
 
-    ``python_callable`` with ``op_args`` and ``op_kwargs``, or ``cmds`` with ``arguments``. ``cpu``, ``memory`` and
-    ``gpu`` (Kubernetes quantities) set request and limit alike; for different ones pass ``container_resources``,
-    merged key by key over the environment's. Out of memory, the task runs again in the same try with twice the memory,
-    up to ``max_memory``. ``connections`` names Airflow Connections that the task gets as environment variables
-    (``AIRFLOW_CONN_<ID>``, or a mapping of variables to ids); a Secret that lives and dies with the pod brings them.
-    All other arguments are those of KubernetesPodOperator; what they say of the pod is laid upon the environment's
-    PodTemplate key by key.
+    ``python_callable`` with ``op_args`` and ``op_kwargs``, or ``cmds`` with ``arguments``. The function gets the
+    context values that its signature names (``ds``, ``params``, ``try_number`` …), none by ``**kwargs``. ``cpu``,
+    ``memory`` and ``gpu`` (Kubernetes quantities) set request and limit alike; for different ones pass
+    ``container_resources``, merged key by key over the environment's. Out of memory, the task runs again in the same
+    try with twice the memory, up to ``max_memory``. ``connections`` names Airflow Connections that the task gets as
+    environment variables (``AIRFLOW_CONN_<ID>``, or a mapping of variables to ids); a Secret that lives and dies with
+    the pod brings them. All other arguments are those of KubernetesPodOperator; what they say of the pod is laid upon
+    the environment's PodTemplate key by key.
 
     Raises a `PodenvError` or TypeError when the DAG is parsed, for what can never run.
     """

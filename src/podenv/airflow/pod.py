@@ -7,6 +7,7 @@ server's strategic merge does it: maps merge, lists of things with a name merge 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from kubernetes.client import ApiClient
@@ -61,7 +62,12 @@ def given(values: Mapping[str, Any]) -> Json:
 
 def to_json(model: Any) -> Any:
     """A model of the Kubernetes client, or a dict, as the API takes it (camelCase, without None)."""
-    return ApiClient().sanitize_for_serialization(model)
+    return _client().sanitize_for_serialization(model)
+
+
+@lru_cache(maxsize=1)
+def _client() -> ApiClient:
+    return ApiClient()  # its serializer; making one takes milliseconds
 
 
 def base_container(pod: Json) -> Json:

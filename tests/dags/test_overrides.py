@@ -1,0 +1,201 @@
+"""Every argument of KubernetesPodOperator is honoured on a pod, or refused when the DAG is parsed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.providers.cncf.kubernetes.secret import Secret
+from kubernetes.client import models as k8s
+
+from podenv import EnvPodOperator
+from podenv.airflow import overrides
+from podenv.airflow.pod import base_container, complete
+
+TEMPLATE = {"spec": {"containers": [{"name": "base", "image": "template"}]}}
+
+
+@pytest.fixture(autouse=True)
+def _catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PODENV_CATALOGUE", str(Path(__file__).parent / "project" / "envs"))
+
+
+def work() -> int:
+    return 1
+
+
+def operator(**given: Any) -> EnvPodOperator:
+    return EnvPodOperator(task_id="t", env="plain", python_callable=work, **given)
+
+
+def pod_of(**given: Any) -> dict[str, Any]:
+    return complete(TEMPLATE, overrides.of_operator(operator(**given)), name="n", namespace="s")
+
+
+class _Base(dict[str, Any]):
+    """What is expected of the base container."""
+
+
+AFFINITY = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
+SHAPED: Mapping[str, tuple[Any, dict[str, Any]]] = {
+    "image": ("other:1", _Base(image="other:1")),
+    "image_pull_policy": ("Always", _Base(imagePullPolicy="Always")),
+    "ports": (
+        [k8s.V1ContainerPort(name="http", container_port=80)],
+        _Base(ports=[{"name": "http", "containerPort": 80}]),
+    ),
+    "volume_mounts": (
+        [k8s.V1VolumeMount(name="v", mount_path="/v")],
+        _Base(volumeMounts=[{"name": "v", "mountPath": "/v"}]),
+    ),
+    "volumes": (
+        [k8s.V1Volume(name="v", empty_dir=k8s.V1EmptyDirVolumeSource())],
+        {"volumes": [{"name": "v", "emptyDir": {}}]},
+    ),
+    "env_vars": ({"A": "1"}, _Base(env=[{"name": "A", "value": "1"}])),
+    "env_from": (
+        [k8s.V1EnvFromSource(config_map_ref=k8s.V1ConfigMapEnvSource(name="c"))],
+        _Base(envFrom=[{"configMapRef": {"name": "c"}}]),
+    ),
+    "configmaps": (["c"], _Base(envFrom=[{"configMapRef": {"name": "c"}}])),
+    "secrets": (
+        [Secret("env", "A", "s", "k")],
+        _Base(env=[{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]),
+    ),
+    "pod_runtime_info_envs": (
+        [k8s.V1EnvVar(name="N", value_from=k8s.V1EnvVarSource(field_ref=k8s.V1ObjectFieldSelector(field_path="f")))],
+        _Base(env=[{"name": "N", "valueFrom": {"fieldRef": {"fieldPath": "f"}}}]),
+    ),
+    "container_security_context": ({"run_as_user": 7}, _Base(securityContext={"runAsUser": 7})),
+    "security_context": (k8s.V1PodSecurityContext(fs_group=5), {"securityContext": {"fsGroup": 5}}),
+    "termination_message_policy": (
+        "FallbackToLogsOnError",
+        _Base(terminationMessagePolicy="FallbackToLogsOnError"),
+    ),
+    "affinity": (AFFINITY, {"affinity": AFFINITY}),
+    "runtime_class_name": ("nvidia", {"runtimeClassName": "nvidia"}),
+    "node_selector": ({"disk": "ssd"}, {"nodeSelector": {"disk": "ssd"}}),
+    "image_pull_secrets": ([k8s.V1LocalObjectReference("p")], {"imagePullSecrets": [{"name": "p"}]}),
+    "service_account_name": ("sa", {"serviceAccountName": "sa"}),
+    "automount_service_account_token": (False, {"automountServiceAccountToken": False}),
+    "hostnetwork": (True, {"hostNetwork": True}),
+    "host_aliases": (
+        [k8s.V1HostAlias(ip="10.0.0.1", hostnames=["h"])],
+        {"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["h"]}]},
+    ),
+    "tolerations": ([k8s.V1Toleration(key="gpu")], {"tolerations": [{"key": "gpu"}]}),
+    "dnspolicy": ("Default", {"dnsPolicy": "Default"}),
+    "dns_config": (k8s.V1PodDNSConfig(searches=["x"]), {"dnsConfig": {"searches": ["x"]}}),
+    "hostname": ("h", {"hostname": "h"}),
+    "subdomain": ("d", {"subdomain": "d"}),
+    "schedulername": ("volcano", {"schedulerName": "volcano"}),
+    "init_containers": ([k8s.V1Container(name="i", image="x")], {"initContainers": [{"name": "i", "image": "x"}]}),
+    "priority_class_name": ("high", {"priorityClassName": "high"}),
+    "termination_grace_period": (9, {"terminationGracePeriodSeconds": 9}),
+    "active_deadline_seconds": (60, {"activeDeadlineSeconds": 60}),
+    "full_pod_spec": (k8s.V1Pod(spec=k8s.V1PodSpec(containers=[], hostname="f")), {"hostname": "f"}),
+    "pod_template_dict": ({"spec": {"hostname": "d"}}, {"hostname": "d"}),
+}
+# Seen on real pods in tests/cluster/pods, or about the client and the trigger, which are the stock operator's own.
+ELSEWHERE = {
+    "kubernetes_conn_id", "in_cluster", "cluster_context", "config_file", "namespace", "name", "random_name_suffix",
+    "cmds", "arguments", "labels", "annotations", "container_resources", "pod_template_file", "do_xcom_push",
+    "reattach_on_restart", "durable", "startup_timeout_seconds", "schedule_timeout_seconds", "get_logs",
+    "init_container_logs", "container_logs", "log_events_on_failure", "log_events_on_startup", "skip_on_exit_code",
+    "deferrable", "poll_interval", "on_finish_action", "on_kill_action", "callbacks", "progress_callback",
+    "trigger_kwargs", "container_name_log_prefix_enabled", "log_formatter",
+}  # fmt: skip
+# A watch tells at once what these would ask for every so often; the last is upstream's own and does nothing there.
+NEEDLESS = {"startup_check_interval_seconds", "base_container_status_polling_interval", "is_delete_operator_pod"}
+REFUSED = {
+    "log_pod_spec_on_failure": (True, "the dump would hold the values of environment variables"),
+    "xcom_sidecar_container_security_context": ({"runAsUser": 1}, "no sidecar carries the result"),
+    "logging_interval": (5, "the log of a deferred task is read whole when it resumes"),
+    "base_container_name": ("main", "an environment's container is named 'base'"),
+}
+
+
+def test_no_argument_of_the_stock_operator_is_forgotten() -> None:
+    known = set(inspect.signature(KubernetesPodOperator.__init__).parameters) - {"self", "kwargs"}
+    assert known == set(SHAPED) | ELSEWHERE | NEEDLESS | set(REFUSED)
+
+
+@pytest.mark.parametrize("name", SHAPED)
+def test_an_argument_about_the_pod_is_laid_upon_the_template(name: str) -> None:
+    value, expected = SHAPED[name]
+    pod = pod_of(**{name: value})
+    place = base_container(pod) if isinstance(expected, _Base) else pod["spec"]
+    assert {key: place[key] for key in expected} == expected
+    unchanged = {"containers", "restartPolicy", *expected}
+    assert set(pod["spec"]) <= unchanged
+    assert name == "image" or base_container(pod)["image"] == "template"
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_honoured_is_refused_when_the_dag_is_parsed(name: str) -> None:
+    value, why = REFUSED[name]
+    with pytest.raises(TypeError) as caught:
+        operator(**{name: value})
+    assert str(caught.value).startswith(f"Task 't': {name} cannot be set: {why}")
+
+
+def test_defaults_change_nothing_of_the_template() -> None:
+    assert pod_of() == complete(TEMPLATE, [], name="n", namespace="s")
+
+
+def test_a_template_file_is_laid_upon_the_environments_own(tmp_path: Path) -> None:
+    file = tmp_path / "pod.yaml"
+    file.write_text("kind: Pod\nspec:\n  containers: [{name: base, tty: true}]\n  hostname: h\n")
+    pod = pod_of(pod_template_file=str(file))
+    assert base_container(pod) == {"name": "base", "image": "template", "tty": True}
+    assert pod["spec"]["hostname"] == "h"
+
+
+@pytest.mark.parametrize("content", [None, "kind: Deployment\n", "- a\n", "{"])
+def test_a_template_file_that_is_none_is_one_clear_error(tmp_path: Path, content: str | None) -> None:
+    from podenv.errors import PodRefused
+
+    file = tmp_path / "pod.yaml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(PodRefused, match=r"^Task 't': "):
+        overrides.of_operator(operator(pod_template_file=str(file)))
+
+
+def test_labels_become_what_kubernetes_takes() -> None:
+    labels = pod_of(labels={"team": "data science", "empty": None})["metadata"]["labels"]
+    assert labels["empty"] == ""
+    assert labels["team"].startswith("datascience-")
+
+
+def test_connections_are_a_list_of_names() -> None:
+    with pytest.raises(TypeError, match=r"connections is a list of names; write \['warehouse'\]"):
+        operator(connections="warehouse")
+
+
+def test_connections_become_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", "postgres://me:secret@db/x")
+    assert operator(connections=["warehouse"]).connection_variables() == {
+        "AIRFLOW_CONN_WAREHOUSE": "postgres://me:secret@db/x"
+    }
+    assert list(operator(connections={"DB": "warehouse"}).connection_variables()) == ["DB"]
+
+
+def test_the_settings_are_airflows(monkeypatch: pytest.MonkeyPatch) -> None:
+    from podenv.airflow import settings
+    from podenv.airflow.provider import get_provider_info
+    from podenv.errors import SettingError
+
+    options = get_provider_info()["config"]["podenv"]["options"]
+    assert set(options) == {"backend", "catalogue", "namespace_prefix", "payload", "pod_url"}
+    monkeypatch.delenv("PODENV_BACKEND", raising=False)
+    assert settings.backend() == options["backend"]["default"]
+    assert settings.namespace("plain", None) == f"{options['namespace_prefix']['default']}plain"
+    assert (settings.payload(), settings.pod_url()) == ("env", "")
+    monkeypatch.setenv("AIRFLOW__PODENV__PAYLOAD", "sekret")
+    with pytest.raises(SettingError, match="Did you mean 'secret'"):
+        settings.payload()
