@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 ENVIRONMENT = "data-ingestion"
 ROUNDS = 10
 TASKS, WIDTH = 40, 8
+CROWDS = 2  # of which the faster counts
 CONTAINER = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}}
 
 
@@ -79,7 +80,7 @@ class Runner:
         from airflow.sdk import task
         from kubernetes.client import V1ResourceRequirements
 
-        made = task.kubernetes(
+        made: Any = task.kubernetes(
             image=self.image,
             namespace=self.namespace,
             task_id=self._name("stock"),
@@ -93,7 +94,12 @@ class Runner:
         from kubernetes.watch import Watch
 
         name = self._name("bare")
-        container = {"name": "base", "image": self.image, "command": ["python", "-c", "print(42)"], "resources": CONTAINER}
+        container = {
+            "name": "base",
+            "image": self.image,
+            "command": ["python", "-c", "print(42)"],
+            "resources": CONTAINER,
+        }
         spec = {"restartPolicy": "Never", "containers": [container], "automountServiceAccountToken": False}
         self.core.create_namespaced_pod(self.namespace, {"metadata": {"name": name}, "spec": spec})
         watch = Watch()
@@ -108,6 +114,11 @@ class Runner:
                 watch.stop()
         self.core.delete_namespaced_pod(name, self.namespace)
         return 42
+
+    def settle(self) -> None:
+        """Wait until the pods of the run before are gone."""
+        while self.core.list_namespaced_pod(self.namespace).items:
+            time.sleep(0.5)
 
     def _name(self, kind: str) -> str:
         with self._lock:
@@ -189,7 +200,12 @@ def measure() -> tuple[list[Comparison], dict[str, list[float]]]:
         for name, run in ways.items():
             walls[name].append(timed(run))
     ours, stock, bare = (median(walls[name]) for name in ways)
-    many = {name: at_once(run) for name, run in ways.items()}
+    crowds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(CROWDS):
+        for name, run in ways.items():
+            runner.settle()
+            crowds[name].append(at_once(run))
+    many = {name: min(seconds) for name, seconds in crowds.items()}
     one, crowd = "a task that returns one small value", f"{TASKS} tasks over {WIDTH} threads"
     us, peer, floor = ways
     comparisons = [
@@ -215,7 +231,8 @@ def plot(walls: dict[str, list[float]]) -> Path:
     for row, seconds in enumerate(walls.values()):
         axes.plot(seconds, [row] * len(seconds), "o", alpha=0.5)
         axes.plot(median(seconds), row, "|", color="black", markersize=28)
-        axes.annotate(f"{median(seconds):.2f} s", (median(seconds), row), (0, 16), textcoords="offset points", ha="center")
+        middle = median(seconds)
+        axes.annotate(f"{middle:.2f} s", (middle, row), (0, 16), textcoords="offset points", ha="center")
     axes.set_yticks(range(len(walls)), list(walls))
     axes.set_ylim(len(walls) - 0.4, -0.8)
     axes.set_xlim(left=0)

@@ -30,7 +30,7 @@ def is_warm(daemon_set: Json) -> bool:
     status = daemon_set.get("status") or {}
     seen = status.get("observedGeneration", 0) >= daemon_set.get("metadata", {}).get("generation", 1)
     wanted = status.get("desiredNumberScheduled", 0)
-    return seen and status.get("updatedNumberScheduled", 0) >= wanted and status.get("numberReady", 0) >= wanted
+    return bool(seen and status.get("updatedNumberScheduled", 0) >= wanted and status.get("numberReady", 0) >= wanted)
 
 
 def warmth(daemon_set: Json) -> Warmth:

@@ -5,27 +5,21 @@
 
 from __future__ import annotations
 
-import atexit
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import airflowhome
 
 from podenv.airflow import dags
 from podenv.airflow.dags import RunResult, TaskResult
 
 PROJECT = Path(__file__).parent / "project"
 
-_cache = Path(tempfile.mkdtemp(prefix="podenv-airflow-"))
-atexit.register(shutil.rmtree, _cache, ignore_errors=True)
-os.environ.pop("AIRFLOW_HOME", None)
-dags.prepare(PROJECT / "dags", cache=_cache)
+airflowhome.prepare(PROJECT / "dags")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from podenv.errors import SettingError
 
+
 def test_backend_comes_from_airflows_configuration_too(monkeypatch: pytest.MonkeyPatch) -> None:
     from podenv.airflow import settings
 

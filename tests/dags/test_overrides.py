@@ -40,7 +40,9 @@ class _Base(dict[str, Any]):
     """What is expected of the base container."""
 
 
-AFFINITY = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
+AFFINITY: dict[str, Any] = {
+    "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}
+}
 SHAPED: Mapping[str, tuple[Any, dict[str, Any]]] = {
     "image": ("other:1", _Base(image="other:1")),
     "image_pull_policy": ("Always", _Base(imagePullPolicy="Always")),
@@ -63,7 +65,7 @@ SHAPED: Mapping[str, tuple[Any, dict[str, Any]]] = {
     ),
     "configmaps": (["c"], _Base(envFrom=[{"configMapRef": {"name": "c"}}])),
     "secrets": (
-        [Secret("env", "A", "s", "k")],
+        [Secret("env", "A", "s", "k")],  # type: ignore[no-untyped-call]
         _Base(env=[{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]),
     ),
     "pod_runtime_info_envs": (

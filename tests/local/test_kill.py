@@ -166,11 +166,14 @@ def forever():
 def emit(line):
     print(line, flush=True)
 
+class TimedOut(BaseException):  # as AirflowTaskTimeout is
+    pass
+
 run = LocalRun(Catalogue(Path(sys.argv[1]))["small"], limits=Limits(), env={}, emit=emit)
 
 def on_term(*_):
     run.kill()
-    raise TimeoutError("as Airflow's own handler does")
+    raise TimedOut("as Airflow's own handler does")
 
 signal.signal(signal.SIGTERM, on_term)
 if sys.argv[2] == "call":
@@ -210,7 +213,7 @@ def test_a_signal_handler_can_kill_the_run_that_it_interrupts(catalogue: Catalog
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=20)
     assert time.monotonic() - began < local.GRACE
-    assert errors.splitlines()[-1] == "TimeoutError: as Airflow's own handler does"
+    assert errors.splitlines()[-1] == "TimedOut: as Airflow's own handler does"
     assert gone([pid])
 
 

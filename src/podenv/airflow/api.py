@@ -99,6 +99,8 @@ class Api:
 
     def pause(self, seconds: float) -> None:
         """Sleep, but not much longer than until the task is asked to end."""
+        if self.stopped:
+            time.sleep(min(seconds, 0.5))
         end = time.monotonic() + seconds
         while not self.stopped and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, 0.2))

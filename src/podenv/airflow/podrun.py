@@ -10,28 +10,20 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from kubernetes.client import ApiException, CoreV1Event, V1DeleteOptions, V1Pod, V1Preconditions
+from kubernetes.client import ApiException, CoreV1Event, V1Pod
 from urllib3.exceptions import HTTPError
 
 from podenv.airflow import failures
-from podenv.airflow.api import LIMITS, Api, Patience, reason_of, words_of
+from podenv.airflow.api import LIMITS, Api
 from podenv.airflow.follow import PodFollower, PodName
-from podenv.airflow.launch import CHECKED, Launch, token_of
+from podenv.airflow.launch import Launch, token_of
 from podenv.airflow.pod import CONTAINER
-from podenv.errors import (
-    ClusterUnreachable,
-    OutOfMemory,
-    PodLost,
-    PodRefused,
-    StartTimedOut,
-    TaskFailure,
-    Unschedulable,
-)
+from podenv.airflow.slot import PodSlot
+from podenv.errors import OutOfMemory, PodLost, StartTimedOut, TaskFailure, Unschedulable
 from podenv.runtime.call import Result
 from podenv.runtime.frame import FrameReader
 
 RELAUNCHES = 3  # in one try of the task, of a pod that the cluster took away
-DELETION = 15.0  # seconds that a deletion is tried while the server is away
 END = 5.0  # seconds for the status that says how a container ended, once its result is there
 SLOW_START = 3.0  # seconds after which the log says what the start was spent on
 _PULLED = re.compile(r"Successfully pulled image .* in ([0-9a-zµ.]+)")
@@ -80,7 +72,7 @@ class PodRun:
         self._api = api
         self._observer = observer
         self._follower: PodFollower | None = None
-        self._current: tuple[Launch, str | None] | None = None  # what may be there, and its uid once that is known
+        self._slot = PodSlot(api, note=observer.note)
 
     def run(self, launch: Launch, *, adopted: V1Pod | None = None) -> Result:
         """The function's Result. ``adopted`` is a pod of this very launch that an earlier worker left.
@@ -111,31 +103,18 @@ class PodRun:
     def kill(self) -> None:
         """Delete the pod and end `run`, which raises `Killed`; for a signal handler: it raises and logs nothing."""
         self._api.stopped = True
-        if self._current is not None and not self._current[0].keep_when_killed:
-            with suppress(Exception):  # `run` deletes it too
-                self._delete_now(another=True)
+        self._slot.kill()
         if self._follower is not None:
             self._follower.stop()
 
     def drop(self, launch: Launch, pod: V1Pod) -> None:
         """Delete ``pod``, which nobody waits for any longer."""
-        self._current = (launch, pod.metadata.uid)
-        self._delete(launch)
+        self._slot.take(launch, pod)
+        self._slot.empty()
 
     def create(self, launch: Launch) -> V1Pod:
-        """Create the pod and the Secret it owns; when that fails there is none of them.
-
-        Raises `PodFailure`, `Killed`.
-        """
-        self._current = (launch, None)
-        try:
-            pod = self._post(launch)
-            self._current = (launch, pod.metadata.uid)
-            self._api.refuse_stopped()
-            self._give_secret(launch, pod)
-        except BaseException:
-            self._delete(launch)
-            raise
+        """Create the pod. Raises `PodFailure`, `Killed`."""
+        pod = self._slot.fill(launch)
         self._observer.created(pod)
         return pod
 
@@ -143,12 +122,12 @@ class PodRun:
         """The Result of one pod. Raises a `TaskFailure`."""
         if adopted is not None:
             launch = launch.as_it_is(adopted)
-            self._current = (launch, adopted.metadata.uid)
+            self._slot.take(launch, adopted)
         pod = adopted or self.create(launch)
         keep = False
         try:
             if adopted is not None and not failures.is_running(adopted, CONTAINER):
-                self._give_secret(launch, adopted)  # its worker may have ended between the two
+                self._slot.give_secret(adopted)  # its worker may have ended between the two
             result, pod = self._follow(launch, pod, adopted=adopted is not None)
             self._api.refuse_stopped()
             self._observer.ended(pod, failed=result.error is not None)
@@ -163,7 +142,8 @@ class PodRun:
             raise
         finally:
             self._follower = None
-            self._clean(launch, pod, keep=keep or (self._api.stopped and launch.keep_when_killed))
+            self._slot.empty(keep=keep or (self._api.stopped and launch.keep_when_killed))
+            self._observer.cleaned(pod)
 
     def _follow(self, launch: Launch, pod: V1Pod, *, adopted: bool) -> tuple[Result, V1Pod]:
         try:
@@ -241,90 +221,6 @@ class PodRun:
             if pulled := _PULLED.search(event.message or ""):
                 return f" (pulling the image {pulled[1]})"
         return ""
-
-    def _post(self, launch: Launch) -> V1Pod:
-        body = launch.request()
-        try:
-            return self._api.ask(
-                lambda core: core.create_namespaced_pod(launch.namespace, body, _request_timeout=LIMITS)
-            )
-        except ApiException as error:
-            if error.status == 409 and reason_of(error) == "AlreadyExists":
-                return self._that_is_there(launch)
-            raise failures.refusal(error, launch.environment, f"create a pod in {launch.namespace}") from None
-
-    def _that_is_there(self, launch: Launch) -> V1Pod:
-        """The pod of this name: an earlier request arrived although its answer did not. Raises `PodRefused`."""
-        there = self._api.ask(
-            lambda core: core.read_namespaced_pod(launch.name, launch.namespace, _request_timeout=LIMITS)
-        )
-        if not launch.is_own(there):
-            self._current = None
-            raise PodRefused(
-                f"Environment {launch.environment!r}: there is another pod {launch.name} in {launch.namespace}; "
-                "delete it, or leave random_name_suffix on."
-            )
-        return there
-
-    def _give_secret(self, launch: Launch, pod: V1Pod) -> None:
-        body = launch.secret_of(pod)
-        if body is None:
-            return
-        try:
-            self._api.ask(lambda core: core.create_namespaced_secret(launch.namespace, body, _request_timeout=LIMITS))
-        except ApiException as error:
-            if reason_of(error) != "AlreadyExists":
-                raise failures.refusal(error, launch.environment, f"create a Secret in {launch.namespace}") from None
-
-    def _clean(self, launch: Launch, pod: V1Pod, *, keep: bool) -> None:
-        if keep:
-            self._current = None
-            self._mark(launch)
-        else:
-            self._delete(launch)
-        self._observer.cleaned(pod)
-
-    def _mark(self, launch: Launch) -> None:
-        """So that the next try does not take the kept pod's result for its own."""
-        body = {"metadata": {"labels": {CHECKED: "True"}}}
-        try:
-            self._api.core().patch_namespaced_pod(launch.name, launch.namespace, body, _request_timeout=LIMITS)
-        except (ApiException, HTTPError) as error:
-            self._observer.note(f"Pod {launch.namespace}/{launch.name} is kept, but not marked ({words_of(error)}).")
-
-    def _delete(self, launch: Launch) -> None:
-        patience = Patience(self._api, allowed=True, seconds=DELETION)
-        while self._current is not None:
-            try:
-                self._delete_now()
-                self._current = None
-            except (ApiException, HTTPError) as error:
-                try:
-                    patience.outlive(error)
-                except (ApiException, HTTPError, ClusterUnreachable):
-                    self._current = None
-                    self._observer.note(
-                        f"Pod {launch.namespace}/{launch.name} could not be deleted ({words_of(error)}); "
-                        "delete it with kubectl if it is still there."
-                    )
-
-    def _delete_now(self, *, another: bool = False) -> None:
-        if self._current is None:
-            return
-        launch, uid = self._current
-        core = self._api.another() if another else self._api.core()
-        try:
-            core.delete_namespaced_pod(
-                launch.name,
-                launch.namespace,
-                body=V1DeleteOptions(
-                    grace_period_seconds=launch.grace, preconditions=V1Preconditions(uid=uid) if uid else None
-                ),
-                _request_timeout=LIMITS,
-            )
-        except ApiException as error:
-            if error.status not in (404, 409):  # gone, or another pod of that name
-                raise
 
 
 def _await_end(follower: PodFollower, seconds: float = float("inf")) -> V1Pod | None:

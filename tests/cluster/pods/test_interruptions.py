@@ -110,13 +110,11 @@ def test_a_pod_of_another_image_or_call_is_never_adopted(
     make: Callable[..., Any], execute: Execute, cluster: Cluster, change: str
 ) -> None:
     task_id = f"stale-{change.replace(' ', '-')}"
-    left = killed_worker(make, execute, cluster, task_id, seconds=20)
+    left = killed_worker(make, execute, cluster, task_id, seconds=5)
     given: dict[str, Any] = {"durable": change != "not durable"}
     if change == "image":
         given["image"] = cluster.image.replace("@", ":test@")
-    outcome = execute(
-        make(waits, 0.5 if change == "call" else 20 if change == "image" else 0, task_id=task_id, **given)
-    )
+    outcome = execute(make(waits, 0.5 if change == "call" else 5, task_id=task_id, **given))
     assert outcome.value == "waited"
     assert outcome.xcoms["pod_name"] != left.metadata.name
     assert [pod.metadata.name for pod in cluster.pods(task_id=task_id)] == (

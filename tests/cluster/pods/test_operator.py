@@ -21,7 +21,7 @@ def one() -> int:
     return 1
 
 
-def adds(first: int, second: int = 10, run_id: str | None = None, try_number: int = 0) -> dict:
+def adds(first: int, second: int = 10, run_id: str | None = None, try_number: int = 0) -> dict[str, object]:
     return {"sum": first + second, "run_id": run_id, "try": try_number}
 
 
@@ -29,7 +29,7 @@ def raises() -> None:
     raise ValueError("no")
 
 
-def environment(*names: str) -> dict:
+def environment(*names: str) -> dict[str, object]:
     import os
 
     return {name: os.environ.get(name) for name in names} | {
@@ -43,7 +43,7 @@ def read(path: str) -> str:
     return pathlib.Path(path).read_text()
 
 
-def process() -> dict:
+def process() -> dict[str, object]:
     import os
     import pathlib
 
@@ -110,7 +110,8 @@ def test_the_pod_says_whose_it_is(start: Start, cluster: Cluster) -> None:
 def test_variables_and_secrets_arrive_and_ours_are_gone(run: Run, cluster: Cluster) -> None:
     body = {"metadata": {"name": "vault"}, "stringData": {"token": "t0ken"}}
     cluster.core.create_namespaced_secret(cluster.namespace, body)
-    secrets = [Secret("env", "TOKEN", "vault", "token"), Secret("volume", "/vault", "vault")]
+    by_name: Any = Secret
+    secrets = [by_name("env", "TOKEN", "vault", "token"), by_name("volume", "/vault", "vault")]
     outcome = run(environment, "PLACE", "TOKEN", env_vars={"PLACE": "here"}, secrets=secrets)
     assert outcome.value == {"PLACE": "here", "TOKEN": "t0ken", "ours": []}
     assert run(read, "/vault/token", secrets=secrets).value == "t0ken"
