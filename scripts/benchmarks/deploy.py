@@ -15,11 +15,11 @@ import yaml
 
 from benchmarks.report import Comparison, alternate, show
 from podenv import reference
-from podenv.cluster import Cluster
 from podenv.errors import ImageMissing
-from podenv.helm import find
-from podenv.order import chart
-from podenv.registry import Registries
+from podenv.image.registry import Registries
+from podenv.release.cluster import Cluster
+from podenv.release.helm import find
+from podenv.release.order import chart
 
 ENVIRONMENTS = 20
 IMAGE = "podenv/base:py3.11-bookworm"

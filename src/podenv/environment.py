@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from podenv import imagespec, quantity, values
+from podenv import quantity, values
 from podenv.errors import (
     CatalogueNotFound,
     InvalidName,
@@ -23,6 +23,7 @@ from podenv.errors import (
 )
 from podenv.names import check_environment_name
 from podenv.spec import EnvironmentSpec, explain, validate
+from podenv.spec import image as imagespec
 
 DEFAULTS = "defaults.yaml"
 VALUES = "values.yaml"

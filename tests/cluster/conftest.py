@@ -11,8 +11,8 @@ import pytest
 from tests.chart.helm import SUPPORTED, fetch
 from tests.cluster.releases import Stage, swept
 
-from podenv.build import Images, Options
 from podenv.environment import Catalogue
+from podenv.image.build import Images, Options
 from podenv.reference import ImageRef
 
 ROOT = Path(__file__).parents[2]

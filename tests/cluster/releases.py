@@ -14,10 +14,10 @@ import yaml
 from typer.testing import CliRunner
 
 from podenv.cli.app import app
-from podenv.cluster import Cluster
 from podenv.environment import Catalogue
 from podenv.reference import ImageRef
 from podenv.release import Deployed, Releases, Target
+from podenv.release.cluster import Cluster
 
 ABSENT_DIGEST = f"sha256:{'0' * 64}"
 SMALL = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"cpu": "500m", "memory": "128Mi"}}

@@ -15,9 +15,9 @@ from kubernetes.stream import stream
 from tests.chart.helm import CHART, SUPPORTED, Helm, Object, fetch
 
 from podenv import names, values
-from podenv.build import Images, Options
 from podenv.environment import Catalogue
 from podenv.errors import ProgramFailed
+from podenv.image.build import Images, Options
 
 ROOT = Path(__file__).parents[2]
 

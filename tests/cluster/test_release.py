@@ -11,11 +11,10 @@ import pytest
 from tests.chart.helm import SUPPORTED, fetch
 from tests.cluster.releases import Stage
 
-from podenv import order
-from podenv.cluster import JSON_PATCH
 from podenv.errors import ReleaseMissing, ReleaseTestFailed
-from podenv.release import Releases, Target
-from podenv.status import status
+from podenv.release import Releases, Target, order
+from podenv.release.cluster import JSON_PATCH
+from podenv.release.status import status
 
 pytestmark = pytest.mark.cluster
 

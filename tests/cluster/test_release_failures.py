@@ -18,8 +18,6 @@ import pytest
 import yaml
 from tests.cluster.releases import ABSENT_DIGEST, SMALL, Stage
 
-from podenv import lease, nodes
-from podenv.cluster import Cluster
 from podenv.errors import (
     AccessRefused,
     AdmissionRefused,
@@ -31,8 +29,9 @@ from podenv.errors import (
     ReleaseTimedOut,
     ValuesRefused,
 )
-from podenv.release import Deployed, Releases, Target
-from podenv.state import State
+from podenv.release import Deployed, Releases, Target, lease, nodes
+from podenv.release.cluster import Cluster
+from podenv.release.state import State
 
 pytestmark = pytest.mark.cluster
 
@@ -66,9 +65,7 @@ def test_an_image_that_nodes_cannot_pull_leaves_the_release_as_it_was(
 
 def test_an_image_that_does_not_start_is_a_timeout_that_says_why(stage: Stage) -> None:
     name = stage.write("etl", securityContext={"runAsUser": 0, "runAsNonRoot": True}, **WARM)
-    with pytest.raises(
-        ReleaseTimedOut, match=r"not all nodes had its image after .*runAsUser breaks non-root"
-    ):
+    with pytest.raises(ReleaseTimedOut, match=r"not all nodes had its image after .*runAsUser breaks non-root"):
         stage.deploy(name, timeout=10)
     assert stage.revisions(name) == []  # a first release that fails leaves nothing
 

@@ -13,7 +13,7 @@ from tests.cluster.releases import swept
 from typer.testing import CliRunner
 
 from podenv.cli.app import app
-from podenv.cluster import Cluster
+from podenv.release.cluster import Cluster
 
 pytestmark = pytest.mark.cluster
 

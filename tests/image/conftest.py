@@ -14,8 +14,8 @@ from tests.unit.conftest import Index
 from tests.unit.registryserver import Answer, Asked, basic, serving
 
 from podenv import lock
-from podenv.build import Built, Images, Options
 from podenv.environment import Catalogue, Environment
+from podenv.image.build import Built, Images, Options
 
 USER, PASSWORD = "builder", "s3cret-of-the-index"
 

@@ -15,12 +15,12 @@ from tests.image.conftest import PASSWORD, Project, Run, Stores
 from tests.unit.registryserver import Answer, serving
 
 from podenv import image, lock
-from podenv.build import Built, Images, Options
-from podenv.builder import Buildah
 from podenv.environment import Catalogue, Environment
 from podenv.errors import BuildFailed, ImageMissing, ImageUnusable, RegistryLoginNeeded
-from podenv.registry import Registries
-from podenv.verify import verify
+from podenv.image.build import Built, Images, Options
+from podenv.image.builder import Buildah
+from podenv.image.registry import Registries
+from podenv.image.verify import verify
 
 pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).parents[2]

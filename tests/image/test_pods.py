@@ -10,8 +10,8 @@ import pytest
 from kubernetes import client, config
 
 from podenv import lock
-from podenv.build import Images, Options
 from podenv.environment import Catalogue, Environment
+from podenv.image.build import Images, Options
 
 pytestmark = pytest.mark.cluster
 CATALOGUE = Catalogue(Path(__file__).parents[2] / "envs")

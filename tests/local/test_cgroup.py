@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from podenv import cgroup
+from podenv.local import cgroup
 
 V1 = "33 24 0:29 {root} {point}/memory rw,nosuid - cgroup cgroup rw,memory"
 V1_CPU = "34 24 0:30 / {point}/cpu,cpuacct rw,nosuid - cgroup cgroup rw,cpu,cpuacct"

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from podenv import cgroup
 from podenv.errors import FunctionRaised, OutOfMemory
-from podenv.local import Limits
+from podenv.local import Limits, cgroup
 
 from .conftest import Runner
 

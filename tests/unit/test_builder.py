@@ -8,9 +8,6 @@ from typing import Any
 import pytest
 from tests.unit.registryserver import Answer, serving
 
-from podenv import build, builder, diagnosis
-from podenv.build import Images, Options
-from podenv.builder import Buildah, Docker, Job, Podman
 from podenv.environment import Catalogue, Environment
 from podenv.errors import (
     BuilderNotFound,
@@ -22,7 +19,10 @@ from podenv.errors import (
     RegistryUnreachable,
     SettingError,
 )
-from podenv.packageindex import index_config
+from podenv.image import build, builder, diagnosis
+from podenv.image.build import Images, Options
+from podenv.image.builder import Buildah, Docker, Job, Podman
+from podenv.image.packageindex import index_config
 from podenv.reference import ImageRef
 
 BASE = ImageRef("127.0.0.1:5000", "podenv/base", digest="sha256:" + "12" * 32)

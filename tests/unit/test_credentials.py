@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from podenv import credentials
-from podenv.credentials import Login
 from podenv.errors import RegistryLoginNeeded
+from podenv.image import credentials
+from podenv.image.credentials import Login
 
 
 def encoded(user: str, password: str) -> dict[str, str]:

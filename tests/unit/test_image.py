@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podenv import image, reference
-from podenv.build import revision
 from podenv.environment import Catalogue, Environment
 from podenv.errors import ImageError, SettingError, ValuesError
 from podenv.image import Content
+from podenv.image.build import revision
 from podenv.reference import ImageRef
 
 LOCK = "ab" * 32

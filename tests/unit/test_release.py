@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from podenv import errors, helm, lease, order
-from podenv.cluster import Cluster, selector
+from podenv import errors
 from podenv.environment import Catalogue
 from podenv.errors import HelmUnsupported, NoCluster, ProgramNotFound, ReleaseError
-from podenv.helm import Helm
-from podenv.helmfailures import failure
-from podenv.order import Order, release_values
 from podenv.reference import ImageRef
+from podenv.release import helm, lease, order
+from podenv.release.cluster import Cluster, selector
+from podenv.release.helm import Helm
+from podenv.release.helmfailures import failure
+from podenv.release.order import Order, release_values
 
 REF = ImageRef("registry.example", "etl", digest=f"sha256:{'1' * 64}")
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podenv import diff, manifest, masking
+from podenv.release import diff, manifest, masking
 
 RENDERED: dict[str, Any] = {
     "apiVersion": "v1",

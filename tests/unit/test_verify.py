@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from tests.unit.conftest import Index
 
-from podenv import audit, lock, sbom, verify
+from podenv import lock
 from podenv.environment import Catalogue, Environment
 from podenv.errors import LockStale
+from podenv.image import audit, sbom, verify
 from podenv.reference import ImageRef
 
 REF = ImageRef("localhost", "podenv-etl", tag="t")

@@ -11,16 +11,16 @@ import typer
 import yaml
 from rich.text import Text
 
-from podenv import diff as differing
-from podenv import lock, masking
-from podenv.build import Images, Options
+from podenv import lock
 from podenv.cli import output
 from podenv.cli.choice import AsJson, Names, chosen, complete
 from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, releases
-from podenv.diff import Change
 from podenv.environment import Catalogue
 from podenv.errors import PodenvError
-from podenv.release import TIMEOUT, Deployed, Releases
+from podenv.image.build import Images, Options
+from podenv.release import TIMEOUT, Deployed, Releases, masking
+from podenv.release import diff as differing
+from podenv.release.diff import Change
 
 AT_ONCE = 4  # helm is busy on the machine for half of the time that it takes
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}

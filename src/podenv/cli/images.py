@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from podenv import sbom as bills
-from podenv import verify as verifying
-from podenv.build import Built, Images, Options
 from podenv.cli import output
 from podenv.cli.choice import AsJson, Names, chosen, complete
 from podenv.environment import Catalogue
 from podenv.errors import BuildFailed
-from podenv.verify import Verified
+from podenv.image import sbom as bills
+from podenv.image import verify as verifying
+from podenv.image.build import Built, Images, Options
+from podenv.image.verify import Verified
 
 AT_ONCE = 16  # most of them wait for a registry; builds themselves are as many as there are cores
 _STATES = {"there": "there already", "pushed": "pushed", "built": "built, not pushed", "external": "external, there"}

@@ -8,16 +8,15 @@ from typing import Annotated
 
 import typer
 
-from podenv import manifest
 from podenv.cli import output
 from podenv.cli.choice import AsJson, Names, chosen, complete
 from podenv.cli.deploy import short
 from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, releases
 from podenv.errors import ReleaseMissing, ReleaseTestFailed
-from podenv.records import Record
-from podenv.release import TIMEOUT, Releases
-from podenv.status import NOT_DEPLOYED, Status
-from podenv.status import status as read_status
+from podenv.release import TIMEOUT, Releases, manifest
+from podenv.release.records import Record
+from podenv.release.status import NOT_DEPLOYED, Status
+from podenv.release.status import status as read_status
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name.", autocompletion=complete)]
 TEST_TIMEOUT = 300.0  # seconds; the image may have to be pulled first

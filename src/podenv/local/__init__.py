@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from podenv import quantity, runtime, source, venv
-from podenv.child import Child, ended_with_parent
 from podenv.environment import Catalogue, Environment
 from podenv.errors import (
     CallError,
@@ -30,6 +29,7 @@ from podenv.errors import (
     ProgramNotFound,
     SettingError,
 )
+from podenv.local.child import Child, ended_with_parent
 from podenv.outcome import value_of
 from podenv.runtime.call import Call, Result
 from podenv.runtime.frame import FrameReader

@@ -10,10 +10,11 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
-from podenv import audit, image, lock
-from podenv.build import Images
+from podenv import image, lock
 from podenv.environment import Environment
 from podenv.errors import ImageMissing, ImageUnusable, ProgramFailed
+from podenv.image import audit
+from podenv.image.build import Images
 from podenv.reference import ImageRef
 
 
@@ -50,7 +51,7 @@ def verify(environment: Environment, images: Images, *, say: Callable[[str], Non
             f"{ref} is neither in its registry nor in {builder.name}'s store; run `podenv build {environment.name}`."
         )
     say(f"looks into {ref}")
-    script = (resources.files("podenv") / "audit.py").read_bytes()
+    script = (resources.files(__package__) / "audit.py").read_bytes()
     try:
         said = builder.run(ref, ["python", "-I", "-"], input=script)
     except ProgramFailed as error:

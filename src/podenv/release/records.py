@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from podenv import manifest, names
-from podenv.cluster import Cluster, Json, selector
+from podenv import names
 from podenv.errors import AccessRefused
+from podenv.release import manifest
+from podenv.release.cluster import Cluster, Json, selector
 
 PENDING = ("pending-install", "pending-upgrade", "pending-rollback", "uninstalling")
 

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from podenv import manifest, nodes, process, records, state
-from podenv.cluster import JSON_PATCH, Cluster, Json
+from podenv import process
 from podenv.errors import Conflict, NoCluster, ReleaseBusy, ReleaseError
-from podenv.order import Order
-from podenv.records import Record
-from podenv.state import State
+from podenv.release import manifest, nodes, records, state
+from podenv.release.cluster import JSON_PATCH, Cluster, Json
+from podenv.release.order import Order
+from podenv.release.records import Record
+from podenv.release.state import State
 
 if TYPE_CHECKING:
-    from podenv.helm import Helm
+    from podenv.release.helm import Helm
 
 _POD_SECURITY = "pod-security.kubernetes.io"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from podenv import cgroup
+from podenv.local import cgroup
 
 MARK = "PODENV_TASK"
 INTERVAL = 0.1  # seconds between two looks at the memory

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from podenv import lease, lock, names, nodes
-from podenv.cluster import Cluster, Json
+from podenv import lock, names
 from podenv.environment import Environment
 from podenv.errors import AccessRefused, LockError, PodenvError
-from podenv.order import Order, lock_in
-from podenv.records import Record
-from podenv.release import Releases
-from podenv.state import State
+from podenv.release import Releases, lease, nodes
+from podenv.release.cluster import Cluster, Json
+from podenv.release.order import Order, lock_in
+from podenv.release.records import Record
+from podenv.release.state import State
 
 _AT_ONCE = 8  # environments whose image is asked for
 NOT_DEPLOYED = "not deployed"

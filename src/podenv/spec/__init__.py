@@ -9,11 +9,11 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from podenv.errors import nearest
-from podenv.fields import Model, Python, Quantity, ResourceName
-from podenv.helmschema import for_helm
-from podenv.imagespec import ImageSettings
-from podenv.podspec import PodSettings
-from podenv.releasespec import SHARED_NAMESPACE_RULE, ReleaseSettings
+from podenv.spec.fields import Model, Python, Quantity, ResourceName
+from podenv.spec.helmschema import for_helm
+from podenv.spec.image import ImageSettings
+from podenv.spec.pod import PodSettings
+from podenv.spec.release import SHARED_NAMESPACE_RULE, ReleaseSettings
 
 
 class ResourcesSpec(Model):

@@ -160,7 +160,7 @@ def _recipe(environment: Environment) -> str:
 
 def containerfile() -> bytes:
     """The Containerfile of every environment that brings none."""
-    return (resources.files("podenv") / "Containerfile").read_bytes()
+    return (resources.files(__name__) / "Containerfile").read_bytes()
 
 
 def context_files(environment: Environment) -> Iterator[tuple[str, Path]]:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from podenv import tree
+from podenv.local import tree
 from podenv.runtime.frame import FrameReader
 
 _CHUNK = 1 << 16

@@ -19,10 +19,11 @@ from typing import Any
 import pyhelm3
 from packaging.version import InvalidVersion, Version
 
-from podenv import child, names, process
-from podenv.cluster import Json
+from podenv import names, process
 from podenv.errors import HelmUnsupported, ProgramFailed, ProgramTimedOut, ReleaseTimedOut
-from podenv.helmfailures import failure
+from podenv.local import child
+from podenv.release.cluster import Json
+from podenv.release.helmfailures import failure
 
 GET_HELM = (
     "Get helm 4.1 or newer from https://helm.sh/docs/intro/install (or your system's packages) and put it on PATH, "

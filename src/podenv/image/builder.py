@@ -12,8 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from podenv import process, reference, registry
+from podenv import process, reference
 from podenv.errors import BuilderNotFound, PodenvError, ProgramError, ProgramFailed
+from podenv.image import registry
 from podenv.reference import ImageRef
 
 # 1980-01-01: times of files in an image are the same for all, and zip files know none before.

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from podenv import names, process
-from podenv.cluster import Cluster, Json
 from podenv.errors import Conflict, ReleaseBusy, ReleaseError
+from podenv.release.cluster import Cluster, Json
 
 API = "coordination.k8s.io/v1"
 DURATION = 15  # seconds that a holder may be silent

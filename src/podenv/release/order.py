@@ -10,10 +10,10 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from podenv import lock, names, values
-from podenv.cluster import Json
 from podenv.environment import Environment
 from podenv.errors import LockMissing
 from podenv.reference import ImageRef
+from podenv.release.cluster import Json
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def place(environment: Environment, prefix: str) -> str:
 def chart() -> Path:
     """The chart, beside this file where podenv was installed, else in the checkout."""
     inside = Path(__file__).parent / "chart"
-    return inside if inside.is_dir() else Path(__file__).parents[2] / "charts" / "airflow-env"
+    return inside if inside.is_dir() else Path(__file__).parents[3] / "charts" / "airflow-env"
 
 
 def chart_hash(folder: Path) -> str:

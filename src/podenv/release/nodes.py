@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from podenv import names, process
-from podenv.cluster import Cluster, Json, selector
 from podenv.errors import ImageNotPulled, ReleaseTimedOut
+from podenv.release.cluster import Cluster, Json, selector
 
 PULL_PATIENCE = 20.0  # seconds that a node may fail to pull: registries throttle, and credentials come late
 _LOOK = 1.0  # seconds between two looks

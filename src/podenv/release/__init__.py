@@ -9,19 +9,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from podenv import image, lease, manifest, masking, names, nodes, order, records, state
-from podenv.build import Images
-from podenv.cluster import Cluster, Json
+from podenv import image, names
 from podenv.environment import Environment
 from podenv.errors import ImageMissing, ReleaseMissing, ReleaseTestFailed
-from podenv.order import Order
-from podenv.records import Record
+from podenv.image.build import Images
 from podenv.reference import ImageRef
-from podenv.rollout import Rollout, namespace_path
-from podenv.state import State
+from podenv.release import lease, manifest, masking, nodes, order, records, state
+from podenv.release.cluster import Cluster, Json
+from podenv.release.order import Order
+from podenv.release.records import Record
+from podenv.release.rollout import Rollout, namespace_path
+from podenv.release.state import State
 
 if TYPE_CHECKING:
-    from podenv.helm import Helm
+    from podenv.release.helm import Helm
 
 Say = Callable[[str], None]
 Action = Literal["installed", "upgraded", "repaired", "unchanged"]
@@ -93,7 +94,7 @@ class Releases:
 
     def program(self, name: str, namespace: str, given: Json | None = None) -> Helm:
         """Helm for one release; raises `ProgramNotFound`, `HelmUnsupported`."""
-        from podenv.helm import Helm  # pyhelm3 takes 0.2 s to import, and often nothing is to be done
+        from podenv.release.helm import Helm  # pyhelm3 takes 0.2 s to import, and often nothing is to be done
 
         return Helm(
             name,

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
-from podenv import builder, diagnosis, image, lock, process, reference, venv
-from podenv.builder import Builder, Job
+from podenv import image, lock, process, reference, venv
 from podenv.environment import DEFAULTS, Environment
 from podenv.errors import (
     BuildFailed,
@@ -25,10 +24,11 @@ from podenv.errors import (
     ProgramFailed,
     SettingError,
 )
-from podenv.image import ImageSettings
-from podenv.packageindex import IndexConfig, index_config
+from podenv.image import ImageSettings, builder, diagnosis
+from podenv.image.builder import Builder, Job
+from podenv.image.packageindex import IndexConfig, index_config
+from podenv.image.registry import Registries
 from podenv.reference import ImageRef
-from podenv.registry import Registries
 
 Say = Callable[[str], None]
 State = Literal["there", "pushed", "built", "external"]

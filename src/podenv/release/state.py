@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from podenv import manifest, names, nodes, records
-from podenv.cluster import Cluster, Json
+from podenv import names
 from podenv.errors import AccessRefused
-from podenv.records import Record
+from podenv.release import manifest, nodes, records
+from podenv.release.cluster import Cluster, Json
+from podenv.release.records import Record
 
 _AT_ONCE = 8  # requests; each kind of object is one
 Key = tuple[str, tuple[str, str, str]]  # namespace, and what tells objects of one release apart

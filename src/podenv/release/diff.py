@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import yaml
 
-from podenv import manifest, masking
-from podenv.cluster import Json
+from podenv.release import manifest, masking
+from podenv.release.cluster import Json
 
 
 @dataclass(frozen=True)
