@@ -32,11 +32,16 @@ def images() -> Images:
     return Images(Options(push=True))
 
 
+@pytest.fixture(scope="module")
+def api() -> Iterator[client.CoreV1Api]:
+    made = config.new_client_from_config()
+    yield client.CoreV1Api(made)
+    made.rest_client.pool_manager.clear()  # close() leaves its sockets open (seen with version 36)
+
+
 @pytest.fixture
-def run(images: Images) -> Iterator[Run]:
+def run(images: Images, api: client.CoreV1Api) -> Iterator[Run]:
     """Runs Python code in a pod of an environment's image; returns the pod when it has ended."""
-    config.load_kube_config()
-    api = client.CoreV1Api()
     begun: list[str] = []
 
     def start(environment: Environment, code: str, memory: str) -> Any:
@@ -72,11 +77,12 @@ def run(images: Images) -> Iterator[Run]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_pod_of_each_environment_has_the_versions_of_its_lock(name: str, run: Run) -> None:
+def test_a_pod_of_each_environment_has_the_versions_of_its_lock(name: str, run: Run, api: client.CoreV1Api) -> None:
     pod = run(CATALOGUE[name], VERSIONS, "256Mi")
     # As bytes: kubernetes 36.0.3 makes a text of them that begins with b'.
-    log = client.CoreV1Api().read_namespaced_pod_log(pod.metadata.name, "default", _preload_content=False)
+    log = api.read_namespaced_pod_log(pod.metadata.name, "default", _preload_content=False)
     said = log.data.decode()
+    log.release_conn()
     assert pod.status.phase == "Succeeded", said
     locked = sorted(f"{key}=={value}" for key, value in lock.pinned(CATALOGUE[name]).items())
     assert [one.lower().replace("_", "-") for one in said.split()] == locked
