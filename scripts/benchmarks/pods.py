@@ -56,12 +56,14 @@ class Runner:
         from kubernetes import client, config
 
         from podenv import names
+        from podenv.airflow.pod import base_container
 
         config.load_kube_config()
         self.core = client.CoreV1Api()
         self.namespace = names.namespace(ENVIRONMENT)
-        template = self.core.read_namespaced_pod_template(ENVIRONMENT, self.namespace).template
-        self.image = template.spec.containers[0].image
+        answer = self.core.read_namespaced_pod_template(ENVIRONMENT, self.namespace, _preload_content=False)
+        self.template = json.loads(answer.data)["template"]
+        self.image = str(base_container(self.template)["image"])
         self._numbers = iter(range(10**9))
         self._lock = threading.Lock()
 
@@ -90,18 +92,16 @@ class Runner:
         return self._execute(made.operator)
 
     def bare(self) -> object:
-        """A pod that prints the value, created through the API and watched to Succeeded."""
+        """A pod of the same template that prints the value, created through the API and watched to Succeeded."""
         from kubernetes.watch import Watch
 
+        from podenv.airflow.pod import complete, with_base
+
         name = self._name("bare")
-        container = {
-            "name": "base",
-            "image": self.image,
-            "command": ["python", "-c", "print(42)"],
-            "resources": CONTAINER,
-        }
-        spec = {"restartPolicy": "Never", "containers": [container], "automountServiceAccountToken": False}
-        self.core.create_namespaced_pod(self.namespace, {"metadata": {"name": name}, "spec": spec})
+        prints = with_base(command=["python", "-c", "print(42)"], resources=CONTAINER)
+        self.core.create_namespaced_pod(
+            self.namespace, complete(self.template, [prints], name=name, namespace=self.namespace)
+        )
         watch = Watch()
         for event in watch.stream(
             self.core.list_namespaced_pod,

@@ -170,7 +170,7 @@ def test_no_group_is_left_behind(runner: Runner) -> None:
 def test_what_a_killed_podenv_left_is_ended_and_removed_by_the_next(runner: Runner) -> None:
     code = (
         "import os, subprocess\n"
-        "from podenv import cgroup\n"
+        "from podenv.local import cgroup\n"
         "group = cgroup.make(None)\n"
         "child = subprocess.Popen(['sleep', '300'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
         "group.add(child.pid)\n"

@@ -276,7 +276,7 @@ def test_a_pod_that_the_api_server_finds_invalid_is_final(run: Run) -> None:
 
 
 def test_a_pod_that_somebody_deletes_is_started_again(start: Callable[..., InBackground], cluster: Cluster) -> None:
-    running = start(waits, 2, task_id="deleted")
+    running = start(waits, 4, task_id="deleted")
     pod = cluster.await_pod("deleted", lambda pod: pod.status.phase == "Running")
     cluster.core.delete_namespaced_pod(pod.metadata.name, cluster.namespace)
     outcome = running.outcome()
@@ -289,7 +289,7 @@ def test_a_pod_that_somebody_deletes_is_started_again(start: Callable[..., InBac
 def test_a_pod_that_is_evicted_is_started_again(start: Callable[..., InBackground], cluster: Cluster) -> None:
     from kubernetes.client import ApiException
 
-    running = start(waits, 2, task_id="evicted")
+    running = start(waits, 4, task_id="evicted")
     pod = cluster.await_pod("evicted", lambda pod: pod.status.phase == "Running").metadata
     body = {"kind": "Eviction", "metadata": {"name": pod.name, "namespace": pod.namespace}}
     try:
