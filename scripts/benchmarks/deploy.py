@@ -22,7 +22,7 @@ from podenv.release.helm import find
 from podenv.release.order import chart
 
 ENVIRONMENTS = 20
-IMAGE = "podenv/base:py3.11-bookworm"
+IMAGE = "podenv/base:py3.11"
 LOOP = """
 for name in {names}; do
   {helm} upgrade --install "$name" {chart} --namespace {prefix}"$name" --create-namespace \

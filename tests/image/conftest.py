@@ -37,6 +37,13 @@ def _able_to_build(_cluster: None) -> None:
         pytest.skip(f"needs a builder, a registry and base images: {missing}")
 
 
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the tests of pods have set for their session is not for a project of a test's own."""
+    for name in ("PODENV_CATALOGUE", "PODENV_BACKEND"):
+        monkeypatch.delenv(name, raising=False)
+
+
 class Stores:
     """Stores of buildah that nobody else uses, each empty at first."""
 

@@ -162,7 +162,7 @@ def cluster(_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     prefix = f"podenv-t{secrets.token_hex(3)}-"
     host = os.environ["PODENV_REGISTRY"]
     links = {"usr/local/bin/python": "/usr/bin/python3"}
-    digest = Registry(host).derive("podenv/base", "py3.13-trixie", "podenv-tests/plain", links)
+    digest = Registry(host).derive("podenv/base", "py3.13", "podenv-tests/plain", links)
     airflow = f"{prefix}airflow"
     core.create_namespace({"metadata": {"name": airflow}})
     core.create_namespaced_service_account(airflow, {"metadata": {"name": "worker"}})
