@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 ENVIRONMENT = "data-ingestion"
 ROUNDS = 10
 TASKS, WIDTH = 40, 8
-CROWDS = 2  # of which the faster counts
+CROWDS = 5  # of which the median counts: one takes a tenth more or less than another
 CONTAINER = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}}
 
 
@@ -116,8 +116,11 @@ class Runner:
         return 42
 
     def settle(self) -> None:
-        """Wait until the pods of the run before are gone."""
-        while self.core.list_namespaced_pod(self.namespace).items:
+        """Wait until the pods of the run before are gone; those that an ended run left are deleted."""
+        while left := self.core.list_namespaced_pod(self.namespace).items:
+            for pod in left:
+                if pod.metadata.deletion_timestamp is None:
+                    self.core.delete_namespaced_pod(pod.metadata.name, self.namespace, grace_period_seconds=0)
             time.sleep(0.5)
 
     def _name(self, kind: str) -> str:
@@ -196,8 +199,10 @@ def measure() -> tuple[list[Comparison], dict[str, list[float]]]:
         with counted() as seen:
             run()
         requests[name] = float(len(seen))
-    for _ in range(ROUNDS):  # in turn, so that a busy moment hits all alike
+    for number in range(ROUNDS):  # in turn, so that a busy moment hits all alike
         for name, run in ways.items():
+            # The kubelet looks once a second: a run that begins when the one before has ended always just misses it.
+            time.sleep(number / ROUNDS)
             walls[name].append(timed(run))
     ours, stock, bare = (median(walls[name]) for name in ways)
     crowds: dict[str, list[float]] = {name: [] for name in ways}
@@ -205,7 +210,7 @@ def measure() -> tuple[list[Comparison], dict[str, list[float]]]:
         for name, run in ways.items():
             runner.settle()
             crowds[name].append(at_once(run))
-    many = {name: min(seconds) for name, seconds in crowds.items()}
+    many = {name: median(seconds) for name, seconds in crowds.items()}
     one, crowd = "a task that returns one small value", f"{TASKS} tasks over {WIDTH} threads"
     us, peer, floor = ways
     comparisons = [

@@ -83,13 +83,13 @@ def test_a_broken_values_file_fails_its_environment_and_no_other(stage: Stage) -
     assert stage.revisions("good") == [(1, "deployed")]
 
 
-def test_values_that_only_the_chart_refuses_are_its_own_words(stage: Stage) -> None:
+def test_a_dry_run_says_what_the_schema_of_the_chart_refuses(stage: Stage) -> None:
     name = stage.write("etl")
     wanted = stage.releases.wanted(stage.catalogue[name])
     wanted.values["image"] = {**wanted.values["image"], "digest": "sha256:nonsense"}
     known = stage.releases.survey({name: stage.namespace(name)})[name]
     with pytest.raises(ValuesRefused, match="/image/digest"):
-        stage.releases.deploy(wanted, known)
+        stage.releases.preview(wanted, known)
 
 
 def test_an_object_that_the_api_server_refuses_leaves_the_release_as_it_was(stage: Stage) -> None:
@@ -194,7 +194,8 @@ def test_a_lease_is_renewed_for_as_long_as_it_is_held_and_taken_over_when_it_is_
     place = (stage.cluster, name, stage.namespace(name))
     with lease.held(*place, wait=0), pytest.raises(ReleaseBusy), lease.held(*place, wait=4):
         pytest.fail("two hold one lease")
-    dead = lease._lease(*place, "somebody@gone, process 1 (x)")
+    dead = lease._lease(*place)
+    dead["spec"]["holderIdentity"] = "somebody@gone, process 1 (x)"
     stage.cluster.create(stage.path("Lease", "", of=name, api=lease.API), dead)
     assert lease.holder(*place) is not None
     with lease.held(*place, wait=10):

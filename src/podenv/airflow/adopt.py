@@ -50,8 +50,12 @@ def _stored(api: Api, launch: Launch, store: Any) -> list[V1Pod]:
 def _labelled(api: Api, launch: Launch, identity: Mapping[str, str]) -> list[V1Pod]:
     selector = ",".join([*(f"{name}={value}" for name, value in sorted(identity.items())), "!airflow-worker"])
     try:
+        # Version 0: from the API server's memory, not from all pods in etcd. What an earlier worker left is older than
+        # the heartbeats that Airflow missed.
         listed = api.ask(
-            lambda core: core.list_namespaced_pod(launch.namespace, label_selector=selector, _request_timeout=LIMITS)
+            lambda core: core.list_namespaced_pod(
+                launch.namespace, label_selector=selector, resource_version="0", _request_timeout=LIMITS
+            )
         )
     except ApiException as error:
         raise failures.refusal(error, launch.environment, f"list pods in {launch.namespace}") from None

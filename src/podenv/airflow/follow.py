@@ -109,6 +109,7 @@ class PodFollower:
                     if event["type"] == "ERROR":
                         said = event["object"]
                         raise ApiException(status=said.get("code", 500), reason=said.get("message", ""))
+                    event["object"]["metadata"].pop("managedFields", None)  # most of a pod, and nobody asks for it
                     body = SimpleNamespace(data=json.dumps(event["object"]))
                     yield event["type"], core.api_client.deserialize(body, "V1Pod")
 
@@ -124,15 +125,16 @@ class PodFollower:
                 raise self._gone() from None
             raise
 
-    def follow_log(self, done: Callable[[], bool]) -> V1Pod | None:
+    def follow_log(self, done: Callable[[], bool], *, over: bool = False) -> V1Pod | None:
         """Hand on the log until ``done()`` (None), or until the container is over or lost (the pod as last seen).
 
+        ``over``: it is over already; then its log is read, which costs the kubelet less than to follow it.
         Raises `PodLost`, `ClusterUnreachable`, `Killed`.
         """
         silence, pause, quiet = SILENCE[0], PAUSE[0], 0
         while True:
             lines = self._seam.lines
-            ended = self._stream_once(done, silence)
+            ended = self._stream_once(done, silence, follow=not over)
             if done():
                 return None
             self._api.refuse_stopped()
@@ -165,9 +167,9 @@ class PodFollower:
             self._api.pause(PAUSE[0])
         self._seam.end()
 
-    def _stream_once(self, done: Callable[[], bool], silence: float) -> bool:
+    def _stream_once(self, done: Callable[[], bool], silence: float, *, follow: bool) -> bool:
         try:
-            return self._stream(done, silence)
+            return self._stream(done, silence, follow=follow)
         except ApiException as error:
             if error.status in (401, 403):
                 self._refusals.outlive(error)
@@ -205,7 +207,7 @@ class PodFollower:
                 for data in response.stream(65_536):
                     self._api.refuse_stopped()  # as above
                     self._seam.take(data)
-                    if done():
+                    if follow and done():  # else read to its end, so that the connection can serve again
                         return True
             except ReadTimeoutError:
                 return False

@@ -25,7 +25,7 @@ from podenv.runtime.frame import FrameReader
 
 RELAUNCHES = 3  # in one try of the task, of a pod that the cluster took away
 END = 5.0  # seconds for the status that says how a container ended, once its result is there
-SLOW_START = 3.0  # seconds after which the log says what the start was spent on
+SLOW_START = 5.0  # seconds after which the log says what the start was spent on
 _PULLED = re.compile(r"Successfully pulled image .* in ([0-9a-zµ.]+)")
 
 
@@ -160,7 +160,7 @@ class PodRun:
         self._observer.started(pod)
         over: V1Pod | None = None
         if launch.follow:
-            over = follower.follow_log(lambda: reader.result is not None)
+            over = follower.follow_log(lambda: reader.result is not None, over=failures.is_over(pod, CONTAINER))
         elif (over := _await_end(follower)) and _message(over) is None:
             follower.read_log(frame_only=True)
         reader.close()

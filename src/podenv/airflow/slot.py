@@ -121,12 +121,14 @@ class PodSlot:
         core = self._api.another() if another else self._api.core()
         preconditions = V1Preconditions(uid=uid) if uid else None
         try:
-            core.delete_namespaced_pod(
+            answer = core.delete_namespaced_pod(
                 launch.name,
                 launch.namespace,
                 body=V1DeleteOptions(grace_period_seconds=launch.grace, preconditions=preconditions),
+                _preload_content=False,
                 _request_timeout=LIMITS,
             )
+            answer.read()  # the pod as it was: not needed, hence not parsed
         except ApiException as error:
             if error.status not in (404, 409):  # gone, or another pod of that name
                 raise

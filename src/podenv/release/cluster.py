@@ -58,7 +58,10 @@ class Cluster:
 
     def create(self, path: str, body: Json) -> Json:
         """Make an object in the collection at ``path``; raises `Conflict` where there is one of that name."""
-        return self._present("POST", path, self._send("POST", path, body))
+        answer = self._send("POST", path, body)
+        if answer is None:
+            raise ReleaseError(f"POST {path}: its namespace is gone; run the command again.")
+        return answer
 
     def replace(self, path: str, body: Json) -> Json:
         """Replace an object; raises `Conflict` where it is not the one that was read, or gone."""
@@ -119,7 +122,7 @@ class Cluster:
 
     def _present(self, method: str, path: str, answer: Json | None) -> Json:
         if answer is None:
-            raise Conflict(f"{method} {path}: it is gone, or its namespace is; run the command again.")
+            raise Conflict(f"{method} {path}: it is gone; run the command again.")
         return answer
 
     def _send(

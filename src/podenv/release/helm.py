@@ -110,9 +110,10 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
         Nothing is waited for but hooks. Helm's own rollback is not asked for: it would wait for all objects, those
         that a person added too, and then again for what it goes back to (seen with 4.1.4).
         """
-        # What is applied on the server is checked there: the schema (megabytes) need not be fetched for that.
-        unfetched = ["--disable-openapi-validation"] if self._is_4 else []
-        self._set([*self._waiting(), *unfetched, "--labels", f"{names.INPUTS_LABEL}={inputs}"])
+        # Nothing is checked twice: the values were, by the model that the chart's schema is made from, and what is
+        # applied on the server is checked there (its schema, megabytes, need not be fetched for that).
+        checked = ["--skip-schema-validation", *(["--disable-openapi-validation"] if self._is_4 else [])]
+        self._set([*self._waiting(), *checked, "--labels", f"{names.INPUTS_LABEL}={inputs}"])
         made: Json = await self.install_or_upgrade(
             self._release,
             chart,

@@ -60,55 +60,80 @@ def held(
     Waits ``wait`` seconds for another holder, then raises `ReleaseBusy`, which names it. A lease whose holder died is
     taken over. Raises `ReleaseBusy` at the end where it was lost in between (no answer from the cluster for long).
     """
-    mine = identity()
-    _acquire(cluster, environment, namespace, mine, wait=wait, say=say)
-    done, lost = threading.Event(), threading.Event()
-    renewer = threading.Thread(
-        target=_renew, args=(cluster, environment, namespace, mine, done, lost), name="podenv-lease", daemon=True
-    )
-    renewer.start()
+    mine = _Mine(cluster, _acquire(cluster, environment, namespace, wait=wait, say=say))
+    mine.start()
     try:
         yield
-        if lost.is_set():
+        if mine.lost:
             raise ReleaseBusy(
                 f"Somebody else took over the release of {environment!r} while this command had no answer from the "
                 f"cluster; look at `podenv status {environment}`, then run it again."
             )
     finally:
-        done.set()
-        renewer.join()
-        with suppress(ReleaseError):  # it ends by itself
-            _give_back(cluster, environment, namespace, mine)
+        mine.give_back()
 
 
-def _acquire(
-    cluster: Cluster, environment: str, namespace: str, mine: str, *, wait: float, say: Callable[[str], None]
-) -> None:
+class _Mine(threading.Thread):
+    """A lease that this process holds, renewed until it is given back; ``lost`` where somebody else took it over."""
+
+    def __init__(self, cluster: Cluster, lease: Json) -> None:
+        super().__init__(name="podenv-lease", daemon=True)
+        self.lost = False
+        self._cluster = cluster
+        self._lease = lease
+        self._path = cluster.path(API, "Lease", lease["metadata"]["namespace"], lease["metadata"]["name"])
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        while not self._done.wait(RENEWAL) and not self.lost:
+            with suppress(ReleaseError):  # no answer now; the next one may come in time
+                self._renew()
+
+    def _renew(self) -> None:
+        renewed = {**self._lease, "spec": {**self._lease["spec"], "renewTime": _time(self._cluster)}}
+        try:
+            self._lease = self._cluster.replace(self._path, renewed)
+        except Conflict:  # also after a renewal whose answer was lost
+            there = self._cluster.get(self._path)
+            self.lost = there is None or there["spec"].get("holderIdentity") != self._lease["spec"]["holderIdentity"]
+            self._lease = there or self._lease
+
+    def give_back(self) -> None:
+        self._done.set()
+        self.join()
+        if not self.lost:
+            with suppress(ReleaseError):  # it ends by itself
+                self._cluster.delete(self._path, version=self._lease["metadata"]["resourceVersion"])
+
+
+def _acquire(cluster: Cluster, environment: str, namespace: str, *, wait: float, say: Callable[[str], None]) -> Json:
     deadline = time.monotonic() + wait
-    while (other := _try(cluster, environment, namespace, mine)) is not None:
+    while isinstance(taken := _take(cluster, environment, namespace), Holder):
         if time.monotonic() >= deadline or process.interrupted.is_set():
             raise ReleaseBusy(
-                f"Environment {environment!r} is being changed by {other.who} since {other.since}; "
+                f"Environment {environment!r} is being changed by {taken.who} since {taken.since}; "
                 "wait until that is done, and run the command again."
             )
-        say(f"waits for {other.who}")
+        say(f"waits for {taken.who}")
         process.interrupted.wait(_LOOK)
+    return taken
 
 
-def _try(cluster: Cluster, environment: str, namespace: str, mine: str) -> Holder | None:
-    """Take the lease; the holder when there is one."""
+def _take(cluster: Cluster, environment: str, namespace: str) -> Json | Holder:
+    """The lease, now ours, or who has it."""
     path = _path(cluster, environment, namespace)
+    mine = _lease(cluster, environment, namespace)
     while True:
+        with suppress(Conflict):  # mostly nobody has it
+            return cluster.create(path.rpartition("/")[0], mine)
         lease = cluster.get(path)
-        other = _live(cluster, lease) if lease else None
+        if lease is None:
+            continue
+        other = _live(cluster, lease)
         if other is not None:
             return other
         with suppress(Conflict):  # somebody else was faster: look who
-            if lease is None:
-                cluster.create(path.rpartition("/")[0], _lease(cluster, environment, namespace, mine))
-            else:
-                cluster.replace(path, {**_lease(cluster, environment, namespace, mine), "metadata": lease["metadata"]})
-            return None
+            return cluster.replace(path, {**mine, "metadata": lease["metadata"]})
 
 
 def _live(cluster: Cluster, lease: Json) -> Holder | None:
@@ -123,30 +148,7 @@ def _live(cluster: Cluster, lease: Json) -> Holder | None:
     return Holder(who.rpartition(" (")[0] or who, f"{since:%H:%M:%S} UTC")
 
 
-def _renew(
-    cluster: Cluster, environment: str, namespace: str, mine: str, done: threading.Event, lost: threading.Event
-) -> None:
-    path = _path(cluster, environment, namespace)
-    while not done.wait(RENEWAL):
-        try:
-            lease = cluster.get(path)
-            if lease is None or lease["spec"].get("holderIdentity") != mine:
-                lost.set()
-                return
-            lease["spec"]["renewTime"] = _time(cluster)
-            cluster.replace(path, lease)
-        except ReleaseError:
-            continue  # no answer now; the next one may come in time
-
-
-def _give_back(cluster: Cluster, environment: str, namespace: str, mine: str) -> None:
-    path = _path(cluster, environment, namespace)
-    lease = cluster.get(path)
-    if lease is not None and lease["spec"].get("holderIdentity") == mine:
-        cluster.delete(path, version=lease["metadata"]["resourceVersion"])
-
-
-def _lease(cluster: Cluster, environment: str, namespace: str, mine: str) -> Json:
+def _lease(cluster: Cluster, environment: str, namespace: str) -> Json:
     now = _time(cluster)
     return {
         "apiVersion": API,
@@ -157,7 +159,7 @@ def _lease(cluster: Cluster, environment: str, namespace: str, mine: str) -> Jso
             "labels": {names.ENVIRONMENT_LABEL: environment},
         },
         "spec": {
-            "holderIdentity": mine, "leaseDurationSeconds": DURATION, "acquireTime": now, "renewTime": now,
+            "holderIdentity": identity(), "leaseDurationSeconds": DURATION, "acquireTime": now, "renewTime": now,
         },
     }  # fmt: skip
 
