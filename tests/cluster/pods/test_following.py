@@ -110,11 +110,11 @@ def test_lines_that_the_node_rotated_away_leave_one_line_that_says_so(
     away = threading.Event()
     real = PodFollower._stream_once
 
-    def slow(self: PodFollower, done: Callable[[], bool], silence: float) -> bool:
+    def slow(self: PodFollower, done: Callable[[], bool], silence: float, *, follow: bool) -> bool:
         if self._seam.lines and not away.is_set():
             away.set()
             time.sleep(14)
-        return real(self, done, silence)
+        return real(self, done, silence, follow=follow)
 
     monkeypatch.setattr(PodFollower, "_stream_once", slow)
     running = start(floods, 75, task_id="floods")
