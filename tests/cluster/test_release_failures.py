@@ -26,6 +26,7 @@ from podenv.errors import (
     PodenvError,
     QuotaRefused,
     ReleaseBusy,
+    ReleaseError,
     ReleaseTimedOut,
     ValuesRefused,
 )
@@ -203,6 +204,12 @@ def test_a_lease_is_renewed_for_as_long_as_it_is_held_and_taken_over_when_it_is_
         assert holder is not None
         assert f"process {os.getpid()}" in holder.who
     assert lease.holder(*place) is None
+
+
+def test_nobody_waits_for_a_lease_in_a_namespace_that_is_gone(stage: Stage) -> None:
+    gone = stage.namespace("gone")
+    with pytest.raises(ReleaseError, match="namespace is gone"), lease.held(stage.cluster, "etl", gone, wait=0):
+        pytest.fail("it holds a lease that is nowhere")
 
 
 def test_after_kill_9_in_mid_deploy_the_next_deploy_works(stage: Stage) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,11 +23,14 @@ if TYPE_CHECKING:
 class Run:
     """A run of a DAG, and what its tasks printed."""
 
-    def __init__(self, dag_id: str) -> None:
+    def __init__(self, dag_id: str, on_line: Callable[[str], object] = lambda line: None) -> None:
         self.lines: list[tuple[str, str]] = []
-        self.result: RunResult = dags.run(
-            PROJECT / "dags", dag_id, backend="kubernetes", on_line=lambda task, line: self.lines.append((task, line))
-        )
+
+        def keep(task: str, line: str) -> None:
+            self.lines.append((task, line))
+            on_line(line)
+
+        self.result: RunResult = dags.run(PROJECT / "dags", dag_id, backend="kubernetes", on_line=keep)
 
     def __getitem__(self, task_id: str) -> TaskResult:
         (found,) = (task for task in self.result.tasks if task.task_id == task_id)
@@ -44,6 +52,14 @@ def deferred(cluster: Cluster) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("airflow.settings.DAGS_FOLDER", str(PROJECT / "dags"))
         yield Run("deferred")
+
+
+@pytest.fixture
+def _signal_handlers() -> Iterator[None]:
+    """Airflow leaves its own behind."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 def test_values_travel_from_pod_to_pod(real: Run) -> None:
@@ -87,3 +103,22 @@ def test_a_deferred_task_whose_image_is_missing_says_so(deferred: Run) -> None:
 def test_a_deferred_task_that_runs_too_long_fails_and_leaves_no_pod(deferred: Run, cluster: Cluster) -> None:
     assert "ran longer than its execution_timeout" in str(deferred["too_long"].error)
     assert cluster.pods(dag_id="deferred") == []
+
+
+@pytest.mark.usefixtures("_signal_handlers")
+def test_a_worker_that_gets_sigterm_fails_its_task_soon_and_leaves_no_pod(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow.settings.DAGS_FOLDER", str(PROJECT / "dags"))
+    told: list[float] = []
+
+    def terminate(line: str) -> None:
+        if line == "asleep":
+            told.append(time.monotonic())
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    run = Run("interrupted", terminate)
+    assert time.monotonic() - told[0] < 15
+    assert run["sleeps"].state == "failed"
+    assert "was ended from outside" in str(run["sleeps"].error)
+    assert cluster.pods(dag_id="interrupted") == []

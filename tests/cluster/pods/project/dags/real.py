@@ -73,5 +73,18 @@ def deferred():
     too_long()
 
 
+@dag(schedule=None)
+def interrupted():
+    @task.env("plain")
+    def sleeps() -> None:
+        import time
+
+        print("asleep")
+        time.sleep(300)
+
+    sleeps()
+
+
 real()
 deferred()
+interrupted()
