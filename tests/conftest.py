@@ -1,8 +1,12 @@
 """Shared by all tests: what needs a cluster says so when there is none."""
 
 import os
+import signal
 
 import pytest
+
+# Whoever starts the tests in the background has them ignore Ctrl-C, and so would all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def missing_for_cluster_tests() -> str | None:

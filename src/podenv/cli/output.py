@@ -231,7 +231,7 @@ def _progress(names: Sequence[str]) -> Iterator[Callable[[str, str | None], None
         def tell(name: str, text: str | None) -> None:
             if text == "":
                 progress.start_task(bars[name])
-            progress.update(bars[name], visible=text is not None, text=text or "")
+            progress.update(bars[name], visible=text is not None, text=text or "", refresh=text == "")
 
         yield tell
 
