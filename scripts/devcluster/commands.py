@@ -55,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return down(places, progress, registry=arguments.registry)
         if arguments.command == "status":
             return status(places)
+        if other := answering_cluster(places, os.environ):
+            progress.say(f"A cluster answers at {other} already ({_kubeconfig(os.environ)}): nothing to set.")
+            return 0
         print(environment(places, os.environ), end="")
     except DevClusterError as error:
         print(f"dev-cluster: {error}", file=sys.stderr)
@@ -84,10 +87,8 @@ def _parser() -> argparse.ArgumentParser:
 def up(places: Places, progress: Progress) -> int:
     """Bring the cluster up and say how to use it."""
     if other := answering_cluster(places, os.environ):
-        progress.say(
-            f"A cluster answers at {other} already (KUBECONFIG={os.environ['KUBECONFIG']}): nothing is needed."
-        )
-        progress.say("For a dev cluster nevertheless, unset KUBECONFIG and run up again.")
+        progress.say(f"A cluster answers at {other} already ({_kubeconfig(os.environ)}): nothing is needed.")
+        progress.say("For a dev cluster nevertheless, point KUBECONFIG to a file that is not there and run up again.")
         return 0
     check_machine()
     with cluster.locked(places, progress):
@@ -154,10 +155,10 @@ def check_machine() -> None:
 
 
 def answering_cluster(places: Places, environ: Mapping[str, str]) -> str | None:
-    """The address of the cluster that KUBECONFIG points to, if it is not ours and answers."""
-    named = environ.get("KUBECONFIG")
+    """The address of the cluster that the kubeconfig in force points to, if it is not ours and answers."""
+    named = _kubeconfig(environ)
     kubectl = shutil.which("kubectl", path=f"{environ.get('PATH', '')}:{places.bin}")
-    if not named or Path(named).absolute() == places.kubeconfig or not kubectl:
+    if named.absolute() == places.kubeconfig or not kubectl or ("KUBECONFIG" not in environ and not named.exists()):
         return None
     asked = [kubectl, "--request-timeout=5s"]
     answer = subprocess.run([*asked, "get", "--raw", "/version"], capture_output=True, check=False)
@@ -165,3 +166,8 @@ def answering_cluster(places: Places, environ: Mapping[str, str]) -> str | None:
         return None
     server = ["config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.server}"]
     return subprocess.run([kubectl, *server], capture_output=True, text=True, check=False).stdout
+
+
+def _kubeconfig(environ: Mapping[str, str]) -> Path:
+    """The file in force; kind and others write the usual one."""
+    return Path(environ.get("KUBECONFIG") or "~/.kube/config").expanduser()

@@ -297,6 +297,15 @@ def _write(environment: Environment, requested: requirements.Requested, resolved
     return True
 
 
+def linux(python: str, machine: str) -> dict[str, str]:
+    """The markers of a Linux with a late patch release of ``python``, whatever this machine is."""
+    return {
+        **_markers(python), "python_full_version": f"{python}.99", "implementation_version": f"{python}.99",
+        "os_name": "posix", "sys_platform": "linux", "platform_system": "Linux", "platform_machine": machine,
+        "platform_release": "", "platform_version": "",
+    }  # fmt: skip
+
+
 def _markers(python: str) -> dict[str, str]:
     """This machine as a lock's markers see it, with a late patch release of ``python``."""
     here = {key: str(value) for key, value in default_environment().items()}

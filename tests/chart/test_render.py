@@ -96,11 +96,11 @@ def test_the_least_is_a_pod_template_a_service_account_and_a_test(least: dict[st
 
 
 def test_the_test_pod_is_a_task_pod_that_checks_python_and_imports(helm: Helm) -> None:
-    rendered = helm.render({"lock": {"hash": "a" * 64, "imports": ["numpy", "yaml"]}})
+    rendered = helm.render({"lock": {"hash": "a" * 64, "packages": ["numpy", "pyyaml"]}})
     pod, task = rendered["Pod"], rendered["PodTemplate"]["template"]["spec"]
     command = pod["spec"]["containers"][0].pop("command")
     check = (CHART / "files" / "check.py").read_text(encoding="utf-8")
-    assert command == ["python", "-c", check, "3.11", "numpy", "yaml"]
+    assert command == ["python", "-c", check, "3.11", "numpy", "pyyaml"]
     assert pod["spec"] == task
     assert pod["metadata"]["name"] == "etl-test"
     assert pod["metadata"]["labels"]["app.kubernetes.io/component"] == "test"

@@ -27,6 +27,7 @@ from podenv.errors import (
     QuotaRefused,
     ReleaseBusy,
     ReleaseError,
+    ReleaseMissing,
     ReleaseTimedOut,
     ValuesRefused,
 )
@@ -37,6 +38,11 @@ from podenv.release.state import State
 pytestmark = pytest.mark.cluster
 
 WARM = {"prePull": {"enabled": True}}
+
+
+HELD = {
+    "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "finalizers": ["podenv.dev/test"]},
+}  # fmt: skip
 
 
 def until(what: Any, *, seconds: float = 30) -> None:
@@ -62,6 +68,12 @@ def test_an_image_that_nodes_cannot_pull_leaves_the_release_as_it_was(
     assert stage.pod_template(name)["template"] == before
     assert stage.revisions(name) == [(3, "deployed"), (2, "superseded"), (1, "superseded")]
     assert stage.drift(name) == []
+    with pytest.raises(ReleaseMissing, match="has no earlier revision that was deployed"):
+        stage.releases.rollback(name, stage.namespace(name), None)  # 2 is the one that could not be pulled
+    with pytest.raises(ImageNotPulled):
+        stage.releases.rollback(name, stage.namespace(name), 2, timeout=90)
+    assert stage.pod_template(name)["template"] == before
+    assert stage.revisions(name)[0] == (5, "deployed")
 
 
 def test_an_image_that_does_not_start_is_a_timeout_that_says_why(stage: Stage) -> None:
@@ -82,6 +94,10 @@ def test_a_broken_values_file_fails_its_environment_and_no_other(stage: Stage) -
     assert "resorces: there is no such key. Did you mean 'resources'?" in rows["bad"]["error"]
     assert "error: " in stderr
     assert stage.revisions("good") == [(1, "deployed")]
+    for command in ("status", "diff"):
+        code, stdout, stderr = stage.run(command)
+        assert (code, "good" in stdout) == (1, True)
+        assert "resorces: there is no such key" in stderr
 
 
 def test_a_dry_run_says_what_the_schema_of_the_chart_refuses(stage: Stage) -> None:
@@ -204,6 +220,18 @@ def test_a_lease_is_renewed_for_as_long_as_it_is_held_and_taken_over_when_it_is_
         assert holder is not None
         assert f"process {os.getpid()}" in holder.who
     assert lease.holder(*place) is None
+
+
+def test_a_namespace_that_is_being_deleted_is_named(stage: Stage) -> None:
+    name = stage.write("etl", extraObjects=[HELD])
+    stage.deploy(name)
+    stage.cluster.delete(f"/api/v1/namespaces/{stage.namespace(name)}")
+    try:
+        with pytest.raises(ReleaseError, match="is being deleted; wait until it is gone"):
+            stage.deploy(stage.write("etl", env={"A": "1"}))
+    finally:
+        free = {"metadata": {"finalizers": None}}
+        stage.cluster.patch(stage.path("ConfigMap", "held", of=name), free)
 
 
 def test_nobody_waits_for_a_lease_in_a_namespace_that_is_gone(stage: Stage) -> None:

@@ -82,7 +82,7 @@ def test_the_values_of_a_release_are_the_environments_with_the_image_by_digest(c
             "registry": "registry.example", "repository": "etl", "digest": REF.digest, "pullPolicy": "Always",
         },
         "env": {"A": "✨"},
-        "lock": {"hash": "a" * 64},
+        "lock": {"hash": "a" * 64, "packages": []},
     }  # fmt: skip
     assert json.dumps(environment.values) == before
 

@@ -1,6 +1,6 @@
-"""What `helm test` runs inside the image: check.py PYTHON [MODULE...]; standard library only, Python 3.8 or newer.
+"""What `helm test` runs inside the image: check.py PYTHON [PACKAGE...]; standard library only, Python 3.8 or newer.
 
-Without a MODULE, every top-level module of what is installed is imported.
+Every PACKAGE must be installed, and every top-level module of what is installed can be imported.
 """
 
 import importlib
@@ -20,15 +20,23 @@ def installed():
     return sorted(found - {"test", "tests", "doc", "docs", "example", "examples"})
 
 
-wanted, modules = sys.argv[1], sys.argv[2:] or installed()
-failures = []
+def missing(packages):
+    for package in packages:
+        try:
+            metadata.version(package)
+        except metadata.PackageNotFoundError:
+            yield package
+
+
+wanted, packages = sys.argv[1], sys.argv[2:]
+failures = ["{} is in the lock and not in the image".format(package) for package in missing(packages)]
 
 found = "{}.{}".format(*sys.version_info[:2])
 print("Python", sys.version.split()[0])
 if found != wanted:
     failures.append("the image has Python {}, the values say {}".format(found, wanted))
 
-for module in modules:
+for module in installed():
     begin = time.perf_counter()
     try:
         importlib.import_module(module)

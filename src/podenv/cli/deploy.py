@@ -15,7 +15,7 @@ from podenv import lock
 from podenv.cli import output
 from podenv.cli.choice import AsJson, Names, chosen, complete
 from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, releases
-from podenv.environment import Catalogue
+from podenv.environment import Catalogue, Environment
 from podenv.errors import PodenvError
 from podenv.image.build import Images, Options
 from podenv.release import TIMEOUT, Deployed, Releases, masking
@@ -94,11 +94,7 @@ def _roll_out(
     build: bool,
     json: bool,
 ) -> None:
-    readable = []
-    for name in names:
-        with suppress(PodenvError):  # said below, as the outcome of that one
-            readable.append(catalogue[name])
-    states = target.survey(target.places(readable))
+    states = target.survey(target.places(readable(catalogue, names)))
 
     def work(name: str, say: output.Say) -> Deployed:
         environment = catalogue[name]
@@ -120,6 +116,15 @@ def _roll_out(
         if len(names) > 1:
             output.say(f"{failed} of {len(names)} environments could not be deployed.", stderr=True)
         raise typer.Exit(1)
+
+
+def readable(catalogue: Catalogue, names: Sequence[str]) -> list[Environment]:
+    """Those whose files are in order; what is wrong with another one is said where its turn comes."""
+    found = []
+    for name in names:
+        with suppress(PodenvError):
+            found.append(catalogue[name])
+    return found
 
 
 def _show(outcome: output.Outcome[Deployed], *, json: bool) -> None:
@@ -171,7 +176,7 @@ def diff(
     """
     catalogue, wanted = chosen(names)
     target = releases(context, kubeconfig, namespace_prefix)
-    states = target.survey(target.places([catalogue[name] for name in wanted]))
+    states = target.survey(target.places(readable(catalogue, wanted)))
 
     def work(name: str, say: output.Say) -> list[Change]:
         say("asks the API server")
@@ -240,7 +245,7 @@ def values(
     """Print what Helm gets: all values and the image's digest.
 
     \b
-    Example:  podenv values data-cleaning | helm upgrade --install data-cleaning charts/airflow-env -f - -n ...
+    Example:  podenv values data-cleaning --reveal | helm upgrade --install data-cleaning charts/airflow-env -f - -n ...
     """
     catalogue, _ = chosen([name])
     environment = catalogue[name]

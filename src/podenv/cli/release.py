@@ -10,9 +10,9 @@ import typer
 
 from podenv.cli import output
 from podenv.cli.choice import AsJson, Names, chosen, complete
-from podenv.cli.deploy import short
+from podenv.cli.deploy import readable, short
 from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, releases
-from podenv.errors import ReleaseMissing, ReleaseTestFailed
+from podenv.errors import PodenvError, ReleaseMissing, ReleaseTestFailed
 from podenv.release import TIMEOUT, Releases, manifest
 from podenv.release.records import Record
 from podenv.release.status import NOT_DEPLOYED, Status
@@ -40,15 +40,24 @@ def status(
     """
     catalogue, wanted = chosen(names)
     target = releases(context, kubeconfig, namespace_prefix)
-    rows = read_status(target, [catalogue[name] for name in wanted])
+    found = readable(catalogue, wanted)
+    rows = read_status(target, found)
     if json:
         output.as_json([asdict(row) for row in rows])
-        return
-    columns = ("ENVIRONMENT", "STATE", "REVISION", "IMAGE", "LOCK", "SINCE", "HEALTH", "DRIFT")
-    output.table(columns, [_cells(row) for row in rows])
-    for row in rows:
-        for one in row.drift:
-            output.say(f"{row.environment}: {one}")
+    else:
+        columns = ("ENVIRONMENT", "STATE", "REVISION", "IMAGE", "LOCK", "SINCE", "HEALTH", "DRIFT")
+        output.table(columns, [_cells(row) for row in rows])
+        for row in rows:
+            for one in row.drift:
+                output.say(f"{row.environment}: {one}")
+    broken = [name for name in wanted if name not in {environment.name for environment in found}]
+    for name in broken:
+        try:
+            catalogue[name]
+        except PodenvError as failure:
+            output.error(str(failure))
+    if broken:
+        raise typer.Exit(1)
 
 
 def _cells(row: Status) -> tuple[str, ...]:
@@ -189,9 +198,11 @@ def uninstall(
     target, namespace = _find(name, context, kubeconfig, namespace_prefix)
     newest = _history(target, name, namespace)[0]
     goes = [manifest.title(item) for item in newest.objects]
-    if not json:
-        output.say(f"Release {name!r} in namespace {namespace!r} and its objects go: {', '.join(goes)}.")
-        output.say(f"The namespace stays; `kubectl delete namespace {namespace}` removes it with all that is in it.")
+    for line in (
+        f"Release {name!r} in namespace {namespace!r} and its objects go: {', '.join(goes)}.",
+        f"The namespace stays; `kubectl delete namespace {namespace}` removes it with all that is in it.",
+    ):
+        output.say(line, stderr=json)
     if not yes:
         typer.confirm("Remove them?", abort=True, err=True)
     target.uninstall(name, namespace)

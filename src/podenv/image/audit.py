@@ -112,14 +112,20 @@ os._exit(0)
 """.replace("MARK", repr(MARK))
 
 
+def name_of(distribution: metadata.Distribution) -> str:
+    """Its name; that of its folder where its metadata is gone."""
+    folder = str(getattr(distribution, "_path", "unknown"))
+    return distribution.metadata["Name"] or folder.replace("\\", "/").rpartition("/")[2].partition("-")[0]
+
+
 def main() -> None:
     """Print the report."""
-    distributions = sorted(metadata.distributions(), key=lambda one: one.metadata["Name"] or "")
+    distributions = sorted(metadata.distributions(), key=name_of)
     names = sorted({name for one in distributions for name in modules(one)})
     report = {
         "markers": markers(),
-        "installed": [[one.metadata["Name"], one.version] for one in distributions],
-        "altered": {one.metadata["Name"]: wrong for one in distributions for wrong in [altered(one)] if wrong},
+        "installed": [[name_of(one), one.version or "of no version"] for one in distributions],
+        "altered": {name_of(one): wrong for one in distributions for wrong in [altered(one)] if wrong},
         "imported": len(names),
         "failing": failing(names),
     }

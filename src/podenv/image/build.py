@@ -169,7 +169,7 @@ class Images:
                 ) from None
 
     def _push(self, environment: Environment, ref: ImageRef, made: Builder, log: Path) -> None:
-        with log.open("a") as file:
+        with _writing(log, "a") as file:
             try:
                 made.push(ref, _teller(file, lambda _: None))
             except ProgramFailed as error:
@@ -241,10 +241,10 @@ def _secrets(folder: Path, index: IndexConfig) -> dict[str, Path]:
 
 
 @contextmanager
-def _writing(log: Path) -> Iterator[TextIO]:
+def _writing(log: Path, mode: Literal["w", "a"] = "w") -> Iterator[TextIO]:
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        file = log.open("w")
+        file = log.open(mode)
     except OSError as error:
         raise ImageError(f"The build log {log} cannot be written: {error.strerror}; set PODENV_CACHE.") from None
     with file:

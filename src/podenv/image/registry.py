@@ -31,9 +31,11 @@ ACCEPT = ", ".join((
     "application/vnd.docker.distribution.manifest.v2+json",
 ))  # fmt: skip
 _TIMEOUT = urllib3.Timeout(connect=5, read=30)
+# What a busy registry asks to wait, maybe an hour, stands in the error instead.
 _RETRIES = urllib3.Retry(
-    total=2, redirect=5, backoff_factor=0.2, status_forcelist=(429, 502, 503, 504), raise_on_status=False
-)
+    total=2, redirect=5, backoff_factor=0.2, status_forcelist=(429, 502, 503, 504), raise_on_status=False,
+    respect_retry_after_header=False,
+)  # fmt: skip
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 _LOCALHOST = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
 

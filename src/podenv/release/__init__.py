@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from podenv import image, names
 from podenv.environment import Environment
-from podenv.errors import ImageMissing, ReleaseMissing, ReleaseTestFailed
+from podenv.errors import ImageMissing, ReleaseError, ReleaseMissing, ReleaseTestFailed
 from podenv.image.build import Images
 from podenv.reference import ImageRef
 from podenv.release import lease, manifest, masking, nodes, order, records, state
@@ -160,16 +161,24 @@ class Releases:
     ) -> Record:
         """Re-apply the objects of an earlier revision, the last good one where None; returns the record it made.
 
-        Raises `ReleaseMissing`, `ReleaseBusy`, `ReleaseError`.
+        It is as before where nodes cannot pull that revision's image. Raises `ReleaseMissing`, `ReleaseBusy`,
+        `ReleaseError`.
         """
         if not self.history(name, namespace):
             raise _missing(name, namespace)
         with lease.held(self.cluster, name, namespace, wait=PATIENCE, say=say):
-            good = _earlier(name, self.history(name, namespace), revision)
+            past = self.history(name, namespace)
+            good = _earlier(name, past, revision)
             say(f"goes back to revision {good.revision}")
-            asyncio.run(self.program(name, namespace).back(good.revision))
+            program = self.program(name, namespace)
+            asyncio.run(program.back(good.revision))
             if any(item["kind"] == "DaemonSet" for item in good.objects):
-                nodes.wait(self.cluster, name, namespace, good.digest, timeout=timeout, say=say)
+                try:
+                    nodes.wait(self.cluster, name, namespace, good.digest, timeout=timeout, say=say)
+                except ReleaseError:
+                    say("puts the release back")
+                    asyncio.run(program.back(past[0].revision))
+                    raise
         return self.history(name, namespace)[0]
 
     def history(self, name: str, namespace: str) -> list[Record]:
@@ -177,11 +186,12 @@ class Releases:
         return records.read(self.cluster, {name: namespace}, history=True)[name]
 
     def uninstall(self, name: str, namespace: str, *, say: Say = _silent) -> None:
-        """Remove the release and its objects; the namespace stays. Raises `ReleaseError`."""
+        """Remove the release, its objects and its test pod; the namespace stays. Raises `ReleaseError`."""
         if not self.history(name, namespace):
             raise _missing(name, namespace)
         with lease.held(self.cluster, name, namespace, wait=PATIENCE, say=say):
             asyncio.run(self.program(name, namespace).remove())
+            self.cluster.delete(self._test_pod(name, namespace))  # to Helm a hook's objects are nobody's
 
     def test(self, name: str, namespace: str, *, timeout: float = TIMEOUT) -> str:
         """Run the release's test pod; what it printed. Raises `ReleaseTestFailed` with that, `ReleaseMissing`."""
@@ -194,12 +204,15 @@ class Releases:
 
     def _test_log(self, name: str, namespace: str) -> str:
         """What the test pod printed; where it could not even start, why."""
-        pod = self.cluster.path("v1", "Pod", namespace, names.part(name, "test"))
+        pod = self._test_pod(name, namespace)
         if log := self.cluster.text(f"{pod}/log"):
             return log
         status = (self.cluster.get(pod) or {}).get("status") or {}
         ended = [one["state"].get("terminated") or {} for one in status.get("containerStatuses") or ()]
         return "\n".join(one["message"] for one in ended if one.get("message"))
+
+    def _test_pod(self, name: str, namespace: str) -> str:
+        return self.cluster.path("v1", "Pod", namespace, names.part(name, "test"))
 
 
 def _action(wanted: Order, known: State) -> Action:
@@ -221,7 +234,10 @@ def _earlier(name: str, past: list[Record], revision: int | None) -> Record:
             known = ", ".join(str(one.revision) for one in past)
             raise ReleaseMissing(f"Environment {name!r} has no revision {revision}; it has {known}.")
         return found
-    good = [one for one in past[1:] if one.status == "superseded"]
+    # After a rollback, what came after its goal was left for a reason.
+    back = re.fullmatch(r"Rollback to (\d+)", past[0].description)
+    before = int(back[1]) if back else past[0].revision
+    good = [one for one in past if one.revision < before and one.status == "superseded"]
     if not good:
         raise ReleaseMissing(
             f"Environment {name!r} has no earlier revision that was deployed; `podenv history {name}` shows all."

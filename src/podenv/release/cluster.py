@@ -189,7 +189,7 @@ def _client(kubeconfig: Path | None, context: str | None) -> ApiClient:
     from kubernetes.config import ConfigException, load_incluster_config, new_client_from_config
 
     try:
-        if kubeconfig is None and "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
+        if kubeconfig is None and context is None and _is_in_cluster():
             configuration = Configuration()
             load_incluster_config(client_configuration=configuration)
             return ApiClient(configuration)
@@ -197,6 +197,12 @@ def _client(kubeconfig: Path | None, context: str | None) -> ApiClient:
     except (ConfigException, yaml.YAMLError, OSError) as error:
         why = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise NoCluster(f"The kubeconfig cannot be used: {why}. {REMEDY}") from None
+
+
+def _is_in_cluster() -> bool:
+    """Whether helm too would take the service account of the pod that this runs in."""
+    named = os.environ.get("KUBECONFIG") or Path("~/.kube/config").expanduser().exists()
+    return not named and "KUBERNETES_SERVICE_HOST" in os.environ
 
 
 def _root(api_version: str) -> str:

@@ -15,6 +15,8 @@ from podenv.errors import LockMissing
 from podenv.reference import ImageRef
 from podenv.release.cluster import Json
 
+_MACHINES = ("x86_64", "aarch64")
+
 
 @dataclass(frozen=True)
 class Order:
@@ -46,9 +48,17 @@ def release_values(environment: Environment, ref: ImageRef, *, lock_hash: str = 
     """The one dict that Helm gets: the environment's values with the image by its digest, and what is in it."""
     ours = {
         "image": {"registry": ref.registry, "repository": ref.repository, "digest": ref.digest},
-        "lock": {"hash": lock_hash},
+        "lock": {"hash": lock_hash, "packages": packages(environment) if lock_hash else []},
     }
     return values.merge(environment.values, ours)
+
+
+def packages(environment: Environment) -> list[str]:
+    """The packages that the lock installs on every Linux; the same wherever this is asked."""
+    with suppress(LockMissing):
+        each = [lock.pinned(environment, markers=lock.linux(environment.python, machine)) for machine in _MACHINES]
+        return sorted(set.intersection(*map(set, each)))
+    return []
 
 
 def place(environment: Environment, prefix: str) -> str:

@@ -50,6 +50,8 @@ class Rollout:
             with suppress(Conflict):  # another environment's deploy made it
                 self._cluster.create("/api/v1/namespaces", body)
             return []
+        if found["metadata"].get("deletionTimestamp"):
+            raise ReleaseError(f"Namespace {namespace!r} is being deleted; wait until it is gone, then deploy again.")
         if f"{_POD_SECURITY}/enforce" in (found["metadata"].get("labels") or {}):
             return []
         return [

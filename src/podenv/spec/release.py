@@ -121,8 +121,8 @@ class Lock(Model):
     """What is in the image; `podenv deploy` sets it."""
 
     hash: Annotated[str, Form("([0-9a-f]{64})?", "SHA-256 of a lock", 64)] = ""
-    imports: list[Annotated[str, Form("[A-Za-z_][A-Za-z0-9_]*", "top-level module")]] = Field(
-        default=[], description="Top-level modules that `helm test` imports."
+    packages: list[Annotated[str, Form("[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?", "name of a package")]] = Field(
+        default=[], description="Packages that `helm test` must find in the image."
     )
 
 
