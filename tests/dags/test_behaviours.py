@@ -149,6 +149,11 @@ def test_value_is_not_pushed_where_the_task_says_so(behaviours: Run) -> None:
     assert behaviours["unpushed"].value is None
 
 
+def test_value_that_is_not_pushed_may_be_anything(behaviours: Run) -> None:
+    assert behaviours["unpushable"].state == "success"
+    assert behaviours["unpushable"].value is None
+
+
 def test_timeout_of_a_task_fails_it_and_leaves_no_process(behaviours: Run) -> None:
     assert behaviours["too_long"].state == "failed"
     assert not _running(f"blue-{behaviours.result.run_id}")

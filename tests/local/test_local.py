@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from podenv import local, process, venv
+from podenv import local, process, source, venv
 from podenv.environment import Catalogue
 from podenv.errors import (
     CallError,
@@ -148,6 +148,10 @@ def test_a_value_that_xcom_cannot_keep_is_refused_by_path(runner: Runner, functi
     with pytest.raises(ResultRefused, match=said) as raised:
         runner(function)
     assert not raised.value.retry
+
+
+def test_a_value_that_nobody_wants_may_be_anything(runner: Runner) -> None:
+    assert runner.run().call(source.build_call(return_bytes, (), {}, None), discard=True) is None
 
 
 def test_a_set_and_a_datetime_with_a_zone_come_back_as_they_were(runner: Runner) -> None:

@@ -7,8 +7,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as some
 
+from podenv import names
+from podenv.airflow import compose
+from podenv.airflow.deployed import Deployed
 from podenv.airflow.launch import Finish, Launch, token_of
 from podenv.airflow.pod import base_container, complete, merge, with_base, with_memory, with_secret
+from podenv.airflow.request import TaskRequest
+from podenv.runtime.call import Call
 
 TEMPLATE = {
     "metadata": {"labels": {"a": "1"}, "annotations": {"n": "x"}},
@@ -105,6 +110,20 @@ def test_none_takes_a_label_away_and_an_empty_volume_source_stays() -> None:
     assert pod["spec"]["volumes"] == [{"name": "tmp", "emptyDir": {}}]
 
 
+def test_a_pod_whose_value_nobody_wants_is_told_so_and_is_other_work() -> None:
+    call = Call("f", "def f(): pass\n", filename="f.py", first_line=1)
+    request = TaskRequest(env="e")
+    deployed = Deployed("e", "s", TEMPLATE, {})
+    wanted, unwanted = (
+        compose.pod(deployed, call, [], request=request, name="n", labels={}, where="Task 't'", discard=discard)
+        for discard in (False, True)
+    )
+    told = {"name": "PODENV_RUN_DISCARD", "value": "1"}
+    assert told in base_container(unwanted)["env"]
+    assert told not in base_container(wanted)["env"]
+    assert len({one["metadata"]["annotations"][names.CALL_ANNOTATION] for one in (wanted, unwanted)}) == 2
+
+
 def launch(**given: Any) -> Launch:
     annotations = {"podenv.dev/token": "t0ken", "podenv.dev/call": "c"}
     return Launch(environment="e", pod=made({"metadata": {"annotations": annotations}}), **given)
@@ -118,6 +137,13 @@ def test_memory_grows_twofold_up_to_its_most() -> None:
         now = now.larger()
     assert steps == ["2Gi", "4Gi", "5Gi"]
     assert launch().larger() is None
+
+
+def test_the_name_of_a_pod_that_is_gone_says_how_often_it_was_started_again() -> None:
+    there = launch()
+    assert there.named("etl-x").starts == 0
+    assert there.named("etl-x-again2").starts == 2
+    assert there.named("etl-x-again2").again(counted=True).name == "etl-x-again3"
 
 
 def test_a_pod_that_starts_again_has_another_name_and_counts() -> None:

@@ -579,6 +579,22 @@ def test_a_value_that_raises_when_it_is_read_is_refused(python: str) -> None:
     assert (error.kind, error.message) == ("refused", "the returned value cannot be read: no rows today")
 
 
+async def no_json() -> Any:
+    print("at work")
+    return b"x" * 2_000_000
+
+
+async def fails() -> Any:
+    raise ValueError("x")
+
+
+def test_a_value_that_nobody_wants_may_be_anything(python: str) -> None:
+    ran = run(python, no_json, discard=True)
+    assert (ran.value, ran.log, ran.code) == (None, ["at work"], 0)
+    assert run(python, no_json).error.kind == "refused"
+    assert run(python, fails, discard=True).error.type == "ValueError"
+
+
 def test_syntax_that_this_python_does_not_know_is_named(tmp_path: Path) -> None:
     if "3.8" not in PYTHONS:
         pytest.skip("this machine has no Python 3.8")

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from kubernetes.client import ApiClient, ApiException, CoreV1Api
+from kubernetes.config import ConfigException
 from urllib3.exceptions import HTTPError
 
-from podenv.errors import ClusterUnreachable, Killed
+from podenv.errors import ClusterUnreachable, Killed, PodRefused
 
 CONNECT = 10.0  # seconds for a connection, and for the answer to a short request
 PATIENCE = 300.0  # seconds without an answer that a task outlives
 RIGHTS = 30.0  # seconds for which a server that has just started refuses what it allowed before
 LIMITS = (CONNECT, CONNECT)
+
+# At DEBUG it logs whole answers: the values of variables, and of Secrets, would stand in the task's log.
+logging.getLogger("kubernetes.client.rest").setLevel(logging.INFO)
 
 _T = TypeVar("_T")
 
@@ -71,8 +76,15 @@ class Api:
         self._renew = renew
 
     def core(self) -> CoreV1Api:
-        """The client as it is now."""
-        return self._make()
+        """The client as it is now. Raises `PodRefused` where nothing says how to reach a cluster."""
+        try:
+            return self._make()
+        except ConfigException as error:
+            raise PodRefused(
+                f"Environment {self.environment!r}: nothing here says how to reach a cluster ({plain(str(error))}); "
+                "set up the Airflow connection kubernetes_default (or the one that the task names) or KUBECONFIG, or "
+                "set PODENV_BACKEND=local to run tasks on this machine."
+            ) from None
 
     def another(self) -> CoreV1Api:
         """A client with connections of its own, for a signal handler: the locks of the first may be taken."""
@@ -82,7 +94,7 @@ class Api:
         """The answer to a request, asked again while the server is away.
 
         ``allowed``: the server has allowed as much before. Raises ApiException for a refusal, `ClusterUnreachable`,
-        `Killed`.
+        `PodRefused`, `Killed`.
         """
         patience = Patience(self, allowed=allowed)
         while True:
@@ -95,7 +107,7 @@ class Api:
     def refuse_stopped(self) -> None:
         """Raise `Killed` once the task was asked to end."""
         if self.stopped:
-            raise Killed(f"The task in environment {self.environment!r} was ended from outside; its pod is gone.")
+            raise Killed(f"The task in environment {self.environment!r} was ended from outside.")
 
     def pause(self, seconds: float) -> None:
         """Sleep, but not much longer than until the task is asked to end."""

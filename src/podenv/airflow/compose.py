@@ -27,10 +27,12 @@ def pod(
     name: str,
     labels: Mapping[str, str],
     where: str,
+    discard: bool = False,
 ) -> Json:
     """One complete pod that makes ``call``; ``labels`` are its identity, and nothing overrides them.
 
-    Raises `ResourceError`, `CallError`; ``where`` begins their messages.
+    ``discard``: nobody wants the function's value, so that it may be anything. Raises `ResourceError`, `CallError`;
+    ``where`` begins their messages.
     """
     named = complete(deployed.template, overrides, name=name, namespace=deployed.namespace)
     base = base_container(named)
@@ -38,8 +40,10 @@ def pod(
     resources = request.upon(given.get("requests", {}), given.get("limits", {}), where)
     token = secrets.token_hex(16)
     try:
-        travel = runtime.travel_env(call, token, termination_log=base.get("terminationMessagePath", _TERMINATION_LOG))
-        identity = sha256(call.encode().encode()).hexdigest()[:32]
+        log = base.get("terminationMessagePath", _TERMINATION_LOG)
+        travel = runtime.travel_env(call, token, termination_log=log, discard=discard)
+        # A pod that drops its value is not adopted by a try that wants it.
+        identity = sha256(f"{call.encode()}{'!' if discard else ''}".encode()).hexdigest()[:32]
     except Refused as refused:
         raise CallError(f"{where}: {refused}.") from None
     label, digest = _digest(base, deployed)

@@ -111,6 +111,13 @@ class Launch:
         launch = replace(self, pod={**self.pod, "metadata": found})
         return replace(launch, pod=with_memory(launch.pod, limits["memory"])) if "memory" in limits else launch
 
+    def named(self, name: str) -> Launch:
+        """This launch as the pod ``name``, which may be gone: how often it was started again is in its name."""
+        again = re.search(r"-again(\d+)$", name)
+        metadata = self.pod["metadata"]
+        annotations = {**metadata["annotations"], names.STARTS_ANNOTATION: again[1] if again else "0"}
+        return replace(self, pod={**self.pod, "metadata": {**metadata, "name": name, "annotations": annotations}})
+
     def again(self, *, counted: bool) -> Launch:
         """The same under another name, since the pod before may take a while to go."""
         metadata = self.pod["metadata"]

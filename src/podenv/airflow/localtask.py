@@ -50,13 +50,14 @@ class LocalTask:
         self._run.kill()
 
     def run(self) -> Any:
-        """The value that the function returned. Raises a `PodenvError`."""
+        """The value that the function returned; None where XCom does not get it. Raises a `PodenvError`."""
         operator = self._operator
         if operator.python_callable is None:
             return self._run.command([*map(str, operator.cmds), *map(str, operator.arguments)])
         source.check_syntax(source.extract(operator.python_callable), python=self._environment.python)
         values = context_values(self._context)
-        return self._run.call(source.build_call(operator.python_callable, operator.op_args, operator.op_kwargs, values))
+        call = source.build_call(operator.python_callable, operator.op_args, operator.op_kwargs, values)
+        return self._run.call(call, discard=not operator.do_xcom_push)
 
     def resume(self, event: Mapping[str, Any]) -> Any:
         """A task that was deferred on the cluster, and is resumed by a worker that is set to run tasks here."""

@@ -13,7 +13,7 @@ from podenv.airflow import settings
 from podenv.airflow.adopt import STORE_KEY
 from podenv.airflow.api import CONNECT, Api, plain, words_of
 from podenv.airflow.overrides import wanted
-from podenv.airflow.pod import CONTAINER
+from podenv.airflow.pod import CONTAINER, to_json
 from podenv.airflow.podrun import Observer, events_of
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class OperatorObserver(Observer):
 
     def created(self, pod: V1Pod) -> None:
         self._pod = self._operator.pod = pod
+        if pod.metadata.name != self.launch.name:  # it was adopted, or started again
+            self._operator.show(to_json(pod))
         ti = self._context["ti"]
         ti.xcom_push(key="pod_name", value=pod.metadata.name)
         ti.xcom_push(key="pod_namespace", value=pod.metadata.namespace)
@@ -59,6 +61,7 @@ class OperatorObserver(Observer):
     def resumed(self, pod: V1Pod, event: Mapping[str, Any]) -> None:
         """The task goes on after it was deferred."""
         self._pod = self._operator.pod = pod
+        self._operator.show(to_json(pod))
         self._tell("on_operator_resuming", event=event)
 
     def started(self, pod: V1Pod) -> None:

@@ -13,7 +13,7 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator, OperatorParti
 from podenv.airflow import overrides, settings
 from podenv.airflow.exchange import readable
 from podenv.airflow.link import PodLink
-from podenv.airflow.pod import base_container
+from podenv.airflow.pod import Json, base_container
 from podenv.airflow.request import TaskRequest
 from podenv.errors import (
     Exited,
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions._internal.expandinput import ExpandInput
     from kubernetes.client import V1ResourceRequirements
 
-    from podenv.airflow.launch import Launch
     from podenv.airflow.localtask import LocalTask
     from podenv.airflow.podtask import PodTask
 
@@ -163,12 +162,13 @@ class EnvPodOperator(KubernetesPodOperator):
             chosen = {f"AIRFLOW_CONN_{name.upper()}": name for name in chosen}
         return {variable: BaseHook.get_connection(name).get_uri() for variable, name in chosen.items()}
 
-    def show(self, launch: Launch) -> None:
+    def show(self, pod: Json) -> None:
         """Let the rendered fields and the link show what runs."""
-        container = base_container(launch.pod)
+        container, metadata = base_container(pod), pod["metadata"]
         self.pod_image = container.get("image")
         self.pod_resources = container.get("resources")
-        self.pod_page = settings.pod_url().format(namespace=launch.namespace, pod=launch.name)
+        page = settings.pod_url().replace("{namespace}", metadata["namespace"])
+        self.pod_page = page.replace("{pod}", metadata["name"])
 
     def convert_config_file_to_dict(self) -> None:
         """For the trigger; KUBECONFIG gives way to a connection that has its own way to the cluster."""

@@ -72,6 +72,7 @@ class PodRun:
         self._api = api
         self._observer = observer
         self._follower: PodFollower | None = None
+        self._seen: V1Pod | None = None  # the pod that is followed, as it was last
         self._slot = PodSlot(api, note=observer.note)
 
     def run(self, launch: Launch, *, adopted: V1Pod | None = None) -> Result:
@@ -88,14 +89,11 @@ class PodRun:
     def after(self, error: OutOfMemory | PodLost, launch: Launch) -> Launch:
         """What to launch after ``launch`` failed so. Raises ``error`` where that does not help."""
         self._api.refuse_stopped()
-        if isinstance(error, OutOfMemory):
-            larger = launch.larger()
-            if larger is None:
-                raise error
+        if not _is_launched_again(error, launch):
+            raise error
+        if larger := isinstance(error, OutOfMemory) and launch.larger():
             self._observer.note(f"{error} It is started again with {larger.memory} (max_memory {launch.max_memory}).")
             return larger.again(counted=False)
-        if launch.starts >= RELAUNCHES:
-            raise error
         again = launch.again(counted=True)
         self._observer.note(f"{error} It is started again ({again.starts} of at most {RELAUNCHES} times).")
         return again
@@ -123,7 +121,7 @@ class PodRun:
         if adopted is not None:
             launch = launch.as_it_is(adopted)
             self._slot.take(launch, adopted)
-        pod = adopted or self.create(launch)
+        self._seen = pod = adopted or self.create(launch)
         keep = False
         try:
             if adopted is not None and not failures.is_running(adopted, CONTAINER):
@@ -133,12 +131,14 @@ class PodRun:
             self._observer.ended(pod, failed=result.error is not None)
             keep = not launch.finish.deletes(succeeded=result.error is None, active=False)
             return result
-        except (OutOfMemory, PodLost):
-            raise  # it is launched again, and must not be found beside its successor
-        except TaskFailure:
-            if not self._api.stopped:
+        except TaskFailure as error:
+            pod = self._seen
+            # One that is launched again must not be found beside its successor.
+            if not self._api.stopped and not _is_launched_again(error, launch):
+                over = failures.is_over(pod, CONTAINER)
                 self._observer.ended(pod, failed=True)
-                keep = not launch.finish.deletes(succeeded=False, active=not failures.is_over(pod, CONTAINER))
+                keep = not launch.finish.deletes(succeeded=False, active=not over)
+                keep = keep and (over or not isinstance(error, PodLost))  # a lost one is on its way out
             raise
         finally:
             self._follower = None
@@ -153,16 +153,18 @@ class PodRun:
 
     def _followed(self, launch: Launch, pod: V1Pod, *, adopted: bool) -> tuple[Result, V1Pod]:
         began = time.monotonic() - (_age(pod) if adopted else 0)
-        reader = FrameReader(token_of(pod), self._observer.line)
+        # Where the log is not asked for, what stands before the frame is nobody's.
+        reader = FrameReader(token_of(pod), self._observer.line if launch.follow else lambda line: None)
         name = PodName(launch.namespace, launch.name, CONTAINER)
         self._follower = follower = PodFollower(self._api, name, take=reader.feed)
-        pod = self._await_start(follower, launch, began, adopted=adopted)
+        self._seen = pod = self._await_start(follower, launch, began, adopted=adopted)
         self._observer.started(pod)
         over: V1Pod | None = None
         if launch.follow:
             over = follower.follow_log(lambda: reader.result is not None, over=failures.is_over(pod, CONTAINER))
-        elif (over := _await_end(follower)) and _message(over) is None:
+        elif (over := _await_end(follower)) and failures.is_over(over, CONTAINER) and _message(over) is None:
             follower.read_log(frame_only=True)
+        self._seen = over or pod
         reader.close()
         self._api.refuse_stopped()
         result = reader.result or (over and _message(over))
@@ -223,9 +225,21 @@ class PodRun:
         return ""
 
 
+def _is_launched_again(error: TaskFailure, launch: Launch) -> bool:
+    if isinstance(error, OutOfMemory):
+        return launch.larger() is not None
+    return isinstance(error, PodLost) and launch.starts < RELAUNCHES
+
+
 def _await_end(follower: PodFollower, seconds: float = float("inf")) -> V1Pod | None:
+    """The pod once its container is over, or its node is lost; None after ``seconds``."""
     deadline = time.monotonic() + seconds
-    return follower.watch(lambda pod: pod if failures.is_over(pod, CONTAINER) else None, lambda: deadline)
+
+    def decide(pod: V1Pod) -> V1Pod | None:
+        ended = failures.is_over(pod, CONTAINER) or failures.node_is_lost(pod, CONTAINER, datetime.now(UTC))
+        return pod if ended else None
+
+    return follower.watch(decide, lambda: deadline)
 
 
 def _message(pod: V1Pod) -> Result | None:

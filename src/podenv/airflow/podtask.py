@@ -60,7 +60,8 @@ class PodTask:
         if adopted is not None:
             self._observer.note(f"Pod {adopted.metadata.name} of an earlier worker is followed to its end.")
             self._observer.created(adopted)
-        if not self._operator.deferrable:
+        # The stock way to defer loses the value of a pod that is over already.
+        if not self._operator.deferrable or (adopted is not None and failures.is_over(adopted, CONTAINER)):
             return value_of(self._run.run(launch, adopted=adopted), launch.environment)
         if adopted is None:
             self._run.create(launch)
@@ -68,7 +69,7 @@ class PodTask:
 
     def resume(self, event: Mapping[str, Any]) -> Any:
         """Go on after the trigger saw the pod end, or gave up waiting for it."""
-        launch = self._launch(quiet=True)
+        launch = self._launch(quiet=True).named(event["name"])
         self._observer.launch = launch
         try:
             pod = self._found(event, launch)
@@ -110,6 +111,7 @@ class PodTask:
             name=self._name(),
             labels=self._labels(),
             where=operator.where,
+            discard=operator.python_callable is not None and not operator.do_xcom_push,
         )
         pod = self._mutated(pod)
         secret: dict[str, str] = operator.connection_variables()
@@ -129,7 +131,7 @@ class PodTask:
             follow=operator.get_logs and bool(logs),
             secret=secret,
         )
-        operator.show(launch)
+        operator.show(launch.pod)
         if not quiet:
             same = base_container(pod).get("image") == base_container(template).get("image")
             what = found.facts if same else "the task's own image"

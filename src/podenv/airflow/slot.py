@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -14,6 +15,7 @@ from podenv.airflow.launch import CHECKED, Launch
 from podenv.errors import ClusterUnreachable, PodRefused
 
 DELETION = 15.0  # seconds that a deletion is tried while the server is away
+GOING = 60.0  # seconds that a pod of the same name, of the try before, may take to go
 
 
 class PodSlot:
@@ -86,27 +88,39 @@ class PodSlot:
 
     def _post(self, launch: Launch) -> V1Pod:
         body = launch.request()
+        end = time.monotonic() + GOING
+        while True:
+            try:
+                return self._api.ask(
+                    lambda core: core.create_namespaced_pod(launch.namespace, body, _request_timeout=LIMITS)
+                )
+            except ApiException as error:
+                if error.status != 409 or reason_of(error) != "AlreadyExists":
+                    raise failures.refusal(error, launch.environment, f"create a pod in {launch.namespace}") from None
+            there = self._that_is_there(launch)
+            if there is not None and launch.is_own(there):  # an earlier request arrived although its answer did not
+                return there
+            self._held = None  # whatever ends this wait, the other pod is not ours to delete
+            going = there is None or there.metadata.deletion_timestamp is not None
+            if not going or time.monotonic() >= end:
+                raise PodRefused(
+                    f"Environment {launch.environment!r}: there is another pod {launch.name} in {launch.namespace}; "
+                    "delete it, or leave random_name_suffix on."
+                )
+            self._api.pause(1.0)
+            self._api.refuse_stopped()
+            self._held = (launch, None)
+
+    def _that_is_there(self, launch: Launch) -> V1Pod | None:
+        """The pod of this name; None when it has just gone. Raises `PodFailure`, `Killed`."""
         try:
             return self._api.ask(
-                lambda core: core.create_namespaced_pod(launch.namespace, body, _request_timeout=LIMITS)
+                lambda core: core.read_namespaced_pod(launch.name, launch.namespace, _request_timeout=LIMITS)
             )
         except ApiException as error:
-            if error.status == 409 and reason_of(error) == "AlreadyExists":
-                return self._that_is_there(launch)
-            raise failures.refusal(error, launch.environment, f"create a pod in {launch.namespace}") from None
-
-    def _that_is_there(self, launch: Launch) -> V1Pod:
-        """The pod of this name: an earlier request arrived although its answer did not. Raises `PodRefused`."""
-        there = self._api.ask(
-            lambda core: core.read_namespaced_pod(launch.name, launch.namespace, _request_timeout=LIMITS)
-        )
-        if not launch.is_own(there):
-            self._held = None
-            raise PodRefused(
-                f"Environment {launch.environment!r}: there is another pod {launch.name} in {launch.namespace}; "
-                "delete it, or leave random_name_suffix on."
-            )
-        return there
+            if error.status == 404:
+                return None
+            raise failures.refusal(error, launch.environment, f"read a pod in {launch.namespace}") from None
 
     def _mark(self, launch: Launch) -> None:
         body = {"metadata": {"labels": {CHECKED: "True"}}}

@@ -86,8 +86,8 @@ class LocalRun:
         self._killed = False
         self._child: Child | None = None
 
-    def call(self, call: Call) -> Any:
-        """The value that the function returned.
+    def call(self, call: Call, *, discard: bool = False) -> Any:
+        """The value that the function returned; None with ``discard``, when nobody wants it and it may be anything.
 
         Raises `FunctionRaised`, `ResultRefused`, `OutOfMemory`, `Exited`, `Killed`; before it starts `LockError`,
         `LocalEnvironmentError`, `CallError`.
@@ -97,7 +97,7 @@ class LocalRun:
             token = secrets.token_hex(16)
             try:
                 # It waits to be ended: by then all that it has started is known, and its memory is looked at once more.
-                travel = runtime.travel_env(call, token, linger=1, die_with_parent=True)
+                travel = runtime.travel_env(call, token, linger=1, die_with_parent=True, discard=discard)
             except Refused as refused:
                 raise CallError(f"{refused}.") from None
             argv = runtime.command(str(venv.interpreter(folder)), here=True)

@@ -49,14 +49,20 @@ def command(python: str = "python", *, here: bool = False) -> list[str]:
 
 
 def travel_env(
-    call: Call, token: str, *, linger: float = 0.1, termination_log: str = "", die_with_parent: bool = False
+    call: Call,
+    token: str,
+    *,
+    linger: float = 0.1,
+    termination_log: str = "",
+    die_with_parent: bool = False,
+    discard: bool = False,
 ) -> dict[str, str]:
     """The environment variables that ``command()`` needs to make ``call``; they are gone before the function runs.
 
     ``token`` (8 to 64 letters, digits or dashes) marks the result's frame. ``linger``: seconds to live after the
     frame, so that a kubelet reads all of it. ``termination_log``: the file that also gets the frame when it fits.
     ``die_with_parent``: end with the thread that starts it, and adopt its descendants when their parents end (Linux).
-    Raises Refused, TooLarge.
+    ``discard``: nobody wants the value, hence it may be anything, and the result holds None. Raises Refused, TooLarge.
     """
     return {
         **call.to_env(),
@@ -65,6 +71,7 @@ def travel_env(
         f"{PREFIX}LINGER": str(linger),
         f"{PREFIX}TERMINATION_LOG": termination_log,
         f"{PREFIX}PARENT": str(os.getpid()) if die_with_parent else "",
+        **({f"{PREFIX}DISCARD": "1"} if discard else {}),
     }
 
 

@@ -83,6 +83,8 @@ def _take(environ: Any) -> dict[str, str]:
 
 def _run(environ: dict[str, str]) -> tuple[Result, bytes]:
     result = _call(environ)
+    if environ.get("DISCARD"):
+        result.value = None
     try:
         return result, result.encode()
     except Refused as refused:

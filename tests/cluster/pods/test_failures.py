@@ -118,6 +118,15 @@ def test_out_of_memory_names_the_limit(run: Run) -> None:
     )
 
 
+def test_a_pod_that_was_out_of_memory_for_good_can_be_kept(run: Run, cluster: Cluster) -> None:
+    outcome = run(allocates, 300, on_finish_action="delete_active_pod", log_events_on_failure=True)
+    assert isinstance(outcome.error, OutOfMemory)
+    assert any(line.startswith("Event ") for line in outcome.log)
+    name = outcome.xcoms["pod_name"]
+    assert [pod.status.phase for pod in cluster.pods() if pod.metadata.name == name] == ["Failed"]
+    cluster.core.delete_namespaced_pod(name, cluster.namespace)
+
+
 def test_out_of_memory_grows_within_the_same_try_up_to_max_memory(run: Run) -> None:
     outcome = run(allocates, 300, memory="100Mi", max_memory="512Mi")
     assert outcome.value == 300 * 1024 * 1024

@@ -105,6 +105,15 @@ def test_the_result_of_a_pod_that_succeeded_unwatched_counts(
     assert (outcome.value, outcome.xcoms["pod_name"]) == ("waited", left.metadata.name)
 
 
+def test_a_deferrable_task_does_not_defer_for_a_pod_that_is_over(
+    make: Callable[..., Any], execute: Execute, cluster: Cluster
+) -> None:
+    left = killed_worker(make, execute, cluster, "over", seconds=1)
+    cluster.await_pod("over", lambda pod: pod.status.phase == "Succeeded")
+    outcome = execute(make(waits, 1, task_id="over", deferrable=True), try_number=2)
+    assert (outcome.value, outcome.xcoms["pod_name"]) == ("waited", left.metadata.name)
+
+
 @pytest.mark.parametrize("change", ["image", "call", "not durable"])
 def test_a_pod_of_another_image_or_call_is_never_adopted(
     make: Callable[..., Any], execute: Execute, cluster: Cluster, change: str
@@ -168,19 +177,22 @@ def another_node(core: Any) -> Iterator[None]:
 def test_a_pod_on_a_node_that_is_gone_is_started_again(start: Start, cluster: Cluster) -> None:
     from tests.cluster.pods.devcluster_parts import stopped
 
-    running = start(waits, 3600, task_id="lost", schedule_timeout_seconds=300)
-    first = cluster.await_pod("lost", runs)
+    running = {
+        task_id: start(waits, 3600, task_id=task_id, schedule_timeout_seconds=300, get_logs=task_id == "logged")
+        for task_id in ("logged", "unlogged")
+    }
+    first = {task_id: cluster.await_pod(task_id, runs).metadata.name for task_id in running}
     with another_node(cluster.core), stopped("kubelet"):
         deadline = time.monotonic() + 120
-        while first.metadata.name in {pod.metadata.name for pod in cluster.pods(task_id="lost")}:
+        while {*first.values()} & {pod.metadata.name for pod in cluster.pods()}:
             assert time.monotonic() < deadline, "the cluster has not given up the node"
             time.sleep(1)
-        second = cluster.await_pod("lost")
-        assert second.metadata.name == f"{first.metadata.name}-again1"
-    cluster.await_pod("lost", runs)
-    running.operator.on_kill()
-    outcome = running.outcome(30)
-    assert any("does not answer, and the pod may still run there" in line for line in outcome.log)
+        for task_id, name in first.items():
+            assert cluster.await_pod(task_id).metadata.name == f"{name}-again1"
+    for task_id, one in running.items():
+        cluster.await_pod(task_id, runs)
+        one.operator.on_kill()
+        assert any("does not answer, and the pod may still run there" in line for line in one.outcome(30).log)
 
 
 def allocates(megabytes: int) -> int:

@@ -269,6 +269,15 @@ def test_rendered_fields_show_the_image_and_the_resources_that_ran(run: Run, clu
     assert {"pod_image", "pod_resources"} <= set(operator.template_fields)
 
 
+def test_a_value_that_nobody_wants_may_be_anything(run: Run) -> None:
+    outcome = run(returns_an_object, do_xcom_push=False)
+    assert (outcome.error, outcome.value) == (None, None)
+
+
+def returns_an_object() -> object:
+    return object()
+
+
 def test_the_link_leads_to_the_pod_where_a_page_is_known(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__PODENV__POD_URL", "https://k8s.example/{namespace}/{pod}")
     outcome = run(one)

@@ -198,6 +198,12 @@ def behaviours():
 
     unpushed()
 
+    @task.env("plain", do_xcom_push=False)
+    def unpushable():
+        return object()
+
+    unpushable()
+
     @task.env("plain", skip_on_exit_code=7)
     def skips_itself() -> None:
         import sys

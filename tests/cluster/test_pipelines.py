@@ -1,0 +1,144 @@
+"""The pipelines that come with the project, on pods of what `podenv up` deployed and in local virtual environments."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.chart.helm import SUPPORTED, fetch
+from tests.cluster.releases import swept
+
+from podenv.release.cluster import Cluster
+
+pytestmark = pytest.mark.cluster
+
+ROOT = Path(__file__).parents[2]
+NAMES = ["data-cleaning", "data-ingestion", "model-training"]
+# What the lines on stderr begin with that are podenv's own, not the function's.
+OURS = re.compile(r"Environment '|Pod |The function ran |Event |Making the virtual |Made the virtual |success\b")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a DAG from the command line: its JSON, and the lines of its tasks on stderr."""
+
+    state: str
+    tasks: list[dict[str, Any]]
+    lines: list[str]
+
+    def outcomes(self) -> list[dict[str, Any]]:
+        """All that is said of each task but its time."""
+        return [{**task, "value": without_patch(task["value"]), "seconds": None} for task in self.tasks]
+
+    def printed(self) -> list[str]:
+        """What the functions printed, in order."""
+        return [line for line in self.lines if not OURS.match(line.partition(" | ")[2])]
+
+    def images(self) -> list[tuple[str, str]]:
+        """Environment and image of each pod, in order."""
+        return re.findall(r"Environment '([^']+)' .*?, image ([^;]+);", "\n".join(self.lines))
+
+    def namespaces(self) -> list[str]:
+        """The namespace in which each pod ran, in order."""
+        return re.findall(r"Pod ([^/ ]+)/\S+ runs on node", "\n".join(self.lines))
+
+
+def without_patch(value: Any) -> Any:
+    """``value`` with each version of Python as major.minor: a base image's patch release is not the laptop's."""
+    if isinstance(value, list):
+        return [without_patch(one) for one in value]
+    if isinstance(value, dict):
+        return {
+            name: ".".join(one.split(".")[:2]) if name == "python" else without_patch(one)
+            for name, one in value.items()
+        }
+    return value
+
+
+@dataclass(frozen=True)
+class Project:
+    """The project's own environments, deployed into namespaces that begin with ``prefix``."""
+
+    prefix: str
+    environ: Mapping[str, str]
+
+    def podenv(self, *arguments: str) -> tuple[Any, str]:
+        """The JSON of a command and its stderr; in a process of its own, as a person starts it."""
+        ended = subprocess.run(
+            [sys.executable, "-c", "from podenv.cli import main; main()", *arguments, "--json"],
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert ended.returncode == 0, ended.stderr
+        return json.loads(ended.stdout), ended.stderr
+
+    def run(self, dag: str, backend: str) -> Run:
+        result, said = self.podenv("run", dag, "--backend", backend)
+        return Run(result["state"], result["tasks"], said.splitlines())
+
+    def image(self, name: str) -> str:
+        """The image that the cluster has been told to run ``name`` in."""
+        path = Cluster().path("v1", "PodTemplate", f"{self.prefix}{name}", name)
+        found = Cluster().get(path)
+        assert found is not None, path
+        return str(found["template"]["spec"]["containers"][0]["image"])
+
+
+@pytest.fixture(scope="module")
+def project(_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    prefix = f"podenv-pl{uuid.uuid4().hex[:6]}-"
+    environ = {
+        # Without what other tests of the session settle for Airflow.
+        **{name: value for name, value in os.environ.items() if "AIRFLOW" not in name},
+        "PODENV_CATALOGUE": str(ROOT / "envs"),
+        "PODENV_NAMESPACE_PREFIX": prefix,
+        "AIRFLOW__PODENV__NAMESPACE_PREFIX": prefix,
+        "PODENV_HELM": os.environ.get("PODENV_HELM") or str(fetch(SUPPORTED[0])),
+        # Airflow's home and the virtual environments: nobody else's.
+        "PODENV_CACHE": str(tmp_path_factory.mktemp("cache")),
+    }
+    with swept(Cluster(), prefix):
+        made = Project(prefix, environ)
+        rows, _ = made.podenv("up")
+        assert [(row["environment"], row["action"]) for row in rows] == [(name, "installed") for name in NAMES]
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("dag", "tasks", "environments"),
+    [
+        ("data_ingestion_dag", ["ingest"], ["data-ingestion"]),
+        ("multi_env_dag", ["ingest", "clean", "train"], ["data-ingestion", "data-cleaning", "model-training"]),
+        ("helper_func_dag", ["explore"], ["data-ingestion", "data-cleaning", "model-training"]),
+    ],
+    ids=["one-task", "three-tasks", "calls-in-a-task"],
+)
+def test_a_pipeline_runs_unchanged_on_both_backends_and_returns_the_same(
+    project: Project, dag: str, tasks: list[str], environments: list[str]
+) -> None:
+    pods, local = project.run(dag, "kubernetes"), project.run(dag, "local")
+
+    for run in (pods, local):
+        assert run.state == "success"
+        assert [(task["task_id"], task["state"], task["tries"]) for task in run.tasks] == [
+            (name, "success", 1) for name in tasks
+        ]
+        assert all(task["value"] for task in run.tasks)
+    assert pods.outcomes() == local.outcomes()
+    assert pods.printed() == local.printed() != []
+
+    assert pods.images() == [(name, project.image(name)) for name in environments]
+    assert pods.namespaces() == [f"{project.prefix}{name}" for name in environments]
+    assert (local.images(), local.namespaces()) == ([], [])
