@@ -53,6 +53,7 @@ def ended(code: int, why: str = "Error", words: str = "", /, **more: Any) -> V1P
         ("InvalidImageName", "couldn't parse image reference", "ImageUnavailable"),
         ("ErrImageNeverPull", "Container image is not present with pull policy of Never", "ImageUnavailable"),
         ("CreateContainerConfigError", 'secret "vault" not found', "PodRefused"),
+        ("CreateContainerConfigError", "failed to sync secret cache: timed out waiting for the condition", None),
         ("RunContainerError", 'exec: "python": executable file not found in $PATH: unknown', "ImageUnavailable"),
         ("CreateContainerError", "failed to mount: no such file or directory", "PodRefused"),
     ],

@@ -107,6 +107,9 @@ def _waits_in_vain(environment: str, reason: str, words: str, image: str) -> Pod
             f"Environment {environment!r}: the image cannot be pulled ({words or image}); build and push it with "
             f"`podenv build {environment} --push`, then `podenv deploy {environment}`, or check imagePullSecrets."
         )
+    # The kubelet has not read the Secret or ConfigMap yet, and tries again.
+    if "failed to sync" in words and "timed out waiting for the condition" in words:
+        return None
     if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
         return _cannot_create(environment, reason, words)
     return None

@@ -139,13 +139,13 @@ class Cluster:
 
     def await_pod(self, task_id: str, ready: Callable[[Any], bool] = lambda pod: True) -> Any:
         """The first pod of the task that is ``ready``."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             for pod in self.pods(task_id=task_id):
                 if ready(pod):
                     return pod
             time.sleep(0.1)
-        raise AssertionError(f"no pod of {task_id} in 30 s")
+        raise AssertionError(f"no pod of {task_id} in 60 s")
 
 
 @pytest.fixture(scope="session")
