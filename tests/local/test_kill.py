@@ -66,7 +66,8 @@ def careful() -> None:
 
     try:
         print("begun", flush=True)
-        time.sleep(300)
+        for _ in range(3000):  # Python does not see a signal that comes just before a sleep begins
+            time.sleep(0.1)
     finally:
         print("tidied up", flush=True)
 
