@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from podenv import local, source
 from podenv.environment import Catalogue
 from podenv.errors import Killed
 from podenv.local import LocalRun
+from podenv.local.child import Child
 
 from .conftest import Runner, alive
 
@@ -216,6 +218,15 @@ def test_a_signal_handler_can_kill_the_run_that_it_interrupts(catalogue: Catalog
     assert time.monotonic() - began < local.GRACE
     assert errors.splitlines()[-1] == "TimedOut: as Airflow's own handler does"
     assert gone([pid])
+
+
+def test_a_signal_handler_that_interrupts_a_look_at_the_process_waits_for_no_grace() -> None:
+    """Popen.poll holds a lock meanwhile, and says that the process lives to whoever finds it taken."""
+    with Child([sys.executable, "-c", "import time; time.sleep(300)"], env=dict(os.environ)) as child:
+        with child._process._waitpid_lock:  # type: ignore[attr-defined]
+            began = time.monotonic()
+            child.end(20)
+        assert time.monotonic() - began < 10
 
 
 def test_ctrl_c_ends_the_task(catalogue: Catalogue, tmp_path: Path) -> None:

@@ -99,7 +99,8 @@ class Child:
         self._tree.look()  # while those who have left its session are still its descendants
         self._process.terminate()
         deadline = time.monotonic() + grace
-        while self._process.poll() is None and time.monotonic() < deadline:
+        # Not Popen.poll: where this is a signal handler, it may have interrupted one that holds a lock.
+        while tree.lives(self._process.pid) and time.monotonic() < deadline:
             time.sleep(0.02)
         self._tree.end()
 

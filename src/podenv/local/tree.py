@@ -144,6 +144,13 @@ class SampledTree(Tree):
         return None
 
 
+def lives(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    with suppress(psutil.Error):
+        return _lives(psutil.Process(pid))
+    return False
+
+
 def _lives(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
