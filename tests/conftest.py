@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -29,6 +30,14 @@ def missing_for_cluster_tests() -> str | None:
     if not os.environ.get("PODENV_REGISTRY"):
         return "no registry: PODENV_REGISTRY is not set"
     return None
+
+
+@pytest.fixture
+def _sigterm() -> Iterator[None]:
+    """Airflow leaves a signal handler of its own behind."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")

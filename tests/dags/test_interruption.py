@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,12 +16,7 @@ if TYPE_CHECKING:
     from tests.dags.conftest import Run
 
 
-@pytest.fixture(autouse=True)
-def _signal_handlers() -> Iterator[None]:
-    """Airflow leaves its own behind."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
+pytestmark = pytest.mark.usefixtures("_sigterm")
 
 
 def test_sigterm_ends_the_tree_and_fails_the_task(run_dag: Callable[..., Run]) -> None:

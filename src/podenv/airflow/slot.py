@@ -31,7 +31,6 @@ class PodSlot:
 
         Raises `PodFailure`, `Killed`.
         """
-        self._held = (launch, None)
         try:
             pod = self._post(launch)
             self._held = (launch, pod.metadata.uid)
@@ -90,6 +89,7 @@ class PodSlot:
         body = launch.request()
         end = time.monotonic() + GOING
         while True:
+            self._held = (launch, None)
             try:
                 return self._api.ask(
                     lambda core: core.create_namespaced_pod(launch.namespace, body, _request_timeout=LIMITS)
@@ -109,7 +109,6 @@ class PodSlot:
                 )
             self._api.pause(1.0)
             self._api.refuse_stopped()
-            self._held = (launch, None)
 
     def _that_is_there(self, launch: Launch) -> V1Pod | None:
         """The pod of this name; None when it has just gone. Raises `PodFailure`, `Killed`."""

@@ -50,7 +50,8 @@ def status(
         for row in rows:
             for one in row.drift:
                 output.say(f"{row.environment}: {one}")
-    broken = [name for name in wanted if name not in {environment.name for environment in found}]
+    in_order = {environment.name for environment in found}
+    broken = [name for name in wanted if name not in in_order]
     for name in broken:
         try:
             catalogue[name]

@@ -114,8 +114,8 @@ os._exit(0)
 
 def name_of(distribution: metadata.Distribution) -> str:
     """Its name; that of its folder where its metadata is gone."""
-    folder = str(getattr(distribution, "_path", "unknown"))
-    return distribution.metadata["Name"] or folder.replace("\\", "/").rpartition("/")[2].partition("-")[0]
+    folder = str(getattr(distribution, "_path", "unknown")).rpartition("/")[2]
+    return distribution.metadata["Name"] or folder.partition("-")[0]
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -54,14 +54,6 @@ def deferred(cluster: Cluster) -> Any:
         yield Run("deferred")
 
 
-@pytest.fixture
-def _signal_handlers() -> Iterator[None]:
-    """Airflow leaves its own behind."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
-
-
 def test_values_travel_from_pod_to_pod(real: Run) -> None:
     assert real["produce"].value == [1, 2, 3]
     doubled = sorted((task.map_index, task.value) for task in real.result.tasks if task.task_id == "double")
@@ -105,7 +97,7 @@ def test_a_deferred_task_that_runs_too_long_fails_and_leaves_no_pod(deferred: Ru
     assert cluster.pods(dag_id="deferred") == []
 
 
-@pytest.mark.usefixtures("_signal_handlers")
+@pytest.mark.usefixtures("_sigterm")
 def test_a_worker_that_gets_sigterm_fails_its_task_soon_and_leaves_no_pod(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
