@@ -51,7 +51,9 @@ def _cluster() -> None:
     pytest.skip(f"needs a cluster: {missing}. {remedy}")
 
 
-@pytest.fixture(autouse=True)
-def _cluster_where_marked(request: pytest.FixtureRequest) -> None:
-    if request.node.get_closest_marker("cluster"):
-        request.getfixturevalue("_cluster")
+@pytest.hookimpl(trylast=True)  # other folders mark theirs first
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have a marked test ask for the cluster before anything else, which may need it."""
+    for item in items:
+        if item.get_closest_marker("cluster") and isinstance(item, pytest.Function):
+            item.fixturenames.insert(0, "_cluster")
