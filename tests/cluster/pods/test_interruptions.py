@@ -99,18 +99,18 @@ def test_the_task_state_store_finds_the_pod_too(make: Callable[..., Any], execut
 def test_the_result_of_a_pod_that_succeeded_unwatched_counts(
     make: Callable[..., Any], execute: Execute, cluster: Cluster
 ) -> None:
-    left = killed_worker(make, execute, cluster, "unwatched", seconds=1)
+    left = killed_worker(make, execute, cluster, "unwatched")
     cluster.await_pod("unwatched", lambda pod: pod.status.phase == "Succeeded")
-    outcome = execute(make(waits, 1, task_id="unwatched"), try_number=2)
+    outcome = execute(make(waits, 4, task_id="unwatched"), try_number=2)
     assert (outcome.value, outcome.xcoms["pod_name"]) == ("waited", left.metadata.name)
 
 
 def test_a_deferrable_task_does_not_defer_for_a_pod_that_is_over(
     make: Callable[..., Any], execute: Execute, cluster: Cluster
 ) -> None:
-    left = killed_worker(make, execute, cluster, "over", seconds=1)
+    left = killed_worker(make, execute, cluster, "over")
     cluster.await_pod("over", lambda pod: pod.status.phase == "Succeeded")
-    outcome = execute(make(waits, 1, task_id="over", deferrable=True), try_number=2)
+    outcome = execute(make(waits, 4, task_id="over", deferrable=True), try_number=2)
     assert (outcome.value, outcome.xcoms["pod_name"]) == ("waited", left.metadata.name)
 
 
