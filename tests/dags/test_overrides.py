@@ -102,7 +102,7 @@ SHAPED: Mapping[str, tuple[Any, dict[str, Any]]] = {
     "full_pod_spec": (k8s.V1Pod(spec=k8s.V1PodSpec(containers=[], hostname="f")), {"hostname": "f"}),
     "pod_template_dict": ({"spec": {"hostname": "d"}}, {"hostname": "d"}),
 }
-# Seen on real pods in tests/cluster/pods, or about the client and the trigger, which are the stock operator's own.
+# Seen on real pods in tests/cluster/pods, or about the client, which is the stock operator's own.
 ELSEWHERE = {
     "kubernetes_conn_id", "in_cluster", "cluster_context", "config_file", "namespace", "name", "random_name_suffix",
     "cmds", "arguments", "labels", "annotations", "container_resources", "pod_template_file", "do_xcom_push",
@@ -111,7 +111,7 @@ ELSEWHERE = {
     "deferrable", "poll_interval", "on_finish_action", "on_kill_action", "callbacks", "progress_callback",
     "trigger_kwargs", "container_name_log_prefix_enabled", "log_formatter",
 }  # fmt: skip
-# A watch tells at once what these would ask for every so often; the last is upstream's own and does nothing there.
+# A watch, or poll_interval, tells what these would ask for; the last is upstream's own and does nothing there.
 NEEDLESS = {"startup_check_interval_seconds", "base_container_status_polling_interval", "is_delete_operator_pod"}
 REFUSED = {
     "log_pod_spec_on_failure": (True, "the dump would hold the values of environment variables"),

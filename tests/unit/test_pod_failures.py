@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kubernetes.client import ApiClient, ApiException, V1Pod
+from kubernetes.client import ApiClient, ApiException, CoreV1Event, V1Pod
 
 from podenv.airflow import api, failures
 from podenv.errors import TaskFailure
@@ -171,3 +171,17 @@ def test_remote_text_is_one_line_without_control_characters() -> None:
 )
 def test_which_answers_pass_in_a_moment(error: ApiException, passes: bool) -> None:
     assert api.may_pass(error) is passes
+
+
+def test_the_cluster_says_why_it_took_a_pod_away() -> None:
+    marked = pod(
+        conditions=[
+            {"type": "Ready", "status": "False", "reason": "PodFailed"},
+            {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "evicting."},
+        ]
+    )
+    preempted = CoreV1Event(involved_object={}, metadata={}, reason="Preempted", message="by s/first\non node-1")
+    pulled = CoreV1Event(involved_object={}, metadata={}, reason="Pulled", message="x")
+    assert failures.taken(marked, [preempted]) == "EvictionByEvictionAPI: evicting"
+    assert failures.taken(pod(), [pulled, preempted]) == "Preempted: by s/first on node-1"
+    assert failures.taken(None, [pulled]) == ""

@@ -6,10 +6,10 @@ The base container decides, never the pod's phase: a sidecar may still run or ma
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
-from kubernetes.client import ApiException, V1ContainerStateTerminated, V1ContainerStatus, V1Pod
+from kubernetes.client import ApiException, CoreV1Event, V1ContainerStateTerminated, V1ContainerStatus, V1Pod
 
 from podenv.airflow.api import plain, words_of
 from podenv.errors import (
@@ -33,8 +33,8 @@ _PASSING = re.compile(
 _REFERENCE = re.compile(r'"[^"]*"|sha256:[0-9a-f]+')  # an image's own name says nothing of why it cannot be pulled
 _NO_PYTHON = re.compile(r"executable file not found|no such file or directory", re.IGNORECASE)
 _OWN_DISK = re.compile(r"ephemeral local storage usage exceeds|usage of EmptyDir|exceeds the limit", re.IGNORECASE)
-_BACK_OFF = "ImagePullBackOff"
 _KUBELET_DELAY = timedelta(seconds=10)
+_TAKEN = ("Preempted", "TaintManagerEviction")  # events that say why a pod was deleted
 _SIGNALS = range(129, 193)  # a shell's exit codes for a program that a signal ended
 
 
@@ -200,6 +200,28 @@ def _without_container(pod: V1Pod, environment: str) -> PodFailure:
         f"Environment {environment!r}: the pod {pod.metadata.name} ended and nobody knows how its container did "
         f"({plain(pod.status.message) or 'the cluster said nothing'}); look for what happened to its node."
     )
+
+
+def taken(pod: V1Pod | None, events: Iterable[CoreV1Event]) -> str:
+    """Why the cluster took a pod away, in its own words; empty where it does not say.
+
+    Kubernetes 1.26 and newer mark the pod before they delete it; a scheduler and a taint write events.
+    """
+    said = [
+        (condition.reason, condition.message)
+        for condition in (pod and pod.status and pod.status.conditions) or []
+        if condition.type == "DisruptionTarget" and condition.status == "True"
+    ]
+    said += [(event.reason, event.message) for event in events if event.reason in _TAKEN]
+    return plain(f"{said[0][0]}: {said[0][1]}").rstrip(".") if said else ""
+
+
+def scheduled(pod: V1Pod) -> datetime | None:
+    """When a node took the pod."""
+    for condition in (pod.status and pod.status.conditions) or []:
+        if condition.type == "PodScheduled" and condition.status == "True":
+            return condition.last_transition_time  # type: ignore[no-any-return]
+    return None
 
 
 def unschedulable(pod: V1Pod) -> str:

@@ -89,6 +89,8 @@ class PodRun:
     def after(self, error: OutOfMemory | PodLost, launch: Launch) -> Launch:
         """What to launch after ``launch`` failed so. Raises ``error`` where that does not help."""
         self._api.refuse_stopped()
+        if isinstance(error, PodLost):
+            error = self._explained(error, launch)
         if not _is_launched_again(error, launch):
             raise error
         if larger := isinstance(error, OutOfMemory) and launch.larger():
@@ -97,6 +99,11 @@ class PodRun:
         again = launch.again(counted=True)
         self._observer.note(f"{error} It is started again ({again.starts} of at most {RELAUNCHES} times).")
         return again
+
+    def _explained(self, error: PodLost, launch: Launch) -> PodLost:
+        """``error`` with what the cluster says of why it took the pod away."""
+        why = failures.taken(self._seen, events_of(self._api, launch.namespace, launch.name))
+        return PodLost(f"{error} The cluster says: {why}.") if why else error
 
     def kill(self) -> None:
         """Delete the pod and end `run`, which raises `Killed`; for a signal handler: it raises and logs nothing."""
@@ -152,7 +159,7 @@ class PodRun:
             raise failures.refusal(error, launch.environment, "follow the pod") from None
 
     def _followed(self, launch: Launch, pod: V1Pod, *, adopted: bool) -> tuple[Result, V1Pod]:
-        began = time.monotonic() - (_age(pod) if adopted else 0)
+        began = time.monotonic() - (_age(pod.metadata.creation_timestamp) if adopted else 0)
         # Where the log is not asked for, what stands before the frame is nobody's.
         reader = FrameReader(token_of(pod), self._observer.line if launch.follow else lambda line: None)
         name = PodName(launch.namespace, launch.name, CONTAINER)
@@ -190,7 +197,7 @@ class PodRun:
 
         def decide(pod: V1Pod) -> V1Pod | TaskFailure | None:
             if pod.spec.node_name and not scheduled:
-                scheduled.append(time.monotonic())
+                scheduled.append(time.monotonic() - (_age(failures.scheduled(pod)) if adopted else 0))
             words["scheduler"] = failures.unschedulable(pod) or words["scheduler"]
             words["kubelet"] = failures.waits_for(pod, CONTAINER) or words["kubelet"]
             if failures.is_over(pod, CONTAINER) or failures.is_running(pod, CONTAINER):
@@ -251,10 +258,9 @@ def _message(pod: V1Pod) -> Result | None:
     return reader.result
 
 
-def _age(pod: V1Pod) -> float:
-    """Seconds since the pod was created."""
-    created: datetime = pod.metadata.creation_timestamp
-    return max(0.0, (datetime.now(UTC) - created).total_seconds())
+def _age(moment: datetime | None) -> float:
+    """Seconds since ``moment``; 0 where nobody knows it."""
+    return max(0.0, (datetime.now(UTC) - moment).total_seconds()) if moment else 0.0
 
 
 def _memory_hint(launch: Launch) -> str:

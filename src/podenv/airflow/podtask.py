@@ -10,6 +10,7 @@ import airflow.settings
 from airflow.providers.cncf.kubernetes.callbacks import ExecutionMode
 from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import add_unique_suffix, create_unique_id
 from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
+from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.version import version as airflow_version
 from kubernetes.client import ApiException, V1Pod
 
@@ -23,6 +24,7 @@ from podenv.airflow.launch import Finish, Launch
 from podenv.airflow.observer import OperatorObserver
 from podenv.airflow.pod import CONTAINER, Json, base_container, merge, to_json, with_base
 from podenv.airflow.podrun import PodRun
+from podenv.airflow.trigger import EnvPodTrigger
 from podenv.errors import Killed, OutOfMemory, PodLost
 from podenv.outcome import value_of
 
@@ -84,7 +86,11 @@ class PodTask:
         return self._defer()
 
     def _defer(self) -> Any:
-        return self._operator.invoke_defer_method(context=self._context)
+        try:
+            return self._operator.invoke_defer_method(context=self._context)
+        except TaskDeferred as deferred:
+            deferred.trigger = EnvPodTrigger(**deferred.trigger.serialize()[1])
+            raise
 
     def _found(self, event: Mapping[str, Any], launch: Launch) -> V1Pod:
         name, namespace = event["name"], event["namespace"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     Run = Callable[..., Outcome]
 
 SECRET = {"PASSWORD": "hunter2-in-clear"}
+
+
+# A deferred task says the same, as soon.
+deferred_too = pytest.mark.parametrize(
+    "waiting", [{}, {"deferrable": True, "poll_interval": 0.5}], ids=["waits", "defers"]
+)
 
 
 def one() -> int:
@@ -197,17 +203,21 @@ def test_a_registry_that_throttles_is_asked_again_until_the_start_times_out(run:
     assert "did not start within 4 s" in outcome.message
 
 
-def test_a_pod_that_no_node_takes_tells_the_schedulers_words(run: Run) -> None:
-    outcome = run(one, node_selector={"no": "where"}, schedule_timeout_seconds=2)
+@deferred_too
+def test_a_pod_that_no_node_takes_tells_the_schedulers_words(run: Run, waiting: dict[str, Any]) -> None:
+    outcome = run(one, node_selector={"no": "where"}, schedule_timeout_seconds=2, **waiting)
     assert isinstance(outcome.error, Unschedulable)
     assert "no node took the pod within 2 s (0/1 nodes are available: 1 node(s) didn't match" in outcome.message
 
 
-def test_a_container_that_does_not_start_in_time_tells_what_it_waits_for(run: Run, cluster: Cluster) -> None:
+@deferred_too
+def test_a_container_that_does_not_start_in_time_tells_what_it_waits_for(
+    run: Run, cluster: Cluster, waiting: dict[str, Any]
+) -> None:
     slow = {"name": "slow", "image": cluster.image, "command": ["python", "-c", "import time; time.sleep(60)"]}
-    outcome = run(one, startup_timeout_seconds=3, pod_template_dict={"spec": {"initContainers": [slow]}})
+    outcome = run(one, startup_timeout_seconds=6, pod_template_dict={"spec": {"initContainers": [slow]}}, **waiting)
     assert isinstance(outcome.error, StartTimedOut)
-    assert "did not start within 3 s (the init container 'slow' still runs)" in outcome.message
+    assert "did not start within 6 s (the init container 'slow' still runs)" in outcome.message
 
 
 def test_an_init_container_that_fails_is_named(run: Run, cluster: Cluster) -> None:
@@ -222,10 +232,12 @@ def test_an_init_container_that_fails_is_named(run: Run, cluster: Cluster) -> No
     assert "help" in outcome.log
 
 
-def test_a_missing_secret_is_final_and_named(run: Run) -> None:
+@deferred_too
+def test_a_missing_secret_is_final_and_named(start: Callable[..., InBackground], waiting: dict[str, Any]) -> None:
     from kubernetes.client import V1EnvFromSource, V1SecretEnvSource
 
-    outcome = run(one, env_from=[V1EnvFromSource(secret_ref=V1SecretEnvSource(name="vault"))])
+    missing = [V1EnvFromSource(secret_ref=V1SecretEnvSource(name="vault"))]
+    outcome = start(one, env_from=missing, startup_timeout_seconds=3600, **waiting).outcome()
     assert is_final(outcome, "PodRefused")
     assert 'secret "vault" not found' in outcome.message
 
@@ -284,9 +296,13 @@ def test_a_pod_that_the_api_server_finds_invalid_is_final(run: Run) -> None:
     assert "no-such-class" in outcome.message
 
 
-def test_a_pod_that_somebody_deletes_is_started_again(start: Callable[..., InBackground], cluster: Cluster) -> None:
-    running = start(waits, 4, task_id="deleted")
-    pod = cluster.await_pod("deleted", lambda pod: pod.status.phase == "Running")
+@deferred_too
+def test_a_pod_that_somebody_deletes_is_started_again(
+    start: Callable[..., InBackground], cluster: Cluster, waiting: dict[str, Any]
+) -> None:
+    task_id = f"deleted-{len(waiting)}"
+    running = start(waits, 4, task_id=task_id, **waiting)
+    pod = cluster.await_pod(task_id, lambda pod: pod.status.phase == "Running")
     cluster.core.delete_namespaced_pod(pod.metadata.name, cluster.namespace)
     outcome = running.outcome()
     assert outcome.value == "waited"
@@ -306,6 +322,55 @@ def test_a_pod_that_is_evicted_is_started_again(start: Callable[..., InBackgroun
     except ApiException:  # Kubernetes 1.22 brought it
         cluster.core.create_namespaced_pod_eviction(pod.name, pod.namespace, {"apiVersion": "policy/v1beta1", **body})
     assert running.outcome().value == "waited"
+
+
+def spare_cpu(core: Any) -> tuple[str, int]:
+    """A node that takes pods, and how many thousandths of a core nobody has asked for there."""
+    from podenv import quantity
+
+    node = next(node for node in core.list_node().items if not node.spec.unschedulable and not node.spec.taints)
+    asked = [
+        container.resources.requests.get("cpu", "0")
+        for pod in core.list_pod_for_all_namespaces(field_selector=f"spec.nodeName={node.metadata.name}").items
+        if pod.status.phase in ("Pending", "Running")
+        for container in pod.spec.containers
+        if container.resources and container.resources.requests
+    ]
+    spare = quantity.parse(node.status.allocatable["cpu"]) - sum(map(quantity.parse, asked))
+    return node.metadata.name, int(1000 * spare)
+
+
+def test_a_pod_that_is_preempted_says_by_whom_and_is_started_again(
+    start: Callable[..., InBackground], cluster: Cluster
+) -> None:
+    from kubernetes.client import SchedulingV1Api
+
+    node, spare = spare_cpu(cluster.core)
+    most = f"{int(0.6 * spare)}m"
+    here = {"kubernetes.io/hostname": node}
+    classes = SchedulingV1Api(cluster.core.api_client)
+    name = f"podenv-tests-{cluster.namespace}"
+    classes.create_priority_class({"metadata": {"name": name}, "value": 1000})
+    try:
+        running = start(waits, 4, task_id="preempted", cpu=most, node_selector=here)
+        cluster.await_pod("preempted", lambda pod: pod.status.phase == "Running")
+        first = {
+            "name": "first",
+            "image": cluster.image,
+            "command": ["python", "-c", "import time; time.sleep(5)"],
+            "resources": {"limits": {"cpu": most, "memory": "64Mi"}},
+        }
+        spec = {"containers": [first], "restartPolicy": "Never", "priorityClassName": name, "nodeSelector": here}
+        cluster.core.create_namespaced_pod("default", {"metadata": {"name": name}, "spec": spec})
+        try:
+            outcome = running.outcome()
+        finally:
+            cluster.core.delete_namespaced_pod(name, "default", grace_period_seconds=0)
+    finally:
+        classes.delete_priority_class(name)
+    assert outcome.value == "waited"
+    (said,) = [line for line in outcome.log if "started again (1 of at most 3" in line]
+    assert "The cluster says: Preempt" in said
 
 
 def test_a_pod_that_is_deleted_each_time_is_given_up_after_three(

@@ -174,12 +174,24 @@ def another_node(core: Any) -> Iterator[None]:
         leases.delete_namespaced_lease(name, "kube-node-lease")
 
 
+def ends_when_started_again() -> str:
+    import socket
+    import time
+
+    if not socket.gethostname().endswith("-again1"):
+        time.sleep(3600)
+    return "started again"
+
+
 def test_a_pod_on_a_node_that_is_gone_is_started_again(start: Start, cluster: Cluster) -> None:
     from tests.cluster.pods.devcluster_parts import stopped
 
     running = {
-        task_id: start(waits, 3600, task_id=task_id, schedule_timeout_seconds=300, get_logs=task_id == "logged")
-        for task_id in ("logged", "unlogged")
+        "logged": start(waits, 3600, task_id="logged", schedule_timeout_seconds=300),
+        "unlogged": start(waits, 3600, task_id="unlogged", schedule_timeout_seconds=300, get_logs=False),
+        "deferred": start(
+            ends_when_started_again, task_id="deferred", schedule_timeout_seconds=300, deferrable=True, poll_interval=1
+        ),
     }
     first = {task_id: cluster.await_pod(task_id, runs).metadata.name for task_id in running}
     with another_node(cluster.core), stopped("kubelet"):
@@ -189,10 +201,13 @@ def test_a_pod_on_a_node_that_is_gone_is_started_again(start: Start, cluster: Cl
             time.sleep(1)
         for task_id, name in first.items():
             assert cluster.await_pod(task_id).metadata.name == f"{name}-again1"
-    for task_id, one in running.items():
+    for task_id in ("logged", "unlogged"):
         cluster.await_pod(task_id, runs)
-        one.operator.on_kill()
-        assert any("does not answer, and the pod may still run there" in line for line in one.outcome(30).log)
+        running[task_id].operator.on_kill()
+    outcomes = {task_id: one.outcome() for task_id, one in running.items()}
+    assert outcomes["deferred"].value == "started again"
+    for outcome in outcomes.values():
+        assert any("does not answer, and the pod may still run there" in line for line in outcome.log)
 
 
 def allocates(megabytes: int) -> int:

@@ -1,0 +1,66 @@
+"""What the triggerer does for a deferred task: it looks at the pod until the task can go on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
+from airflow.triggers.base import TriggerEvent
+from kubernetes.client import V1Pod
+
+from podenv.airflow import failures
+from podenv.airflow.api import PATIENCE
+
+
+class EnvPodTrigger(KubernetesPodTrigger):
+    """Ends as soon as waiting is in vain: also for a container that can never start, and for a node that is lost.
+
+    What came of the pod is for the resumed task to find out: the event says no more than that it is time to look.
+    """
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Its own class path, and the arguments."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", super().serialize()[1]
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield the one event, with the statuses of KubernetesPodTrigger."""
+        status = await self._status()
+        self._fired_event = True
+        payload = {"status": status, "name": self.pod_name, "namespace": self.pod_namespace, **self.trigger_kwargs}
+        yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
+
+    async def _status(self) -> str:
+        deadline = self.trigger_kwargs.get("_execution_deadline", float("inf"))
+        answered = time.monotonic()
+        start_by = answered + self.schedule_timeout
+        scheduled = started = False
+        while time.time() < deadline:
+            try:
+                pod = await self.hook.get_pod(self.pod_name, self.pod_namespace)
+            except Exception as error:  # noqa: BLE001 - the resumed task meets it too, and has the words for it
+                known = getattr(error, "status", None) in (401, 403, 404)
+                if known or time.monotonic() > answered + PATIENCE:
+                    return "error"
+            else:
+                answered = time.monotonic()
+                if failures.is_over(pod, self.base_container_name) or self._is_in_vain(pod):
+                    ended = failures.terminated(pod, self.base_container_name)
+                    return "success" if ended and ended.exit_code == 0 else "failed"
+                if pod.spec.node_name and not scheduled:
+                    scheduled, start_by = True, answered + self.startup_timeout
+                started = started or failures.is_running(pod, self.base_container_name)
+            if not started and time.monotonic() > start_by:
+                return "timeout"
+            await asyncio.sleep(self.poll_interval)
+        return "timeout"
+
+    def _is_in_vain(self, pod: V1Pod) -> bool:
+        name = self.base_container_name
+        return bool(
+            failures.before_start(pod, name, "", secret=self.pod_name)
+            or failures.node_is_lost(pod, name, datetime.now(UTC))
+        )
