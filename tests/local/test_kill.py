@@ -28,7 +28,7 @@ MESSAGE = "The task in environment 'small' was ended from outside; none of its p
 
 
 def gone(pids: list[int]) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while any(map(alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.01)
     return not any(map(alive, pids))
@@ -104,7 +104,10 @@ def killed_once(begun: threading.Event, run: LocalRun) -> Iterator[None]:
 
 
 @both
-def test_a_killed_task_is_gone_with_all_that_it_has_started(runner: Runner, sampled: bool) -> None:
+def test_a_killed_task_is_gone_with_all_that_it_has_started(
+    runner: Runner, sampled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "GRACE", 100)
     began = time.monotonic()
     killed_at_first_line(runner, with_children, sampled=sampled)
     pids = [int(pid) for pid in runner.lines[0].split()]
@@ -156,7 +159,7 @@ def test_a_killed_command_is_gone_too(runner: Runner) -> None:
 PARENT = """
 import signal, sys
 from pathlib import Path
-from podenv import source
+from podenv import local, source
 from podenv.environment import Catalogue
 from podenv.local import Limits, LocalRun
 
@@ -168,6 +171,8 @@ def forever():
 
 def emit(line):
     print(line, flush=True)
+
+local.GRACE = 100
 
 class TimedOut(BaseException):  # as AirflowTaskTimeout is
     pass
@@ -212,10 +217,8 @@ def test_when_podenv_itself_is_killed_the_task_does_not_live_on(
 
 def test_a_signal_handler_can_kill_the_run_that_it_interrupts(catalogue: Catalogue, tmp_path: Path) -> None:
     process, pid = parent(catalogue, tmp_path, "call")
-    began = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=20)
-    assert time.monotonic() - began < local.GRACE
+    _, errors = process.communicate(timeout=60)  # well within the grace
     assert errors.splitlines()[-1] == "TimedOut: as Airflow's own handler does"
     assert gone([pid])
 

@@ -31,12 +31,12 @@ def test_lines_of_stderr_are_handed_on_while_the_program_runs() -> None:
     seen: list[tuple[float, str]] = []
     began = time.monotonic()
     process.run(
-        python("import sys, time; print('one', file=sys.stderr, flush=True); time.sleep(0.5)"),
+        python("import sys, time; print('one', file=sys.stderr, flush=True); time.sleep(1.5)"),
         on_line=lambda line: seen.append((time.monotonic() - began, line)),
     )
     ended = time.monotonic() - began
     assert [line for _, line in seen] == ["one"]
-    assert ended - seen[0][0] > 0.3
+    assert ended - seen[0][0] > 0.5
 
 
 def test_input_reaches_the_program_and_is_else_empty() -> None:
@@ -77,8 +77,8 @@ def test_a_program_that_takes_too_long_is_ended_with_its_children(tmp_path: Path
         f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(child.pid))\n"
         "time.sleep(60)\n"
     )
-    with pytest.raises(ProgramTimedOut, match=r"did not end within 1\.5 s and was ended\.$"):
-        process.run(python(code), timeout=1.5)
+    with pytest.raises(ProgramTimedOut, match=r"did not end within 4 s and was ended\.$"):
+        process.run(python(code), timeout=4)
     child = int((tmp_path / "pid").read_text())
     assert gone(child)
 

@@ -504,7 +504,7 @@ def test_sigterm_runs_finally_blocks_and_is_never_a_success(python: str, swallow
     process.terminate()
     ran = finish(process)
     assert (ran.result, ran.log, ran.code) == (None, ["cleaned up"], 143)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_a_second_sigterm_ends_a_clean_up_that_hangs(python: str) -> None:

@@ -110,7 +110,7 @@ def test_a_worker_that_gets_sigterm_fails_its_task_soon_and_leaves_no_pod(
             threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
     run = Run("interrupted", terminate)
-    assert time.monotonic() - told[0] < 15
+    assert time.monotonic() - told[0] < 60
     assert run["sleeps"].state == "failed"
     assert "was ended from outside" in str(run["sleeps"].error)
     assert cluster.pods(dag_id="interrupted") == []

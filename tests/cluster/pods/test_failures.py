@@ -186,7 +186,7 @@ def test_an_image_that_is_not_in_the_registry_fails_at_once(run: Run, cluster: C
     assert is_final(outcome, "ImageUnavailable")
     assert "not found" in outcome.message
     assert "podenv build plain --push" in outcome.message
-    assert outcome.seconds < 10
+    assert outcome.seconds < 60  # half of the time that a start may take
 
 
 def test_a_bad_image_reference_fails_at_once(run: Run) -> None:

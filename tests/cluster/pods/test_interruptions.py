@@ -64,7 +64,7 @@ def test_a_task_that_is_told_to_end_ends_soon_and_leaves_no_pod(start: Start, cl
     running = start(waits, 60, task_id=task_id)
     time.sleep(pause)
     running.operator.on_kill()
-    outcome = running.outcome(10)
+    outcome = running.outcome(30)
     assert isinstance(outcome.error, Killed)
     assert "was ended from outside" in outcome.message
     assert cluster.pods(task_id=task_id) == []
@@ -74,7 +74,7 @@ def test_on_kill_can_leave_the_pod(start: Start, cluster: Cluster) -> None:
     running = start(waits, 60, task_id="left", on_kill_action="keep_pod")
     pod = cluster.await_pod("left", runs)
     running.operator.on_kill()
-    assert isinstance(running.outcome(10).error, Killed)
+    assert isinstance(running.outcome(30).error, Killed)
     assert [one.metadata.name for one in cluster.pods(task_id="left")] == [pod.metadata.name]
     cluster.core.delete_namespaced_pod(pod.metadata.name, cluster.namespace)
 
