@@ -68,7 +68,7 @@ def alive(pid: int) -> bool:
     """Whether the process lives; a zombie, which waits for its parent only, does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
