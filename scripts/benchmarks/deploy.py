@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.report import Comparison, alternate, show
-from podenv import reference
+from podenv.catalogue import reference
 from podenv.errors import ImageMissing
 from podenv.image.registry import Registries
 from podenv.release.cluster import Cluster

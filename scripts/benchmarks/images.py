@@ -17,8 +17,8 @@ import urllib3
 
 from benchmarks.report import Comparison, show
 from podenv import image
-from podenv.environment import Catalogue
-from podenv.reference import ImageRef
+from podenv.catalogue.environment import Catalogue
+from podenv.catalogue.reference import ImageRef
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = 50

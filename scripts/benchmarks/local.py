@@ -57,7 +57,7 @@ def warm_task() -> Comparison:
     from airflow.sdk import DAG
 
     from podenv import EnvPodOperator
-    from podenv.environment import Catalogue
+    from podenv.catalogue.environment import Catalogue
     from podenv.venv import sync
 
     environment = Catalogue.find(ROOT)[ENVIRONMENT]

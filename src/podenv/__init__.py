@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from podenv.airflow.operator import EnvPodOperator
-    from podenv.environment import Catalogue, Environment
+    from podenv.catalogue.environment import Catalogue, Environment
     from podenv.errors import PodenvError
 
 __all__ = ["Catalogue", "EnvPodOperator", "Environment", "PodenvError", "run_in_env"]
 
 _HOMES = {
-    "Catalogue": "podenv.environment",
+    "Catalogue": "podenv.catalogue.environment",
     "EnvPodOperator": "podenv.airflow.operator",
-    "Environment": "podenv.environment",
+    "Environment": "podenv.catalogue.environment",
     "PodenvError": "podenv.errors",
 }
 

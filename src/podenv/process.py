@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +18,17 @@ from podenv.errors import ProgramFailed, ProgramNotFound, ProgramTimedOut
 
 STDERR_TAIL = 8_000  # characters of stderr that an error keeps
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+# Linux ends a process with its parent when it asks for that, and it keeps so through exec.
+_LAUNCH = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+if os.getppid() != int(sys.argv[1]):
+    os._exit(143)
+try:
+    os.execv(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    sys.exit("%s cannot be started: %s" % (sys.argv[2], error.strerror))
+"""
 _running: set[subprocess.Popen[bytes]] = set()
 interrupted = threading.Event()  # set by `end_all`: whoever waits in another thread for something else stops too
 
@@ -43,6 +55,13 @@ def find_program(name: str, remedy: str, *, env_var: str | None = None) -> Path:
     if found is None:
         raise ProgramNotFound(f"{name} is not on PATH. {remedy}")
     return Path(found)
+
+
+def ended_with_parent(python: Path, argv: Sequence[str]) -> list[str]:
+    """An argv that runs ``argv`` so that it does not outlive this process, where the system can do that."""
+    if not sys.platform.startswith("linux"):
+        return list(argv)
+    return [str(python), "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *argv]
 
 
 def run(

@@ -16,7 +16,8 @@ import yaml
 
 from devcluster.places import made_whole
 from devcluster.tools import unwrap
-from podenv import process, values
+from podenv import process
+from podenv.catalogue import values
 from podenv.lock import uv
 
 Object = dict[str, Any]

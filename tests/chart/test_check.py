@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.chart.helm import CHART
 
-from podenv.python import candidates, probe
+from podenv.venv.python import candidates, probe
 
 CHECK = (CHART / "files" / "check.py").read_text(encoding="utf-8")
 OWN = "{}.{}".format(*sys.version_info[:2])

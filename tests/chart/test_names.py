@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.chart.helm import BASE, CHART, DIGEST, Helm
 
-from podenv import names, values
+from podenv.catalogue import names, values
 
 
 def test_the_chart_and_podenv_have_one_version() -> None:

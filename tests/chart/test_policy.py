@@ -16,8 +16,8 @@ from tests.chart.helm import BASE, Helm, Object
 from tests.chart.podsecurity import violations
 from tests.chart.strategies import accepted_by, is_valid
 
-from podenv import values
-from podenv.spec import json_schema
+from podenv.catalogue import values
+from podenv.catalogue.spec import json_schema
 
 KUBERNETES = [f"1.{minor}" for minor in range(25, 38)]
 EVERYTHING = values.read(Path(__file__).with_name("everything.yaml"))

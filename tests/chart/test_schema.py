@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from tests.chart.helm import BASE, CHART, Helm
 from tests.chart.strategies import accepted_by, damaged, is_valid
 
-from podenv import values
+from podenv.catalogue import values
+from podenv.catalogue.spec import json_schema, validate
 from podenv.errors import ProgramFailed
-from podenv.spec import json_schema, validate
 
 SCHEMA = json_schema()
 sound = accepted_by(SCHEMA).filter(is_valid(SCHEMA))

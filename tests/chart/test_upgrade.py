@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.chart.helm import BASE, CHART, Helm, Object, at, parse
 from tests.chart.test_policy import EVERYTHING, plain_values
 
-from podenv import values
+from podenv.catalogue import values
 
 # Fields that the API server refuses to change.
 IMMUTABLE = {

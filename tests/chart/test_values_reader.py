@@ -1,4 +1,4 @@
-"""`podenv.values` reads and merges values files as helm does: real helm prints what it has read."""
+"""`podenv.catalogue.values` reads and merges values files as helm does: real helm prints what it has read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.chart.helm import Helm
 
-from podenv import values
+from podenv.catalogue import values
 from podenv.errors import ProgramFailed, ValuesError
 
 # fmt: off

@@ -11,9 +11,9 @@ import pytest
 from tests.chart.helm import SUPPORTED, fetch
 from tests.cluster.releases import Stage, swept
 
-from podenv.environment import Catalogue
+from podenv.catalogue.environment import Catalogue
+from podenv.catalogue.reference import ImageRef
 from podenv.image.build import Images, Options
-from podenv.reference import ImageRef
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 from typer.testing import CliRunner
 
+from podenv.catalogue.environment import Catalogue
+from podenv.catalogue.reference import ImageRef
 from podenv.cli.app import app
-from podenv.environment import Catalogue
-from podenv.reference import ImageRef
 from podenv.release import Deployed, Releases, Target
 from podenv.release.cluster import Cluster
 

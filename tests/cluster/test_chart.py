@@ -14,8 +14,8 @@ from kubernetes import client, config
 from kubernetes.stream import stream
 from tests.chart.helm import CHART, SUPPORTED, Helm, Object, fetch
 
-from podenv import names, values
-from podenv.environment import Catalogue
+from podenv.catalogue import names, values
+from podenv.catalogue.environment import Catalogue
 from podenv.errors import ProgramFailed
 from podenv.image.build import Images, Options
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from podenv import lock
-from podenv.environment import Catalogue
+from podenv.catalogue.environment import Catalogue
 
 PODENV = Path(sys.executable).parent / "podenv"
 FLOW = """

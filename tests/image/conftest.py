@@ -14,7 +14,7 @@ from tests.unit.conftest import Index
 from tests.unit.registryserver import Answer, Asked, basic, serving
 
 from podenv import lock
-from podenv.environment import Catalogue, Environment
+from podenv.catalogue.environment import Catalogue, Environment
 from podenv.image.build import Built, Images, Options
 
 USER, PASSWORD = "builder", "s3cret-of-the-index"

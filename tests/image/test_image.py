@@ -15,7 +15,7 @@ from tests.image.conftest import PASSWORD, Project, Run, Stores
 from tests.unit.registryserver import Answer, serving
 
 from podenv import image, lock
-from podenv.environment import Catalogue, Environment
+from podenv.catalogue.environment import Catalogue, Environment
 from podenv.errors import BuildFailed, ImageMissing, ImageUnusable, RegistryLoginNeeded
 from podenv.image.build import Built, Images, Options
 from podenv.image.builder import Buildah

@@ -10,7 +10,7 @@ import pytest
 from kubernetes import client, config
 
 from podenv import lock
-from podenv.environment import Catalogue, Environment
+from podenv.catalogue.environment import Catalogue, Environment
 from podenv.image.build import Images, Options
 
 pytestmark = pytest.mark.cluster

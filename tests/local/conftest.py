@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from podenv import lock, source, venv
-from podenv.environment import Catalogue, Environment
+from podenv import lock, venv
+from podenv.call import source
+from podenv.catalogue.environment import Catalogue, Environment
 from podenv.local import Limits, LocalRun
 
 MakeEnvironment = Callable[..., Environment]

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from podenv import local, source
-from podenv.environment import Catalogue
+from podenv import local
+from podenv.call import source
+from podenv.catalogue.environment import Catalogue
 from podenv.errors import Killed
 from podenv.local import LocalRun
 from podenv.local.child import Child
@@ -159,8 +160,9 @@ def test_a_killed_command_is_gone_too(runner: Runner) -> None:
 PARENT = """
 import signal, sys
 from pathlib import Path
-from podenv import local, source
-from podenv.environment import Catalogue
+from podenv import local
+from podenv.call import source
+from podenv.catalogue.environment import Catalogue
 from podenv.local import Limits, LocalRun
 
 def forever():

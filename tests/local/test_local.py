@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from podenv import local, process, source, venv
-from podenv.environment import Catalogue
+from podenv import local, process, venv
+from podenv.call import source
+from podenv.catalogue.environment import Catalogue
 from podenv.errors import (
     CallError,
     Exited,

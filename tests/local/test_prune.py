@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from podenv import lock, prune, venv
-from podenv.environment import Catalogue
+from podenv import lock, venv
+from podenv.catalogue.environment import Catalogue
+from podenv.venv import prune
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from podenv import lock, python
+from podenv import lock
 from podenv.errors import PythonNotFound
+from podenv.venv import python
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 BASE = Path(sys._base_executable)  # type: ignore[attr-defined]

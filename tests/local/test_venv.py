@@ -18,15 +18,15 @@ from pathlib import Path
 import pytest
 
 from podenv import lock, process, venv
-from podenv.environment import Catalogue, Environment
+from podenv.catalogue.environment import Catalogue, Environment
+from podenv.catalogue.names import lock_key
 from podenv.errors import LocalEnvironmentError, LockMissing, LockStale, ProgramNotFound
-from podenv.names import lock_key
 
 SYNC = """
 import sys
 from pathlib import Path
 from podenv import venv
-from podenv.environment import Catalogue
+from podenv.catalogue.environment import Catalogue
 print("begun", flush=True)
 done = venv.sync(Catalogue(Path(sys.argv[1]))["small"], log=lambda line: print(line, flush=True))
 print("created" if done.created else "found", flush=True)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tests.unit.registryserver import Answer, serving
 
-from podenv.environment import Catalogue, Environment
+from podenv.catalogue.environment import Catalogue, Environment
+from podenv.catalogue.reference import ImageRef
 from podenv.errors import (
     BuilderNotFound,
     BuildFailed,
@@ -22,8 +23,7 @@ from podenv.errors import (
 from podenv.image import build, builder, diagnosis
 from podenv.image.build import Images, Options
 from podenv.image.builder import Buildah, Docker, Job, Podman
-from podenv.image.packageindex import index_config
-from podenv.reference import ImageRef
+from podenv.lock.packageindex import index_config
 
 BASE = ImageRef("127.0.0.1:5000", "podenv/base", digest="sha256:" + "12" * 32)
 UV = ImageRef("uv.example", "uv", digest="sha256:" + "34" * 32)

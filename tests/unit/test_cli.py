@@ -434,7 +434,7 @@ def test_the_base_install_says_what_the_command_line_needs(tmp_path: Path) -> No
 
 def test_a_bug_shows_its_stack_trace_without_the_values_of_variables(tmp_path: Path) -> None:
     failed = python(
-        "from podenv.environment import Catalogue\n"
+        "from podenv.catalogue.environment import Catalogue\n"
         "def find():\n"
         "    password = 'hun' + 'ter2'\n"
         "    raise ZeroDivisionError('a bug')\n"

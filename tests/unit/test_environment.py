@@ -3,9 +3,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from podenv.environment import Catalogue, Environment
+from podenv.catalogue.environment import Catalogue, Environment
+from podenv.catalogue.spec import EnvironmentSpec, json_schema
 from podenv.errors import CatalogueNotFound, InvalidName, UnknownEnvironment, ValuesError
-from podenv.spec import EnvironmentSpec, json_schema
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podenv import image, reference
-from podenv.environment import Catalogue, Environment
+from podenv import image
+from podenv.catalogue import reference
+from podenv.catalogue.environment import Catalogue, Environment
+from podenv.catalogue.reference import ImageRef
 from podenv.errors import ImageError, SettingError, ValuesError
 from podenv.image import Content
 from podenv.image.build import revision
-from podenv.reference import ImageRef
 
 LOCK = "ab" * 32
 DIGEST = "sha256:" + "12" * 32

@@ -10,8 +10,8 @@ from tests.unit.conftest import Index
 from tests.unit.registryserver import Answer, Asked, serving
 
 from podenv import image, lock
-from podenv.environment import Catalogue
-from podenv.reference import ImageRef
+from podenv.catalogue.environment import Catalogue
+from podenv.catalogue.reference import ImageRef
 
 DIGEST = "sha256:" + "ab" * 32
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podenv import lock, requirements
-from podenv.environment import Catalogue, Environment
+from podenv import lock
+from podenv.catalogue.environment import Catalogue, Environment
 from podenv.errors import (
     LockError,
     LockMissing,
@@ -22,6 +22,7 @@ from podenv.errors import (
     RequirementsMissing,
     ResolutionFailed,
 )
+from podenv.lock import requirements
 
 
 def environment(root: Path, asked: str | None, *, python: str = "3.12", name: str = "etl") -> Environment:
@@ -354,7 +355,7 @@ def test_a_killed_lock_leaves_the_old_one_whole_and_the_next_one_removes_its_res
     etl.requirements_in.write_text("alpha\nbeta\n")
     # The first uv that this process starts never ends, so the kill comes while it is locking.
     code = (
-        "import pathlib, sys; from podenv import lock; from podenv.environment import Catalogue\n"
+        "import pathlib, sys; from podenv import lock; from podenv.catalogue.environment import Catalogue\n"
         "lock.uv = lambda: pathlib.Path(sys.argv[2])\n"
         "lock.resolve(Catalogue(pathlib.Path(sys.argv[1]))['etl'])\n"
     )

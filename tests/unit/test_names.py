@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podenv import names
+from podenv.catalogue import names
 from podenv.errors import InvalidName
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from kubernetes.client import ApiClient, ApiException, CoreV1Event, V1Pod
 
-from podenv.airflow import api, failures
 from podenv.errors import TaskFailure
+from podenv.pods import api, failures
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PULL = 'rpc error: code = Unknown desc = failed to pull and unpack image "r/x@sha256:429503": '

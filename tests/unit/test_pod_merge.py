@@ -7,12 +7,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as some
 
-from podenv import names
-from podenv.airflow import compose
-from podenv.airflow.deployed import Deployed
-from podenv.airflow.launch import Finish, Launch, token_of
-from podenv.airflow.pod import base_container, complete, merge, with_base, with_memory, with_secret
-from podenv.airflow.request import TaskRequest
+from podenv.catalogue import names
+from podenv.catalogue.request import TaskRequest
+from podenv.pods import compose
+from podenv.pods.deployed import Deployed
+from podenv.pods.launch import Finish, Launch, token_of
+from podenv.pods.pod import base_container, complete, merge, with_base, with_memory, with_secret
 from podenv.runtime.call import Call
 
 TEMPLATE = {

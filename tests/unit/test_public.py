@@ -15,8 +15,12 @@ def test_public_names_are_these_and_each_can_be_loaded() -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert loaded.stdout.split() == [
-        "podenv.environment", "podenv.airflow.operator", "podenv.environment", "podenv.errors", "podenv",
-    ]  # fmt: skip
+        "podenv.catalogue.environment",
+        "podenv.airflow.operator",
+        "podenv.catalogue.environment",
+        "podenv.errors",
+        "podenv",
+    ]
 
 
 def test_importing_podenv_is_light_and_fast() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes.utils.quantity import parse_quantity
 
-from podenv import quantity
+from podenv.catalogue import quantity
 from podenv.errors import ResourceError
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from tests.unit.registryserver import Answer, Asked, basic, serving
 
+from podenv.catalogue.reference import ImageRef
 from podenv.errors import RegistryLoginNeeded, RegistryRefused, RegistryUnreachable
 from podenv.image.registry import Registries, is_plain
-from podenv.reference import ImageRef
 
 DIGEST = "sha256:" + "ab" * 32
 FOUND = Answer(200, {"Docker-Content-Digest": DIGEST})

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from podenv import errors
-from podenv.environment import Catalogue
+from podenv.catalogue.environment import Catalogue
+from podenv.catalogue.reference import ImageRef
 from podenv.errors import HelmUnsupported, NoCluster, ProgramNotFound, ReleaseError
-from podenv.reference import ImageRef
 from podenv.release import helm, lease, order
 from podenv.release.cluster import Cluster, selector
 from podenv.release.helm import Helm

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
+from podenv.call.source import build_call
 from podenv.runtime import command, travel_env
 from podenv.runtime.call import Failure, Result
 from podenv.runtime.frame import FrameReader
-from podenv.source import build_call
 
 TOKEN = "0123456789abcdef"
 

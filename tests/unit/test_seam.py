@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podenv.airflow.seam import ENTRY, Seam
+from podenv.pods.seam import ENTRY, Seam
 
 Entry = tuple[int, bytes]  # nanoseconds, a line
 

@@ -11,12 +11,12 @@ import pytest
 from kubernetes.client import ApiException, CoreV1Api, V1ObjectMeta, V1Pod
 from kubernetes.config import ConfigException
 
-from podenv import names
-from podenv.airflow import slot
-from podenv.airflow.api import Api
-from podenv.airflow.launch import Launch
-from podenv.airflow.slot import PodSlot
+from podenv.catalogue import names
 from podenv.errors import Killed, PodRefused
+from podenv.pods import slot
+from podenv.pods.api import Api
+from podenv.pods.launch import Launch
+from podenv.pods.slot import PodSlot
 
 LAUNCH = Launch(
     environment="e",

@@ -21,9 +21,9 @@ from typing import Any
 
 import pytest
 
+from podenv.call.source import build_call, check_syntax, extract
 from podenv.errors import CallError, SourceError
 from podenv.runtime.call import Call
-from podenv.source import build_call, check_syntax, extract
 
 THRESHOLD = 3
 

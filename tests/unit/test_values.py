@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podenv import values
+from podenv.catalogue import values
 from podenv.errors import ValuesError
 
 JSON = st.recursive(

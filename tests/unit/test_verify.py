@@ -10,10 +10,10 @@ import pytest
 from tests.unit.conftest import Index
 
 from podenv import lock
-from podenv.environment import Catalogue, Environment
+from podenv.catalogue.environment import Catalogue, Environment
+from podenv.catalogue.reference import ImageRef
 from podenv.errors import LockStale
 from podenv.image import audit, sbom, verify
-from podenv.reference import ImageRef
 
 REF = ImageRef("localhost", "podenv-etl", tag="t")
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from podenv.errors import DagsUnreadable, FunctionRaised, PodenvError, SettingError, UnknownDag
 
 if TYPE_CHECKING:
-    from podenv.airflow.request import TaskRequest
+    from podenv.catalogue.request import TaskRequest
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _last_line(error: str) -> str:
 def usage(folder: Path, *, broken: dict[str, str] | None = None) -> list[TaskUse]:
     """Which task uses which environment, mapped ones included; ``broken`` is as for `load`."""
     from podenv.airflow import settings
-    from podenv.airflow.request import GPU
+    from podenv.catalogue.request import GPU
 
     uses = []
     for dag in load(folder, broken=broken).values():

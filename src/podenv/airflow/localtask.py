@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from podenv import source
 from podenv.airflow import settings
 from podenv.airflow.exchange import context_values
+from podenv.call import source
 from podenv.local import Limits, LocalRun
 
 if TYPE_CHECKING:

@@ -10,17 +10,17 @@ from kubernetes.client import ApiException, V1Pod
 from urllib3.exceptions import HTTPError
 
 from podenv.airflow import settings
-from podenv.airflow.adopt import STORE_KEY
-from podenv.airflow.api import CONNECT, Api, plain, words_of
 from podenv.airflow.overrides import wanted
-from podenv.airflow.pod import CONTAINER, to_json
-from podenv.airflow.podrun import Observer, events_of
+from podenv.pods.adopt import STORE_KEY
+from podenv.pods.api import CONNECT, Api, plain, words_of
+from podenv.pods.pod import CONTAINER, to_json
+from podenv.pods.podrun import Observer, events_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from podenv.airflow.launch import Launch
     from podenv.airflow.operator import EnvPodOperator
+    from podenv.pods.launch import Launch
 
 
 class OperatorObserver(Observer):

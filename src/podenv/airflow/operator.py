@@ -13,8 +13,7 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator, OperatorParti
 from podenv.airflow import overrides, settings
 from podenv.airflow.exchange import readable
 from podenv.airflow.link import PodLink
-from podenv.airflow.pod import Json, base_container
-from podenv.airflow.request import TaskRequest
+from podenv.catalogue.request import TaskRequest
 from podenv.errors import (
     Exited,
     FunctionRaised,
@@ -24,6 +23,7 @@ from podenv.errors import (
     ProgramError,
     TaskFailure,
 )
+from podenv.pods.pod import Json, base_container
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -251,7 +251,7 @@ def check_mapped(operator: MappedOperator, mapped: object) -> None:
     """Check a mapped task as a plain one is checked; ``mapped`` holds the operator arguments that it maps over."""
     file = _dag_file(operator.get_dag(), operator.partial_kwargs.get("python_callable"))
     for request in mapped_request(operator).variants(mapped):
-        request.check(f"Task {operator.task_id!r}", file)
+        request.check(f"Task {operator.task_id!r}", lambda: settings.catalogue_or_none(file))
 
 
 def mapped_request(operator: MappedOperator) -> TaskRequest:
@@ -276,10 +276,10 @@ def _check_once(task: EnvPodOperator) -> None:
     try:
         if request in _Checked.requests:
             return
-        request.check(task.where, task.dag_file)
+        request.check(task.where, lambda: settings.catalogue_or_none(task.dag_file))
         _Checked.requests.add(request)
     except TypeError:  # not hashable: it holds a mapping, or something that is refused
-        request.check(task.where, task.dag_file)
+        request.check(task.where, lambda: settings.catalogue_or_none(task.dag_file))
 
 
 def may_retry(error: PodenvError) -> bool:

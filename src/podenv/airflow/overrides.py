@@ -17,8 +17,8 @@ from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperato
 from airflow.providers.cncf.kubernetes.pod_generator import make_safe_label_value
 from airflow.providers.cncf.kubernetes.secret import Secret
 
-from podenv.airflow.pod import CONTAINER, Json, given, to_json, with_base
 from podenv.errors import PodRefused
+from podenv.pods.pod import CONTAINER, Json, given, to_json, with_base
 
 # What KubernetesPodOperator takes and podenv's way of running pods has no use for: refused, not ignored.
 _REFUSED = {

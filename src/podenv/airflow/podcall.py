@@ -9,12 +9,14 @@ from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import add_unique_suffix
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 
-from podenv import names, source
-from podenv.airflow import compose, deployed, settings
-from podenv.airflow.api import Api
-from podenv.airflow.launch import Launch
-from podenv.airflow.podrun import Observer, PodRun
-from podenv.airflow.request import TaskRequest
+from podenv.airflow import settings
+from podenv.call import source
+from podenv.catalogue import names
+from podenv.catalogue.request import TaskRequest
+from podenv.pods import compose, deployed
+from podenv.pods.api import Api
+from podenv.pods.launch import Launch
+from podenv.pods.podrun import Observer, PodRun
 
 
 class _Log(Observer):

@@ -14,19 +14,21 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.version import version as airflow_version
 from kubernetes.client import ApiException, V1Pod
 
-from podenv import names, source
-from podenv.airflow import adopt, compose, deployed, failures, overrides, settings
-from podenv.airflow.api import LIMITS, Api
-from podenv.airflow.command import XCOM_FOLDER, run_command
-from podenv.airflow.deployed import Deployed
+from podenv.airflow import overrides, settings
 from podenv.airflow.exchange import context_values
-from podenv.airflow.launch import Finish, Launch
 from podenv.airflow.observer import OperatorObserver
-from podenv.airflow.pod import CONTAINER, Json, base_container, merge, to_json, with_base
-from podenv.airflow.podrun import PodRun
 from podenv.airflow.trigger import EnvPodTrigger
+from podenv.call import source
+from podenv.call.command import XCOM_FOLDER, run_command
+from podenv.call.outcome import value_of
+from podenv.catalogue import names
 from podenv.errors import Killed, OutOfMemory, PodLost
-from podenv.outcome import value_of
+from podenv.pods import adopt, compose, deployed, failures
+from podenv.pods.api import LIMITS, Api
+from podenv.pods.deployed import Deployed
+from podenv.pods.launch import Finish, Launch
+from podenv.pods.pod import CONTAINER, Json, base_container, merge, to_json, with_base
+from podenv.pods.podrun import PodRun
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 from airflow.sdk import get_current_context
 
-from podenv import source
 from podenv.airflow import settings
 from podenv.airflow.exchange import context_values, readable
-from podenv.airflow.request import TaskRequest
-from podenv.outcome import value_of
+from podenv.call import source
+from podenv.call.outcome import value_of
+from podenv.catalogue.request import TaskRequest
 
 
 class _Run(Protocol):

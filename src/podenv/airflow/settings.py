@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 from airflow.providers.common.compat.sdk import conf
 
-from podenv import names
-from podenv.environment import Catalogue
+from podenv.catalogue import names
+from podenv.catalogue.environment import Catalogue
 from podenv.errors import CatalogueNotFound, SettingError, nearest
 
 # Below airflow.task: the task's log, whoever runs the task.
@@ -50,10 +51,8 @@ def namespace(environment: str, file: str | Path | None) -> str:
 
     Raises `UnknownEnvironment`, `ValuesError`.
     """
-    try:
-        chosen = catalogue(file)[environment].spec.namespace
-    except CatalogueNotFound:
-        chosen = None
+    known = catalogue_or_none(file)
+    chosen = known[environment].spec.namespace if known is not None else None
     prefix = conf.get("podenv", "namespace_prefix", fallback=names.NAMESPACE_PREFIX)
     return chosen or names.namespace(environment, prefix)
 
@@ -61,6 +60,13 @@ def namespace(environment: str, file: str | Path | None) -> str:
 def catalogue(file: str | Path | None) -> Catalogue:
     """The catalogue for the DAG ``file``. Raises `CatalogueNotFound`."""
     return _catalogue(None if file is None else str(file), os.environ.get("PODENV_CATALOGUE"))
+
+
+def catalogue_or_none(file: str | Path | None) -> Catalogue | None:
+    """As `catalogue`; None where there is none."""
+    with suppress(CatalogueNotFound):
+        return catalogue(file)
+    return None
 
 
 @lru_cache(maxsize=256)  # 500 tasks of a file look once; what is not found is looked for again

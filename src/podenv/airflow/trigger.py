@@ -12,8 +12,8 @@ from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
 from airflow.triggers.base import TriggerEvent
 from kubernetes.client import V1Pod
 
-from podenv.airflow import failures
-from podenv.airflow.api import PATIENCE
+from podenv.pods import failures
+from podenv.pods.api import PATIENCE
 
 
 class EnvPodTrigger(KubernetesPodTrigger):

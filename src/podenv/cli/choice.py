@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from podenv.environment import Catalogue
+from podenv.catalogue.environment import Catalogue
 from podenv.errors import CatalogueNotFound, PodenvError
 
 

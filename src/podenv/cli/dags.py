@@ -19,9 +19,9 @@ import typer
 from podenv import lock, venv
 from podenv.airflow import dags
 from podenv.airflow.dags import RunResult, TaskResult, TaskUse
+from podenv.catalogue.environment import Catalogue
 from podenv.cli import output
 from podenv.cli.choice import AsJson
-from podenv.environment import Catalogue
 from podenv.errors import SettingError
 
 Folder = Annotated[

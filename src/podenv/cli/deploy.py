@@ -12,10 +12,10 @@ import yaml
 from rich.text import Text
 
 from podenv import lock
+from podenv.catalogue.environment import Catalogue, Environment
 from podenv.cli import output
 from podenv.cli.choice import AsJson, Names, chosen, complete
 from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, releases
-from podenv.environment import Catalogue, Environment
 from podenv.errors import PodenvError
 from podenv.image.build import Images, Options
 from podenv.release import TIMEOUT, Deployed, Releases, masking

@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
-from podenv import lock, scaffold, venv
+from podenv import lock, venv
+from podenv.catalogue import scaffold
+from podenv.catalogue.environment import Catalogue, Environment
+from podenv.catalogue.names import check_environment_name, is_python_version, lock_key
+from podenv.catalogue.spec import json_schema
 from podenv.cli import output
 from podenv.cli.choice import AsJson, no_environment
-from podenv.environment import Catalogue, Environment
 from podenv.errors import InvalidName, LockError, LockMissing, LockStale, PodenvError
-from podenv.names import check_environment_name, is_python_version, lock_key
-from podenv.spec import json_schema
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from podenv.catalogue.environment import Catalogue
 from podenv.cli import output
 from podenv.cli.choice import AsJson, Names, chosen, complete
-from podenv.environment import Catalogue
 from podenv.errors import BuildFailed
 from podenv.image import sbom as bills
 from podenv.image import verify as verifying

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from podenv import lock as locking
+from podenv.catalogue.environment import Catalogue
 from podenv.cli import output
 from podenv.cli.choice import AsJson, Names, chosen
-from podenv.environment import Catalogue
 from podenv.errors import PodenvError
 
 

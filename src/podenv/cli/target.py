@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from podenv.names import NAMESPACE_PREFIX
+from podenv.catalogue.names import NAMESPACE_PREFIX
 from podenv.release import Releases, Target
 
 Context = Annotated[

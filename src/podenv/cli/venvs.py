@@ -6,10 +6,10 @@ from dataclasses import asdict
 
 import typer
 
-from podenv import prune as pruning
 from podenv import venv
 from podenv.cli import output
 from podenv.cli.choice import AsJson, Names, chosen
+from podenv.venv import prune as pruning
 
 
 def sync(names: Names = None, json: AsJson = False) -> None:

@@ -15,10 +15,11 @@ from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
 
-from podenv import lock, names, reference
-from podenv.environment import Environment
+from podenv import lock
+from podenv.catalogue import names, reference
+from podenv.catalogue.environment import Environment
+from podenv.catalogue.reference import ImageRef
 from podenv.errors import ImageError, SettingError
-from podenv.reference import ImageRef
 
 _PLATFORM = re.compile(r"linux/[a-z0-9]+(/v[0-9]+)?")
 SCHEMA = 1  # a new number makes every image a new one

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
-from podenv import image, lock, process, reference, venv
-from podenv.environment import DEFAULTS, Environment
+from podenv import image, lock, process, venv
+from podenv.catalogue import reference
+from podenv.catalogue.environment import DEFAULTS, Environment
+from podenv.catalogue.reference import ImageRef
 from podenv.errors import (
     BuildFailed,
     ImageError,
@@ -26,9 +28,8 @@ from podenv.errors import (
 )
 from podenv.image import ImageSettings, builder, diagnosis
 from podenv.image.builder import Builder, Job
-from podenv.image.packageindex import IndexConfig, index_config
 from podenv.image.registry import Registries
-from podenv.reference import ImageRef
+from podenv.lock.packageindex import IndexConfig, index_config
 
 Say = Callable[[str], None]
 State = Literal["there", "pushed", "built", "external"]

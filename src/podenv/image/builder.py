@@ -12,10 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from podenv import process, reference
+from podenv import process
+from podenv.catalogue import reference
+from podenv.catalogue.reference import ImageRef
 from podenv.errors import BuilderNotFound, PodenvError, ProgramError, ProgramFailed
 from podenv.image import registry
-from podenv.reference import ImageRef
 
 # 1980-01-01: times of files in an image are the same for all, and zip files know none before.
 EPOCH = 315_532_800

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from podenv.catalogue.reference import ImageRef
 from podenv.errors import ProgramFailed, RegistryError, RegistryLoginNeeded, RegistryRefused, RegistryUnreachable
-from podenv.reference import ImageRef
 
 _NO_PACKAGE = "the base image's system has no package {0}; correct systemPackages"
 _CAUSES: tuple[tuple[str, str], ...] = (

@@ -19,9 +19,9 @@ from urllib.request import getproxies, proxy_bypass
 import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError
 
+from podenv.catalogue.reference import ImageRef
 from podenv.errors import RegistryLoginNeeded, RegistryRefused, RegistryUnreachable
 from podenv.image import credentials
-from podenv.reference import ImageRef
 
 # A registry answers 404 for an image that is there when its type is missing here.
 ACCEPT = ", ".join((

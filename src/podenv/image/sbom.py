@@ -10,8 +10,9 @@ from typing import Any
 from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
 
-from podenv import lock, requirements
-from podenv.environment import Environment
+from podenv import lock
+from podenv.catalogue.environment import Environment
+from podenv.lock import requirements
 
 _HASH = re.compile(r"--hash[=\s]sha256:([0-9a-f]{64})")
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}

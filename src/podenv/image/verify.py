@@ -11,11 +11,11 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from podenv import image, lock
-from podenv.environment import Environment
+from podenv.catalogue.environment import Environment
+from podenv.catalogue.reference import ImageRef
 from podenv.errors import ImageMissing, ImageUnusable, ProgramFailed
 from podenv.image import audit
 from podenv.image.build import Images
-from podenv.reference import ImageRef
 
 
 @dataclass(frozen=True)

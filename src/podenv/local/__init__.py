@@ -17,8 +17,11 @@ from math import ceil
 from pathlib import Path
 from typing import Any, TypeVar
 
-from podenv import quantity, runtime, source, venv
-from podenv.environment import Catalogue, Environment
+from podenv import runtime, venv
+from podenv.call import source
+from podenv.call.outcome import value_of
+from podenv.catalogue import quantity
+from podenv.catalogue.environment import Catalogue, Environment
 from podenv.errors import (
     CallError,
     CatalogueNotFound,
@@ -29,8 +32,8 @@ from podenv.errors import (
     ProgramNotFound,
     SettingError,
 )
-from podenv.local.child import Child, ended_with_parent
-from podenv.outcome import value_of
+from podenv.local.child import Child
+from podenv.process import ended_with_parent
 from podenv.runtime.call import Call, Result
 from podenv.runtime.frame import FrameReader
 from podenv.runtime.tagged import Refused

@@ -6,35 +6,15 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 
 from podenv.local import tree
 from podenv.runtime.frame import FrameReader
 
 _CHUNK = 1 << 16
-# Linux ends a process with its parent when it asks for that, and it keeps so through exec.
-_LAUNCH = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-if os.getppid() != int(sys.argv[1]):
-    os._exit(143)
-try:
-    os.execv(sys.argv[2], sys.argv[2:])
-except OSError as error:
-    sys.exit("%s cannot be started: %s" % (sys.argv[2], error.strerror))
-"""
-
-
-def ended_with_parent(python: Path, argv: Sequence[str]) -> list[str]:
-    """An argv that runs ``argv`` so that it does not outlive this process, where the system can do that."""
-    if not sys.platform.startswith("linux"):
-        return list(argv)
-    return [str(python), "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *argv]
 
 
 class Child:

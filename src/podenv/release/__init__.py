@@ -10,11 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from podenv import image, names
-from podenv.environment import Environment
+from podenv import image
+from podenv.catalogue import names
+from podenv.catalogue.environment import Environment
+from podenv.catalogue.reference import ImageRef
 from podenv.errors import ImageMissing, ReleaseError, ReleaseMissing, ReleaseTestFailed
 from podenv.image.build import Images
-from podenv.reference import ImageRef
 from podenv.release import lease, manifest, masking, nodes, order, records, state
 from podenv.release.cluster import Cluster, Json
 from podenv.release.order import Order

@@ -19,9 +19,9 @@ from typing import Any
 import pyhelm3
 from packaging.version import InvalidVersion, Version
 
-from podenv import names, process
+from podenv import process
+from podenv.catalogue import names
 from podenv.errors import HelmUnsupported, ProgramFailed, ProgramTimedOut, ReleaseTimedOut
-from podenv.local import child
 from podenv.release.cluster import Json
 from podenv.release.helmfailures import failure
 
@@ -90,7 +90,7 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
             if value:
                 argv += [option, str(value)]
         # A helm that outlives a killed podenv would go on, and perhaps roll back, beside the next one.
-        argv = child.ended_with_parent(Path(sys.executable), argv)
+        argv = process.ended_with_parent(Path(sys.executable), argv)
         given = json.dumps(json.loads(input), ensure_ascii=False).encode() if input is not None else b""
         try:
             done = process.run(argv, env=_environ(), input=given, timeout=self._limit)

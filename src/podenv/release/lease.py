@@ -18,7 +18,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from podenv import names, process
+from podenv import process
+from podenv.catalogue import names
 from podenv.errors import Conflict, ReleaseBusy, ReleaseError
 from podenv.release.cluster import Cluster, Json
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from podenv import quantity
+from podenv.catalogue import quantity
 from podenv.errors import ResourceError
 
 Json = dict[str, Any]

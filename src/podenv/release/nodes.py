@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from podenv import names, process
+from podenv import process
+from podenv.catalogue import names
 from podenv.errors import ImageNotPulled, ReleaseTimedOut
 from podenv.release.cluster import Cluster, Json, selector
 

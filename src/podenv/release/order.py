@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from podenv import lock, names, values
-from podenv.environment import Environment
+from podenv import lock
+from podenv.catalogue import names, values
+from podenv.catalogue.environment import Environment
+from podenv.catalogue.reference import ImageRef
 from podenv.errors import LockMissing
-from podenv.reference import ImageRef
 from podenv.release.cluster import Json
 
 _MACHINES = ("x86_64", "aarch64")

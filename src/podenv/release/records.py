@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from podenv import names
+from podenv.catalogue import names
 from podenv.errors import AccessRefused
 from podenv.release import manifest
 from podenv.release.cluster import Cluster, Json, selector

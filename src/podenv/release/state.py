@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from podenv import names
+from podenv.catalogue import names
 from podenv.errors import AccessRefused
 from podenv.release import manifest, nodes, records
 from podenv.release.cluster import Cluster, Json

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from podenv import lock, names
-from podenv.environment import Environment
+from podenv import lock
+from podenv.catalogue import names
+from podenv.catalogue.environment import Environment
 from podenv.errors import AccessRefused, LockError, PodenvError
 from podenv.release import Releases, lease, nodes
 from podenv.release.cluster import Cluster, Json

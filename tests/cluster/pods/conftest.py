@@ -154,8 +154,8 @@ class Cluster:
 def cluster(_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     from kubernetes import client, config
 
-    from podenv.environment import Catalogue
-    from podenv.reference import ImageRef
+    from podenv.catalogue.environment import Catalogue
+    from podenv.catalogue.reference import ImageRef
     from podenv.release import Releases, Target
 
     config.load_kube_config()

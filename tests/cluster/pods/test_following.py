@@ -105,7 +105,7 @@ def test_lines_that_the_node_rotated_away_leave_one_line_that_says_so(
     start: Start, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reader is away while the container prints more than the kubelet keeps (5 files of 10 MiB)."""
-    from podenv.airflow.follow import GAP, PodFollower
+    from podenv.pods.follow import GAP, PodFollower
 
     away = threading.Event()
     real = PodFollower._stream_once

@@ -20,9 +20,9 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
 
-from podenv import quantity
+from podenv.catalogue import quantity
+from podenv.catalogue.names import PYTHON, is_python_version
 from podenv.errors import ResourceError, nearest
-from podenv.names import PYTHON, is_python_version
 
 RESOURCES = ("cpu", "memory", "ephemeral-storage")
 _LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"

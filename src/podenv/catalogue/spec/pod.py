@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from podenv.spec.fields import (
+from podenv.catalogue.spec.fields import (
     Address,
     Count,
     DataKey,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from podenv.spec.fields import (
+from podenv.catalogue.spec.fields import (
     Cidr,
     DnsLabel,
     Form,
@@ -20,7 +20,7 @@ from podenv.spec.fields import (
     Quantity,
     ResourceName,
 )
-from podenv.spec.pod import Selector
+from podenv.catalogue.spec.pod import Selector
 
 Subject = Annotated[str, Form("[!-~]+", "name of a user or a group")]
 QuotaName = Annotated[str, Form("[a-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?", "resource that a quota counts", 317)]

@@ -11,7 +11,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from podenv import quantity, values
+from podenv.catalogue import quantity, values
+from podenv.catalogue.names import check_environment_name
+from podenv.catalogue.spec import EnvironmentSpec, explain, validate
+from podenv.catalogue.spec import image as imagespec
 from podenv.errors import (
     CatalogueNotFound,
     InvalidName,
@@ -21,9 +24,6 @@ from podenv.errors import (
     ValuesError,
     nearest,
 )
-from podenv.names import check_environment_name
-from podenv.spec import EnvironmentSpec, explain, validate
-from podenv.spec import image as imagespec
 
 DEFAULTS = "defaults.yaml"
 VALUES = "values.yaml"

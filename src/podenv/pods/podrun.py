@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from kubernetes.client import ApiException, CoreV1Event, V1Pod
 from urllib3.exceptions import HTTPError
 
-from podenv.airflow import failures
-from podenv.airflow.api import LIMITS, Api
-from podenv.airflow.follow import PodFollower, PodName
-from podenv.airflow.launch import Launch, token_of
-from podenv.airflow.pod import CONTAINER
-from podenv.airflow.slot import PodSlot
 from podenv.errors import OutOfMemory, PodLost, StartTimedOut, TaskFailure, Unschedulable
+from podenv.pods import failures
+from podenv.pods.api import LIMITS, Api
+from podenv.pods.follow import PodFollower, PodName
+from podenv.pods.launch import Launch, token_of
+from podenv.pods.pod import CONTAINER
+from podenv.pods.slot import PodSlot
 from podenv.runtime.call import Result
 from podenv.runtime.frame import FrameReader
 

@@ -6,11 +6,12 @@ import secrets
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
-from podenv import names, runtime
-from podenv.airflow.deployed import Deployed
-from podenv.airflow.pod import Json, base_container, complete, with_base
-from podenv.airflow.request import TaskRequest
+from podenv import runtime
+from podenv.catalogue import names
+from podenv.catalogue.request import TaskRequest
 from podenv.errors import CallError
+from podenv.pods.deployed import Deployed
+from podenv.pods.pod import Json, base_container, complete, with_base
 from podenv.runtime.call import PREFIX, Call
 from podenv.runtime.tagged import Refused
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from kubernetes.client import V1ResourceRequirements
-
-from podenv import quantity
-from podenv.airflow import settings
-from podenv.environment import Environment
-from podenv.errors import CatalogueNotFound, ResourceError, nearest
-from podenv.names import check_environment_name
+from podenv.catalogue import quantity
+from podenv.catalogue.environment import Catalogue, Environment
+from podenv.catalogue.names import check_environment_name
+from podenv.errors import ResourceError, nearest
 
 GPU = "nvidia.com/gpu"
 
@@ -36,7 +32,7 @@ class TaskRequest:
     memory: str | None = None
     max_memory: str | None = None
     gpu: str | int | None = None
-    container_resources: V1ResourceRequirements | Mapping[str, Any] | None = None
+    container_resources: Any = None  # a V1ResourceRequirements, or a mapping of its shape
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> TaskRequest:
@@ -57,18 +53,18 @@ class TaskRequest:
                 if isinstance(item, Mapping):
                     yield replace(self, **{name: item[name] for name in known & item.keys()})
 
-    def check(self, where: str, file: str | None) -> None:
+    def check(self, where: str, catalogue: Callable[[], Catalogue | None]) -> None:
         """Raise a `PodenvError` beginning with ``where`` when this cannot run.
 
-        Without a catalogue beside the DAG ``file`` only the form of the name and the task's own quantities are checked.
+        Where there is no ``catalogue`` only the form of the name and the task's own quantities are checked.
         """
         environment = None
         if self.env is not None:
             if not isinstance(self.env, str):
                 raise TypeError(f"{where}: env is the name of an environment, not {self.env!r}.")
             check_environment_name(self.env)
-            with suppress(CatalogueNotFound):
-                environment = settings.catalogue(file)[self.env]
+            if (known := catalogue()) is not None:
+                environment = known[self.env]
         self.resources(environment, where)
 
     def resources(self, environment: Environment | None, where: str) -> Resources:
@@ -139,7 +135,7 @@ def _text(name: str, value: object, where: str) -> str:
 
 def _container_resources(given: object, where: str) -> tuple[dict[str, str], dict[str, str]]:
     """Requests and limits of ``container_resources``, without what is still a template or an XCom."""
-    if isinstance(given, V1ResourceRequirements):
+    if not isinstance(given, Mapping) and hasattr(given, "requests") and hasattr(given, "limits"):
         given = {"requests": given.requests, "limits": given.limits}
     if not isinstance(given, Mapping):
         return {}, {}

@@ -7,9 +7,9 @@ import os
 import shutil
 from pathlib import Path
 
-from podenv.environment import VALUES
+from podenv.catalogue.environment import VALUES
+from podenv.catalogue.names import check_environment_name
 from podenv.errors import EnvironmentExists, PodenvError
-from podenv.names import check_environment_name
 
 _VALUES = """\
 # The environment {name}, laid upon ../defaults.yaml as `helm -f defaults.yaml -f values.yaml` does

@@ -18,10 +18,10 @@ from kubernetes.client import ApiException, V1Pod
 from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from podenv.airflow import failures
-from podenv.airflow.api import CONNECT, LIMITS, Api, Patience
-from podenv.airflow.seam import Seam
 from podenv.errors import PodLost
+from podenv.pods import failures
+from podenv.pods.api import CONNECT, LIMITS, Api, Patience
+from podenv.pods.seam import Seam
 from podenv.runtime.frame import MAX_LINES
 
 FIRST_WATCH = 5.0  # seconds until a pod of which nothing came is looked for

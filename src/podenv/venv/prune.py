@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 
 from podenv import lock, venv
-from podenv.environment import Catalogue
+from podenv.catalogue.environment import Catalogue
 from podenv.errors import LocalEnvironmentError, LockError, PodenvError
-from podenv.names import lock_key
+from podenv.catalogue.names import lock_key
 
 _KEY = re.compile(r"py3\.[0-9]+-[0-9a-f]{16}")
 

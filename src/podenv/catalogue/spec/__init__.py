@@ -8,12 +8,12 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from podenv.catalogue.spec.fields import Model, Python, Quantity, ResourceName
+from podenv.catalogue.spec.helmschema import for_helm
+from podenv.catalogue.spec.image import ImageSettings
+from podenv.catalogue.spec.pod import PodSettings
+from podenv.catalogue.spec.release import SHARED_NAMESPACE_RULE, ReleaseSettings
 from podenv.errors import nearest
-from podenv.spec.fields import Model, Python, Quantity, ResourceName
-from podenv.spec.helmschema import for_helm
-from podenv.spec.image import ImageSettings
-from podenv.spec.pod import PodSettings
-from podenv.spec.release import SHARED_NAMESPACE_RULE, ReleaseSettings
 
 
 class ResourcesSpec(Model):

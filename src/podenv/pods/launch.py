@@ -9,9 +9,9 @@ from enum import Enum
 
 from kubernetes.client import V1Pod
 
-from podenv import names, quantity
-from podenv.airflow import failures
-from podenv.airflow.pod import CONTAINER, Json, base_container, owned_secret, with_memory, with_secret
+from podenv.catalogue import names, quantity
+from podenv.pods import failures
+from podenv.pods.pod import CONTAINER, Json, base_container, owned_secret, with_memory, with_secret
 
 CHECKED = "already_checked"  # KubernetesPodOperator's own label on a pod that is kept and no longer followed
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from podenv.spec.fields import Form, Model
+from podenv.catalogue.spec.fields import Form, Model
 
 _HOST = r"[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?"
 _PART = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"

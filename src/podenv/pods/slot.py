@@ -9,10 +9,10 @@ from contextlib import suppress
 from kubernetes.client import ApiException, V1DeleteOptions, V1Pod, V1Preconditions
 from urllib3.exceptions import HTTPError
 
-from podenv.airflow import failures
-from podenv.airflow.api import LIMITS, Api, Patience, reason_of, words_of
-from podenv.airflow.launch import CHECKED, Launch
 from podenv.errors import ClusterUnreachable, PodRefused
+from podenv.pods import failures
+from podenv.pods.api import LIMITS, Api, Patience, reason_of, words_of
+from podenv.pods.launch import CHECKED, Launch
 
 DELETION = 15.0  # seconds that a deletion is tried while the server is away
 GOING = 60.0  # seconds that a pod of the same name, of the try before, may take to go

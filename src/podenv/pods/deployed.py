@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from kubernetes.client import ApiException
 
-from podenv import names
-from podenv.airflow import failures
-from podenv.airflow.api import LIMITS, Api
-from podenv.airflow.pod import Json, base_container
+from podenv.catalogue import names
 from podenv.errors import NotDeployed, PodRefused
+from podenv.pods import failures
+from podenv.pods.api import LIMITS, Api
+from podenv.pods.pod import Json, base_container
 
 
 @dataclass(frozen=True)

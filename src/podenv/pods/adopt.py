@@ -9,9 +9,9 @@ from typing import Any
 from kubernetes.client import ApiException, V1DeleteOptions, V1Pod, V1Preconditions
 from urllib3.exceptions import HTTPError
 
-from podenv.airflow import failures
-from podenv.airflow.api import LIMITS, Api
-from podenv.airflow.launch import CHECKED, Launch
+from podenv.pods import failures
+from podenv.pods.api import LIMITS, Api
+from podenv.pods.launch import CHECKED, Launch
 
 STORE_KEY = "pod_identifier"  # KubernetesPodOperator's own
 

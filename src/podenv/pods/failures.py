@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 
 from kubernetes.client import ApiException, CoreV1Event, V1ContainerStateTerminated, V1ContainerStatus, V1Pod
 
-from podenv.airflow.api import plain, words_of
 from podenv.errors import (
     DiskExceeded,
     Exited,
@@ -23,6 +22,7 @@ from podenv.errors import (
     QuotaExceeded,
     TaskFailure,
 )
+from podenv.pods.api import plain, words_of
 
 # The kubelet tries these again by itself, and with success when the registry recovers.
 _PASSING = re.compile(

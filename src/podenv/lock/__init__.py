@@ -27,9 +27,10 @@ from packaging.markers import default_environment
 from packaging.requirements import InvalidRequirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from podenv import process, requirements
-from podenv.environment import Environment
+from podenv import process
+from podenv.catalogue.environment import Environment
 from podenv.errors import LockError, LockMissing, LockStale, ProgramFailed, ResolutionFailed
+from podenv.lock import requirements
 
 FORMAT = 1
 _HEADER = re.compile(

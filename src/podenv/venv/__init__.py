@@ -25,10 +25,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from podenv import lock, process, python
-from podenv.environment import Environment
+from podenv import lock, process
+from podenv.venv import python
+from podenv.catalogue.environment import Environment
 from podenv.errors import LocalEnvironmentError, LockStale, ProgramFailed
-from podenv.names import lock_key
+from podenv.catalogue.names import lock_key
 
 MARKER = "podenv.json"
 _FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -1,0 +1,1 @@
+"""A function as what travels: its source and its arguments; and what came back."""
