@@ -43,6 +43,7 @@
     │   ├── Conflict            somebody else changed an object at the same time
     │   └── ReleaseTestFailed
     ├── SettingError            a podenv setting has a value it cannot have
+    ├── AirflowUnsupported      the installed Airflow lacks what podenv needs of it
     ├── ResourceError           a cpu, memory or gpu that is no Kubernetes quantity, or a request above its limit
     ├── SourceError             the function cannot be sent to another environment
     ├── CallError               its arguments cannot be sent, or are too large
@@ -292,6 +293,17 @@ class ReleaseTestFailed(ReleaseError):
 
 class SettingError(PodenvError):
     """A podenv setting has a value it cannot have."""
+
+
+class AirflowUnsupported(PodenvError):
+    """The installed Airflow, or its Kubernetes provider, has no longer, or not yet, what podenv needs: ``missing``."""
+
+    def __init__(self, versions: str, missing: Sequence[str]) -> None:
+        self.missing = list(missing)
+        super().__init__(
+            f"podenv cannot run with {versions}, which has no {', '.join(missing)}; "
+            "install versions that podenv's README names."
+        )
 
 
 class ResourceError(PodenvError):

@@ -92,10 +92,7 @@ def load(folder: Path, *, broken: dict[str, str] | None = None) -> dict[str, Any
     A file that Airflow cannot import goes into ``broken`` with the reason; where that is None, it raises
     `DagsUnreadable`.
     """
-    try:
-        from airflow.dag_processing.dagbag import DagBag
-    except ModuleNotFoundError:  # Airflow 3.1
-        from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
+    from podenv.airflow.compat import DagBag
 
     if not folder.is_dir():
         raise SettingError(f"There is no folder {folder} with DAGs; name another one.")
@@ -144,8 +141,7 @@ def usage(folder: Path, *, broken: dict[str, str] | None = None) -> list[TaskUse
 
 def _requests(task: Any) -> Iterator[TaskRequest]:
     """What ``task`` asks for; several when it is mapped over environments or limits."""
-    from airflow.sdk.definitions.mappedoperator import MappedOperator
-
+    from podenv.airflow.compat import MappedOperator
     from podenv.airflow.operator import EnvPodOperator, mapped_request
 
     if isinstance(task, EnvPodOperator):
@@ -204,28 +200,26 @@ def _on(backend: str) -> Iterator[None]:
 
 def _ensure_database() -> None:
     """Make the metadata database of podenv's own Airflow home, once; a user's own is only looked at."""
-    from airflow.utils import db
+    from podenv.airflow import compat
 
     if "_PODENV_AIRFLOW_HOME" in os.environ:
         made = Path(os.environ["AIRFLOW_HOME"], "podenv-made-the-database")
         if not made.exists():
-            db.initdb()
+            compat.make_database()
             made.touch()
         return
-    try:
-        db.check_migrations(0)  # type: ignore[no-untyped-call]
-    except TimeoutError:
+    if not compat.database_is_current():
         raise SettingError(
             f"The metadata database of AIRFLOW_HOME ({os.environ['AIRFLOW_HOME']}) is not up to date; "
             "run `airflow db migrate`, or unset AIRFLOW_HOME to use one of podenv's own."
-        ) from None
+        )
 
 
 class _Watch:
     """Sees the tasks of a run begin, print and end."""
 
     def __init__(self, on_line: Callable[[str, str], None], on_end: Callable[[TaskResult], None]) -> None:
-        from airflow.providers.common.compat.sdk import hookimpl
+        from podenv.airflow.compat import hookimpl
 
         self._on_line, self._on_end = on_line, on_end
         self._task = ""
@@ -261,7 +255,7 @@ class _Watch:
         self._on_end(result)
 
     def _explain(self, error: BaseException | str | None) -> str:
-        from airflow.providers.common.compat.sdk import AirflowException
+        from podenv.airflow.compat import AirflowException
 
         if isinstance(error, FunctionRaised) and error.__cause__:  # of `run_in_env`; a task of podenv's has logged it
             for line in error.remote_traceback.splitlines():
@@ -286,8 +280,7 @@ class _Watch:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """While this lasts, the tasks' lines and ends come here."""
-        from airflow.providers.common.compat.sdk import get_listener_manager
-
+        from podenv.airflow.compat import get_listener_manager
         from podenv.airflow.settings import log
 
         handler = logging.Handler()

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-# _TaskDecorator is private, and the only place where `.expand()` can be checked at parse time; its use is tested.
-from airflow.sdk.bases.decorator import DecoratedOperator, _TaskDecorator
-
+from podenv.airflow.compat import DecoratedOperator, _TaskDecorator
 from podenv.airflow.operator import EnvPodOperator, check_mapped
 
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
     from airflow.sdk.bases.decorator import Task
-    from airflow.sdk.definitions._internal.expandinput import ExpandInput
+
+    from podenv.airflow.compat import ExpandInput
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _FORM = 'write @task.env("name-of-the-environment", ...)'

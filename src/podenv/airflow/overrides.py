@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from airflow.providers.cncf.kubernetes.backcompat.backwards_compat_converters import (
+from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.providers.cncf.kubernetes.secret import Secret
+
+from podenv.airflow.compat import (
     convert_configmap,
     convert_env_vars_or_raise_error,
     convert_volume,
     convert_volume_mount,
+    make_safe_label_value,
 )
-from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-from airflow.providers.cncf.kubernetes.pod_generator import make_safe_label_value
-from airflow.providers.cncf.kubernetes.secret import Secret
-
 from podenv.errors import PodRefused
 from podenv.pods.pod import CONTAINER, Json, given, to_json, with_base
 

@@ -8,8 +8,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from airflow.providers.common.compat.sdk import conf
-
+from podenv.airflow.compat import conf
 from podenv.catalogue import names
 from podenv.catalogue.environment import Catalogue
 from podenv.errors import CatalogueNotFound, SettingError, nearest

@@ -1,0 +1,213 @@
+"""Every name of Airflow and of its Kubernetes provider that is private there, or that moves between versions.
+
+No other module imports one of these by itself, so that this file shows what a new version of Airflow can break, and
+`missing` says what it did break. A name is loaded when it is first used: parsing a DAG needs few of them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from podenv.errors import AirflowUnsupported
+
+if TYPE_CHECKING:
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.providers.cncf.kubernetes.backcompat.backwards_compat_converters import (
+        convert_configmap,
+        convert_env_vars_or_raise_error,
+        convert_volume,
+        convert_volume_mount,
+    )
+    from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import (
+        add_unique_suffix,
+        create_unique_id,
+    )
+    from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+    from airflow.providers.cncf.kubernetes.pod_generator import make_safe_label_value
+    from airflow.providers.common.compat.sdk import (
+        AirflowException,
+        AirflowFailException,
+        AirflowSkipException,
+        BaseHook,
+        TaskDeferred,
+        conf,
+        get_listener_manager,
+        hookimpl,
+    )
+    from airflow.sdk import Context
+    from airflow.sdk.bases.decorator import DecoratedOperator, _TaskDecorator
+    from airflow.sdk.definitions._internal.expandinput import ExpandInput
+    from airflow.sdk.definitions.mappedoperator import (
+        MappedOperator,
+        OperatorPartial,
+    )
+    from kubernetes.client import V1Pod
+
+__all__ = [  # for the type checker: each is in _NAMES too
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowSkipException",
+    "BaseHook",
+    "DagBag",
+    "DecoratedOperator",
+    "ExpandInput",
+    "MappedOperator",
+    "OperatorPartial",
+    "TaskDeferred",
+    "_TaskDecorator",
+    "add_unique_suffix",
+    "conf",
+    "convert_configmap",
+    "convert_env_vars_or_raise_error",
+    "convert_volume",
+    "convert_volume_mount",
+    "create_unique_id",
+    "get_listener_manager",
+    "hookimpl",
+    "make_safe_label_value",
+]
+
+_K8S = "airflow.providers.cncf.kubernetes"
+_SDK = "airflow.providers.common.compat.sdk"
+_CONVERTERS = f"{_K8S}.backcompat.backwards_compat_converters"
+
+# name -> the modules that may hold it, the newest Airflow's first
+_NAMES: dict[str, tuple[str, ...]] = {
+    "AirflowException": (_SDK,),
+    "AirflowFailException": (_SDK,),
+    "AirflowSkipException": (_SDK,),
+    "BaseHook": (_SDK,),
+    "DagBag": ("airflow.dag_processing.dagbag", "airflow.models.dagbag"),  # the second: Airflow 3.1
+    "DecoratedOperator": ("airflow.sdk.bases.decorator",),
+    "ExpandInput": ("airflow.sdk.definitions._internal.expandinput",),
+    "MappedOperator": ("airflow.sdk.definitions.mappedoperator",),
+    "OperatorPartial": ("airflow.sdk.definitions.mappedoperator",),
+    "TaskDeferred": (_SDK,),
+    # The only place where `.expand()` of a decorated function can be checked at parse time.
+    "_TaskDecorator": ("airflow.sdk.bases.decorator",),
+    "add_unique_suffix": (f"{_K8S}.kubernetes_helper_functions",),
+    "conf": (_SDK,),
+    "convert_configmap": (_CONVERTERS,),
+    "convert_env_vars_or_raise_error": (_CONVERTERS,),
+    "convert_volume": (_CONVERTERS,),
+    "convert_volume_mount": (_CONVERTERS,),
+    "create_unique_id": (f"{_K8S}.kubernetes_helper_functions",),
+    "get_listener_manager": (_SDK,),
+    "hookimpl": (_SDK,),
+    "make_safe_label_value": (f"{_K8S}.pod_generator",),
+}
+# Members of classes and modules that podenv reads, calls or overrides, and that no documentation promises.
+_MEMBERS: dict[str, tuple[str, ...]] = {
+    "airflow.sdk.bases.decorator:DecoratedOperator": ("_hook_apply_defaults",),
+    "airflow.sdk.bases.decorator:_TaskDecorator": ("_expand",),
+    "airflow.sdk.definitions.mappedoperator:OperatorPartial": ("_expand", "_expand_called"),
+    "airflow.settings": ("pod_mutation_hook",),
+    "airflow.utils.db": ("check_migrations", "initdb"),
+    f"{_K8S}.hooks.kubernetes:KubernetesHook": ("conn_extras",),
+    f"{_K8S}.operators.pod:KubernetesPodOperator": (
+        "_config_dict",
+        "_get_ti_pod_labels",
+        "_killed",
+        "_progress_callback",
+        "_set_name",
+        "convert_config_file_to_dict",
+        "invoke_defer_method",
+    ),
+    f"{_K8S}.pod_generator:PodGenerator": ("deserialize_model_dict",),
+    f"{_K8S}.triggers.pod:KubernetesPodTrigger": ("_fired_event",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    for module in _NAMES[name]:
+        try:
+            found = getattr(import_module(module), name)
+        except (ModuleNotFoundError, AttributeError):
+            continue
+        globals()[name] = found
+        return found
+    raise AirflowUnsupported(_versions(), [f"{_NAMES[name][0]}:{name}"])
+
+
+def missing() -> list[str]:
+    """What podenv needs of the Airflow that is installed and does not find there, as ``module:name``; it loads all."""
+    lost = []
+    for name in _NAMES:
+        try:
+            __getattr__(name)
+        except AirflowUnsupported as error:
+            lost += error.missing
+    for place, members in _MEMBERS.items():
+        try:
+            owner = _owner(place)
+        except (ModuleNotFoundError, AttributeError):
+            lost.append(place)
+            continue
+        lost += [f"{place}.{member}" for member in members if not _has(owner, member)]
+    return sorted(set(lost))
+
+
+def _owner(place: str) -> Any:
+    module, _, name = place.partition(":")
+    found = import_module(module)
+    return getattr(found, name) if name else found
+
+
+def _has(owner: Any, member: str) -> bool:
+    """True if a module or class has ``member``, or its ``__init__`` gives it to each instance."""
+    return hasattr(owner, member) or member in inspect.unwrap(owner.__init__).__code__.co_names
+
+
+def _versions() -> str:
+    packages = ("apache-airflow", "apache-airflow-providers-cncf-kubernetes")
+    return " and ".join(f"{package} {version(package)}" for package in packages)
+
+
+def pod_labels(context: Context | None, *, with_try_number: bool = True) -> dict[str, str]:
+    """The labels by which the Kubernetes provider finds the pod of a task instance."""
+    from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+
+    return KubernetesPodOperator._get_ti_pod_labels(context, include_try_number=with_try_number)
+
+
+def pod_name(operator: KubernetesPodOperator) -> str | None:
+    """The name that the operator's argument ``name`` asks for, as Kubernetes takes it; None where it asks for none."""
+    return operator._set_name(operator.name)
+
+
+def mutate_pod(pod: V1Pod) -> None:
+    """Let the cluster policy ``pod_mutation_hook`` change ``pod``."""
+    from airflow import settings
+
+    settings.pod_mutation_hook(pod)  # type: ignore[no-untyped-call]
+
+
+def pod_from_dict(pod: Mapping[str, Any]) -> V1Pod:
+    """The model of a pod that is given as JSON has it."""
+    from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
+
+    return PodGenerator.deserialize_model_dict(dict(pod))
+
+
+def make_database() -> None:
+    """Make Airflow's metadata database."""
+    from airflow.utils import db
+
+    db.initdb()
+
+
+def database_is_current() -> bool:
+    """True if Airflow's metadata database has the tables that this Airflow needs."""
+    from airflow.utils import db
+
+    try:
+        db.check_migrations(0)  # type: ignore[no-untyped-call]
+    except TimeoutError:
+        return False
+    return True

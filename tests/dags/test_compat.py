@@ -1,0 +1,46 @@
+"""The contract with the Airflow that is installed: what podenv takes from it beyond what its documentation promises."""
+
+from __future__ import annotations
+
+import pytest
+
+from podenv.airflow import compat
+from podenv.errors import AirflowUnsupported
+
+
+def test_airflow_has_every_private_name_that_podenv_uses() -> None:
+    assert compat.missing() == []
+
+
+def test_a_name_that_vanished_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = ("airflow.nowhere", "airflow.sdk.bases.decorator")
+    monkeypatch.setattr(compat, "_NAMES", {"_TaskDecorators": moved})
+    monkeypatch.setattr(
+        compat,
+        "_MEMBERS",
+        {
+            "airflow.utils.nowhere": ("x",),
+            "airflow.sdk.bases.decorator:Decorated": ("x",),
+            "airflow.sdk.bases.decorator:DecoratedOperator": ("_hook", "_hook_apply_defaults"),
+        },
+    )
+    assert compat.missing() == [
+        "airflow.nowhere:_TaskDecorators",
+        "airflow.sdk.bases.decorator:Decorated",
+        "airflow.sdk.bases.decorator:DecoratedOperator._hook",
+        "airflow.utils.nowhere",
+    ]
+    with pytest.raises(AirflowUnsupported) as raised:
+        vars(compat)["__getattr__"]("_TaskDecorators")
+    assert str(raised.value).endswith(
+        " which has no airflow.nowhere:_TaskDecorators; install versions that podenv's README names."
+    )
+
+
+def test_what_no_version_of_airflow_has_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'anything'"):
+        vars(compat)["__getattr__"]("anything")
+
+
+def test_the_type_checker_knows_the_same_names() -> None:
+    assert set(compat.__all__) == set(vars(compat)["_NAMES"])
