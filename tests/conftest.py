@@ -3,8 +3,10 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from tests.packageindex import Index
 
 # Whoever starts the tests in the background has them ignore Ctrl-C, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -30,6 +32,15 @@ def missing_for_cluster_tests() -> str | None:
     if not os.environ.get("PODENV_REGISTRY"):
         return "no registry: PODENV_REGISTRY is not set"
     return None
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
+    """An empty index, the only one that uv sees."""
+    made = Index(tmp_path / "index")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", made.url)
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
+    return made
 
 
 @pytest.fixture

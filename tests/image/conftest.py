@@ -1,4 +1,4 @@
-"""Real builds: buildah, a registry, and an index of tiny wheels behind a password."""
+"""Real builds for the tests that need a cluster: buildah, a registry, and an index of tiny wheels behind a password."""
 
 import os
 import shutil
@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from tests.unit.conftest import Index
-from tests.unit.registryserver import Answer, Asked, basic, serving
+from tests.packageindex import Index
+from tests.registryserver import Answer, Asked, basic, serving
 
 from podenv import lock
 from podenv.catalogue.environment import Catalogue, Environment
@@ -29,7 +29,7 @@ def _missing() -> str | None:
     return None
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def _able_to_build(_cluster: None) -> None:
     if missing := _missing():
         if os.environ.get("PODENV_REQUIRE_CLUSTER") == "1":

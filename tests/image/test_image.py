@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.image.conftest import PASSWORD, Project, Run, Stores
-from tests.unit.registryserver import Answer, serving
+from tests.registryserver import Answer, serving
 
 from podenv import image, lock
 from podenv.catalogue.environment import Catalogue, Environment
@@ -22,7 +22,7 @@ from podenv.image.builder import Buildah
 from podenv.image.registry import Registries
 from podenv.image.verify import verify
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("_able_to_build")]
 ROOT = Path(__file__).parents[2]
 
 

@@ -13,7 +13,7 @@ from podenv import lock
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.image.build import Images, Options
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("_able_to_build")]
 CATALOGUE = Catalogue(Path(__file__).parents[2] / "envs")
 NAMES = ("data-cleaning", "data-ingestion", "model-training")
 VERSIONS = "from importlib.metadata import distributions as d; print(*sorted(f'{x.name}=={x.version}' for x in d()))"

@@ -1,53 +1,42 @@
-"""A package index on disk, so that a test says exactly which versions there are."""
+"""Tests in this folder start no program: one that would fails at once, and says where it belongs."""
 
-import base64
-import hashlib
-import zipfile
-from collections.abc import Sequence
-from pathlib import Path
+import sys
+from collections.abc import Generator
+from multiprocessing.process import BaseProcess
 
 import pytest
 
-
-class Index:
-    """A simple index (PEP 503) of wheels that hold one empty module each."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.url = root.as_uri()
-
-    def add(self, name: str, version: str, *, requires: Sequence[str] = (), tag: str = "py3-none-any") -> Path:
-        """Publish a release; a second one of the same version has another hash."""
-        folder = self.root / name
-        folder.mkdir(parents=True, exist_ok=True)
-        wheel = folder / f"{name}-{version}-{tag}.whl"
-        info = f"{name}-{version}.dist-info"
-        metadata = "".join(f"Requires-Dist: {one}\n" for one in requires)
-        files = {
-            f"{name}.py": f"VERSION = {version!r}\n",
-            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{metadata}",
-            f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
-        }
-        record = "".join(f"{path},sha256={_digest(text)},{len(text)}\n" for path, text in files.items())
-        with zipfile.ZipFile(wheel, "w") as archive:
-            for path, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
-                archive.writestr(path, text)
-        links = "".join(
-            f'<a href="{one.name}#sha256={hashlib.sha256(one.read_bytes()).hexdigest()}">{one.name}</a>\n'
-            for one in sorted(folder.glob("*.whl"))
-        )
-        (folder / "index.html").write_text(f"<!DOCTYPE html><html><body>\n{links}</body></html>\n")
-        return wheel
+STARTS = {"subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system"}
+_running: list[str] = []
 
 
-def _digest(text: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+def _refuse(what: str) -> None:
+    # Not an Exception: the code under test may handle those.
+    pytest.fail(
+        f"{_running[0]} starts a program: {what}. Tests in tests/unit start none; "
+        "move this test to the folder of its package beside tests/unit (tests/lock, tests/cli ...)."
+    )
 
 
-@pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
-    """An empty index, the only one that uv sees."""
-    made = Index(tmp_path / "index")
-    monkeypatch.setenv("UV_DEFAULT_INDEX", made.url)
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
-    return made
+def _watch(event: str, arguments: tuple[object, ...]) -> None:
+    if _running and event in STARTS:
+        _refuse(f"{event}({arguments[0] if arguments else ''})")
+
+
+# The interpreter tells an audit hook of every way to start a program, whichever library takes it.
+sys.addaudithook(_watch)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    _running.append(item.nodeid)
+    try:
+        return (yield)
+    finally:
+        _running.clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The audit hook hears nothing of multiprocessing's "spawn" (seen with Python 3.11)."""
+    monkeypatch.setattr(BaseProcess, "start", lambda process: _refuse(f"multiprocessing's {process.name}"))

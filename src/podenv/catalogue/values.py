@@ -1,7 +1,8 @@
 """Values files, read and merged exactly as Helm reads and merges them.
 
 Helm parses with sigs.k8s.io/yaml (go-yaml 2), which differs from PyYAML: ``1e3`` is a number, ``y`` is true, dates and
-``12:30:45`` are strings, ``010`` is eight. Seen with Helm 4.1.4; tests/unit/test_values.py holds the comparison.
+``12:30:45`` are strings, ``010`` is eight. Seen with Helm 4.1.4; the comparison is in
+tests/unit/catalogue/test_values.py.
 """
 
 from __future__ import annotations

@@ -795,3 +795,10 @@ def test_start_up_costs_little_more_than_pythons_own(python: str) -> None:
         return min(times)
 
     assert fastest(command(python)) - fastest([python, "-c", "pass"]) < 0.06
+
+
+def test_the_runtime_imports_none_of_podenvs_libraries() -> None:
+    code = (
+        "import sys, podenv.runtime; print(sorted({'pydantic', 'yaml', 'airflow', 'dataclasses'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.conftest import Index
-from tests.unit.registryserver import Answer, Asked, serving
+from tests.packageindex import Index
+from tests.registryserver import Answer, Asked, serving
 
 from podenv import image, lock
 from podenv.catalogue.environment import Catalogue

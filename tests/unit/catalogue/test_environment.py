@@ -228,7 +228,7 @@ def test_the_schema_accepts_and_refuses_what_the_model_does() -> None:
 
 
 def test_the_environments_of_the_project_are_well_formed() -> None:
-    catalogue = Catalogue(Path(__file__).parents[2] / "envs")
+    catalogue = Catalogue(Path(__file__).parents[3] / "envs")
     assert {env.name: env.python for env in catalogue} == {
         "data-cleaning": "3.11",
         "data-ingestion": "3.11",

@@ -1,6 +1,4 @@
 import hashlib
-import os
-import subprocess
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +14,6 @@ from podenv.catalogue.environment import Catalogue, Environment
 from podenv.catalogue.reference import ImageRef
 from podenv.errors import ImageError, SettingError, ValuesError
 from podenv.image import Content
-from podenv.image.build import revision
 
 LOCK = "ab" * 32
 DIGEST = "sha256:" + "12" * 32
@@ -242,29 +239,6 @@ def test_labels_have_the_names_of_oci(tmp_path: Path) -> None:
     }
 
 
-def test_the_revision_is_the_commit_that_last_changed_the_environment(tmp_path: Path) -> None:
-    subject = environment(tmp_path)
-    assert revision(subject) == ""
-    names = {f"GIT_{who}_{what}": "t@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-
-    def git(*words: str) -> str:
-        done = subprocess.run(
-            ["git", *words], cwd=tmp_path, check=True, capture_output=True, text=True, env={**os.environ, **names}
-        )
-        return done.stdout.strip()
-
-    git("init", "-q")
-    git("add", ".")
-    git("commit", "-qm", "one")
-    first = git("rev-parse", "HEAD")
-    (tmp_path / "other").write_text("x")
-    git("add", ".")
-    git("commit", "-qm", "two")
-    assert revision(subject) == first
-    (subject.folder / "values.yaml").write_text('python: "3.12"\n')
-    assert revision(subject) == ""
-
-
 def test_the_wheel_and_the_tag_know_the_same_containerfile(tmp_path: Path) -> None:
     content = image.content(environment(tmp_path), LOCK, image.settings(environment(tmp_path), environ=NOTHING))
     assert content.recipe == hashlib.sha256(image.containerfile()).hexdigest()
@@ -275,7 +249,7 @@ def test_the_wheel_and_the_tag_know_the_same_containerfile(tmp_path: Path) -> No
 
 
 def test_the_uv_of_the_image_is_the_one_of_the_development_install() -> None:
-    lock = (Path(__file__).parents[2] / "requirements-dev.txt").read_text()
+    lock = (Path(__file__).parents[3] / "requirements-dev.txt").read_text()
     version = next(line.split()[0].removeprefix("uv==") for line in lock.splitlines() if line.startswith("uv=="))
     assert f"ghcr.io/astral-sh/uv:{version}" == image.UV
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.unit.registryserver import Answer, Asked, basic, serving
+from tests.registryserver import Answer, Asked, basic, serving
 
 from podenv.catalogue.reference import ImageRef
 from podenv.errors import RegistryLoginNeeded, RegistryRefused, RegistryUnreachable

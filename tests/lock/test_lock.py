@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from podenv import lock
 from podenv.catalogue.environment import Catalogue, Environment
@@ -17,12 +15,8 @@ from podenv.errors import (
     LockError,
     LockMissing,
     LockStale,
-    ProgramNotFound,
-    RequirementsInvalid,
-    RequirementsMissing,
     ResolutionFailed,
 )
-from podenv.lock import requirements
 
 
 def environment(root: Path, asked: str | None, *, python: str = "3.12", name: str = "etl") -> Environment:
@@ -119,26 +113,6 @@ def test_only_the_python_of_the_environment_and_linux_and_macos_matter(tmp_path:
     assert "\nmac==1.0 ; sys_platform == 'darwin' \\\n" in both.lock_file.read_text()
 
 
-def test_pinned_reads_markers_for_this_machine_and_the_python_of_the_environment(tmp_path: Path) -> None:
-    subject = environment(tmp_path, "", python="3.8")
-    subject.lock_file.write_text(
-        "--only-binary :all:\n\n"
-        "A_b==1.0 ; python_full_version < '3.9' \\\n    --hash=sha256:00\n"
-        "new==1.0 ; python_full_version >= '3.9' \\\n    --hash=sha256:00\n"
-        "patch==1.0 ; python_full_version <= '3.8.2' \\\n    --hash=sha256:00\n"
-        "win==1.0 ; sys_platform == 'win32' \\\n    --hash=sha256:00\n"
-        "extra[one]==2!1.0.post1 \\\n    --hash=sha256:00\n"
-        "wheel @ https://example.org/wheel-3.1-py3-none-any.whl#x=1 \\\n    --hash=sha256:00\n"
-        "archive @ https://example.org/main.tar.gz \\\n    --hash=sha256:00\n"
-    )
-    assert lock.pinned(subject) == {
-        "a-b": "1.0",
-        "extra": "2!1.0.post1",
-        "wheel": "3.1",
-        "archive": "https://example.org/main.tar.gz",
-    }
-
-
 def test_what_makes_a_lock_stale_is_named_with_the_remedy(etl: Environment, tmp_path: Path) -> None:
     with pytest.raises(LockMissing) as missing:
         lock.check(etl)
@@ -198,63 +172,6 @@ def test_included_files_decide_too_and_are_named_relative_to_the_file_that_inclu
     assert "#   -c ../../shared/limits.txt\n    #   -r ../../shared/base.in\n" in subject.lock_file.read_text()
     (shared / "limits.txt").write_text("alpha<2\n")
     assert "is older than requirements.in or a file that it includes" in stale(subject)
-
-
-@pytest.mark.parametrize(
-    ("line", "why"),
-    [
-        ("pandas>>2", "is no requirement: "),
-        ("./wheels/x.whl", "a path or an address alone has no name; write `name @ https://…`"),
-        ("-e .", "an editable install has no hash; publish the package"),
-        ("x @ git+https://example.org/x", "only an https:// archive can be locked with a hash"),
-        ("x @ file:///srv/x.whl", "only an https:// archive can be locked with a hash"),
-        ("--index-url https://example.org/simple", "set UV_DEFAULT_INDEX or UV_INDEX"),
-        ("-i https://example.org/simple", "set UV_DEFAULT_INDEX or UV_INDEX"),
-        ("--only-binary=:all:", "it holds for all packages already; remove the line."),
-        ("--no-binary :all:", "name one package a line, like `--no-binary pyspark`."),
-        ("--pre", "--pre is not supported here"),
-        ("-r", "name a file relative to this one"),
-        ("-r https://example.org/base.in", "name a file relative to this one"),
-        ("-c /etc/limits.txt", "name a file relative to this one"),
-        ("-r $HOME/base.in", "name a file relative to this one"),
-        ("-r requirements.in", "the files include each other; remove one of the two lines."),
-        ("alpha==1.0 --hash=sha256:00", "a hash is not read from here, the lock holds those of the index; remove it."),
-    ],
-)
-def test_a_line_that_cannot_be_locked_is_refused_with_file_line_and_reason(tmp_path: Path, line: str, why: str) -> None:
-    subject = environment(tmp_path, f"# first\n\nalpha\n{line}\n")
-    with pytest.raises(RequirementsInvalid) as caught:
-        lock.resolve(subject)
-    assert str(caught.value).startswith(f"{subject.requirements_in}, line 4: {line!r}")
-    assert why in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_missing_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(RequirementsMissing) as none:
-        lock.check(environment(tmp_path, None))
-    file = tmp_path / "envs" / "etl" / "requirements.in"
-    assert str(none.value) == f"{file} is missing; write into it what the environment needs, one package a line."
-    with pytest.raises(RequirementsMissing) as included:
-        lock.check(environment(tmp_path, "-r ../base.in\n"))
-    assert str(included.value) == (
-        f"{file}, line 1: '-r ../base.in': there is no such file; correct the path, it is relative to {file.parent}."
-    )
-    file.write_bytes(b"\xff\xfe")
-    with pytest.raises(RequirementsInvalid, match=r"requirements\.in is no UTF-8 text; save it as UTF-8\."):
-        lock.check(environment(tmp_path, None))
-
-
-def test_files_that_include_each_other_are_refused(tmp_path: Path) -> None:
-    subject = environment(tmp_path, "-r a.in\n")
-    (subject.folder / "a.in").write_text("-c b.in\n")
-    (subject.folder / "b.in").write_text("\n-r requirements.in\n")
-    with pytest.raises(RequirementsInvalid) as caught:
-        lock.check(subject)
-    assert str(caught.value) == (
-        f"{subject.folder / 'b.in'}, line 2: '-r requirements.in': the files include each other; "
-        "remove one of the two lines."
-    )
 
 
 def test_a_conflict_names_environment_and_file_and_gives_uvs_explanation(
@@ -390,42 +307,3 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_one_line(
     assert str(caught.value) == (
         f"{etl.lock_file} cannot be written: No such file or directory; the old lock, if any, is unchanged."
     )
-
-
-def test_uv_is_the_one_beside_podenv_else_on_path_else_an_error_that_says_how_to_get_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert lock.uv() == Path(sys.executable).parent / "uv"
-    monkeypatch.setitem(sys.modules, "uv", None)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ProgramNotFound) as caught:
-        lock.uv()
-    assert str(caught.value) == ("uv is not on PATH. Install it with `pip install 'podenv[cli]'` or `pip install uv`.")
-    (tmp_path / "uv").write_text("#!/bin/sh\n")
-    (tmp_path / "uv").chmod(0o755)
-    assert lock.uv() == tmp_path / "uv"
-
-
-@given(st.text())
-def test_any_text_is_read_or_refused_with_a_lock_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
-    file = tmp_path_factory.getbasetemp() / "any.in"
-    file.write_text(text, encoding="utf-8", errors="surrogatepass")
-    assert "\n" not in (_refusal(file) or "")
-
-
-def _refusal(file: Path) -> str | None:
-    try:
-        requirements.read(file)
-    except LockError as error:
-        return str(error)
-    return None
-
-
-@given(st.lists(st.sampled_from(["alpha>=1", "# note", "", "   ", "beta  # why", "gamma \\\n  >=2"])))
-def test_comments_and_empty_lines_decide_nothing(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
-    file = tmp_path_factory.getbasetemp() / "comments.in"
-    file.write_text("\r\n".join(lines))
-    names = [line.split()[0].split(">")[0] for line in lines if line.strip() and not line.startswith("#")]
-    requested = requirements.read(file)
-    assert requested.names == names
-    assert len(requested.lines) == len(names)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from airflow.triggers.base import TriggerEvent
 from kubernetes.client import ApiException, V1Pod
-from tests.unit.test_pod_failures import ended, pod, waiting
+from tests.unit.pods.test_failures import ended, pod, waiting
 
 from podenv.airflow import trigger
 from podenv.airflow.trigger import EnvPodTrigger

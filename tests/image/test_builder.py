@@ -1,12 +1,11 @@
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.registryserver import Answer, serving
+from tests.registryserver import Answer, serving
 
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.catalogue.reference import ImageRef
@@ -14,16 +13,13 @@ from podenv.errors import (
     BuilderNotFound,
     BuildFailed,
     ImageMissing,
-    ProgramFailed,
-    RegistryLoginNeeded,
     RegistryRefused,
     RegistryUnreachable,
     SettingError,
 )
-from podenv.image import build, builder, diagnosis
+from podenv.image import builder
 from podenv.image.build import Images, Options
 from podenv.image.builder import Buildah, Docker, Job, Podman
-from podenv.lock.packageindex import index_config
 
 BASE = ImageRef("127.0.0.1:5000", "podenv/base", digest="sha256:" + "12" * 32)
 UV = ImageRef("uv.example", "uv", digest="sha256:" + "34" * 32)
@@ -325,49 +321,3 @@ def test_passwords_are_in_no_argument_and_no_log(
             Images().build(project)
     assert "https://me:***@pypi.example" in str(caught.value)
     assert "s3cret" not in str(caught.value) + caught.value.log.read_text() + json.dumps(recorded.calls())
-
-
-def test_secrets_of_a_build_are_files_that_nobody_else_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "bundle").write_text("CERTIFICATES")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "bundle"))
-    files = build._secrets(tmp_path / "secrets", index_config("https://a/simple", {"HOME": str(tmp_path)}))
-    assert files["ca"].read_text() == "CERTIFICATES"
-    assert 'url = "https://a/simple"' in files["uv"].read_text()
-    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone"))
-    with pytest.raises(SettingError, match=r"^SSL_CERT_FILE names .*gone, which cannot be read"):
-        build._secrets(tmp_path / "again", index_config("", {"HOME": str(tmp_path)}))
-
-
-@pytest.mark.parametrize(
-    ("said", "why"),
-    [
-        ("E: Unable to locate package libx", "the base image's system has no package libx; correct systemPackages"),
-        ("No interpreter found for Python 3.14 in", "the base image has no Python 3.14; choose another image.base"),
-        ("/bin/sh: 1: apt-get: not found", "the base image has no apt-get, so it can take no systemPackages"),
-        ("something else\nError: building at STEP \"RUN x\": exit status 1", "something else"),
-    ],
-)  # fmt: skip
-def test_the_cause_of_a_failed_build_is_found_in_what_was_said(said: str, why: str) -> None:
-    assert diagnosis.of_build(said, ProgramFailed("buildah", 1, said)) == why
-
-
-@pytest.mark.parametrize(
-    ("said", "kind"),
-    [
-        ("unauthorized: authentication required", RegistryLoginNeeded),
-        ("requested access to the resource is denied", RegistryRefused),
-        ("dial tcp 127.0.0.1:1: connect: connection refused", RegistryUnreachable),
-        ("blob upload invalid", RegistryRefused),
-    ],
-)
-def test_the_cause_of_a_failed_push_has_a_type(said: str, kind: type[Exception]) -> None:
-    assert type(diagnosis.of_push(TARGET, ProgramFailed("buildah", 125, f"Error: {said}"))) is kind
-
-
-def test_builds_are_as_many_as_there_are_cores() -> None:
-    images = Images()
-    taken = 0
-    while images._cores.acquire(blocking=False):
-        taken += 1
-    assert taken == os.cpu_count()

@@ -1,0 +1,51 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from podenv import lock
+from podenv.catalogue.environment import Catalogue, Environment
+from podenv.errors import ProgramNotFound
+
+
+def environment(root: Path, asked: str | None, *, python: str = "3.12", name: str = "etl") -> Environment:
+    folder = root / "envs" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "values.yaml").write_text(f'python: "{python}"\n')
+    if asked is not None:
+        (folder / "requirements.in").write_text(asked)
+    return Catalogue(root / "envs")[name]
+
+
+def test_pinned_reads_markers_for_this_machine_and_the_python_of_the_environment(tmp_path: Path) -> None:
+    subject = environment(tmp_path, "", python="3.8")
+    subject.lock_file.write_text(
+        "--only-binary :all:\n\n"
+        "A_b==1.0 ; python_full_version < '3.9' \\\n    --hash=sha256:00\n"
+        "new==1.0 ; python_full_version >= '3.9' \\\n    --hash=sha256:00\n"
+        "patch==1.0 ; python_full_version <= '3.8.2' \\\n    --hash=sha256:00\n"
+        "win==1.0 ; sys_platform == 'win32' \\\n    --hash=sha256:00\n"
+        "extra[one]==2!1.0.post1 \\\n    --hash=sha256:00\n"
+        "wheel @ https://example.org/wheel-3.1-py3-none-any.whl#x=1 \\\n    --hash=sha256:00\n"
+        "archive @ https://example.org/main.tar.gz \\\n    --hash=sha256:00\n"
+    )
+    assert lock.pinned(subject) == {
+        "a-b": "1.0",
+        "extra": "2!1.0.post1",
+        "wheel": "3.1",
+        "archive": "https://example.org/main.tar.gz",
+    }
+
+
+def test_uv_is_the_one_beside_podenv_else_on_path_else_an_error_that_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lock.uv() == Path(sys.executable).parent / "uv"
+    monkeypatch.setitem(sys.modules, "uv", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ProgramNotFound) as caught:
+        lock.uv()
+    assert str(caught.value) == ("uv is not on PATH. Install it with `pip install 'podenv[cli]'` or `pip install uv`.")
+    (tmp_path / "uv").write_text("#!/bin/sh\n")
+    (tmp_path / "uv").chmod(0o755)
+    assert lock.uv() == tmp_path / "uv"
