@@ -17,6 +17,7 @@ from podenv.errors import (
     LockStale,
     ResolutionFailed,
 )
+from podenv.lock import program
 
 
 def environment(root: Path, asked: str | None, *, python: str = "3.12", name: str = "etl") -> Environment:
@@ -70,7 +71,7 @@ def _umask() -> int:
 def test_a_fresh_lock_is_left_alone_and_needs_no_program(etl: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     lock.resolve(etl)
     before = etl.lock_file.stat()
-    monkeypatch.setattr(lock, "uv", lambda: pytest.fail("no program is needed"))
+    monkeypatch.setattr(program, "uv", lambda: pytest.fail("no program is needed"))
     assert lock.resolve(etl) is False
     lock.check(etl)
     assert etl.lock_file.stat() == before
@@ -273,7 +274,7 @@ def test_a_killed_lock_leaves_the_old_one_whole_and_the_next_one_removes_its_res
     # The first uv that this process starts never ends, so the kill comes while it is locking.
     code = (
         "import pathlib, sys; from podenv import lock; from podenv.catalogue.environment import Catalogue\n"
-        "lock.uv = lambda: pathlib.Path(sys.argv[2])\n"
+        "lock.program.uv = lambda: pathlib.Path(sys.argv[2])\n"
         "lock.resolve(Catalogue(pathlib.Path(sys.argv[1]))['etl'])\n"
     )
     slow = etl.folder.parent.parent / "slow-uv"
@@ -301,7 +302,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_one_line(
         etl.folder.rmdir()
         return Path(sys.executable)
 
-    monkeypatch.setattr(lock, "uv", remove_first)
+    monkeypatch.setattr(program, "uv", remove_first)
     with pytest.raises(LockError) as caught:
         lock.resolve(etl)
     assert str(caught.value) == (

@@ -29,7 +29,7 @@ from podenv.errors import (
 from podenv.image import ImageSettings, builder, diagnosis
 from podenv.image.builder import Builder, Job
 from podenv.image.registry import Registries
-from podenv.lock.packageindex import IndexConfig, index_config
+from podenv.lock.indexes import IndexConfig, index_config
 
 Say = Callable[[str], None]
 State = Literal["there", "pushed", "built", "external"]

@@ -6,7 +6,7 @@ import pytest
 from podenv.errors import SettingError
 from podenv.image import build
 from podenv.image.build import Images
-from podenv.lock.packageindex import index_config
+from podenv.lock.indexes import index_config
 
 
 def test_secrets_of_a_build_are_files_that_nobody_else_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

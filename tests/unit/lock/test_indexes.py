@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from podenv.errors import SettingError
-from podenv.lock.packageindex import IndexConfig, index_config
+from podenv.lock.indexes import IndexConfig, index_config
 
 
 def read(config: IndexConfig) -> dict[str, Any]:

@@ -1,0 +1,118 @@
+"""The lock on disk: its header says what it was made from, so that a stale one is noticed without network or program.
+
+    # This file is written by `podenv lock <name>`; edit requirements.in instead.
+    # podenv-lock 1: python 3.11, inputs sha256:<64 hex digits>, body sha256:<64 hex digits>
+
+``inputs`` is a hash over requirements.in with all it includes and the Python version, ``body`` over what follows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from podenv.catalogue.environment import Environment
+from podenv.errors import LockError, LockMissing, LockStale
+from podenv.lock import requirements
+from podenv.lock.requirements import Requested
+
+FORMAT = 1
+_HEADER = re.compile(
+    r"# This file is written by `podenv lock [^\n]*\n"
+    r"# podenv-lock (?P<format>\d+): python (?P<python>\S+), "
+    r"inputs sha256:(?P<inputs>[0-9a-f]{64}), body sha256:(?P<body>[0-9a-f]{64})\n"
+)
+
+
+def lock_hash(environment: Environment) -> str:
+    """SHA-256 of the lock's bytes, in hex; raises `LockMissing`."""
+    return hashlib.sha256(read(environment)).hexdigest()
+
+
+def check(environment: Environment) -> None:
+    """Return when the lock is what requirements.in and the values ask for.
+
+    Starts no program and uses no network. Raises `RequirementsMissing`, `RequirementsInvalid`, `LockMissing`,
+    `LockStale`.
+    """
+    requested = requirements.read(environment.requirements_in)
+    why = stale(environment, requested, read(environment))
+    if why:
+        raise LockStale(f"{environment.lock_file} {why}; run `podenv lock {environment.name}`.")
+
+
+def read(environment: Environment) -> bytes:
+    """The lock's bytes; raises `LockMissing`, `LockError`."""
+    try:
+        return environment.lock_file.read_bytes()
+    except FileNotFoundError:
+        raise LockMissing(f"{environment.lock_file} is missing; run `podenv lock {environment.name}`.") from None
+    except OSError as error:
+        raise LockError(f"{environment.lock_file} cannot be read: {error.strerror}.") from None
+
+
+def stale(environment: Environment, requested: Requested, lock: bytes) -> str:
+    """Why the lock is not what is asked for; an empty text when it is."""
+    header = _header(lock)
+    if header is None:
+        return "was not written by podenv"
+    if header.format != FORMAT:
+        return f"is in format {header.format}, this podenv reads and writes {FORMAT}"
+    if header.python != environment.python:
+        return f"is for Python {header.python}, the values ask for {environment.python}"
+    if header.inputs != _inputs(environment.python, requested):
+        return "is older than requirements.in or a file that it includes"
+    if not header.intact:
+        return "was changed by hand"
+    return ""
+
+
+def write(environment: Environment, requested: Requested, body: bytes, *, beside: Path) -> bool:
+    """Put a lock with this body in place, whole or not at all; whether it changed."""
+    header = (
+        f"# This file is written by `podenv lock {environment.name}`; edit requirements.in instead.\n"
+        f"# podenv-lock {FORMAT}: python {environment.python}, inputs sha256:{_inputs(environment.python, requested)}, "
+        f"body sha256:{hashlib.sha256(body).hexdigest()}\n"
+    ).encode()
+    with suppress(LockMissing):
+        if read(environment) == header + body:
+            return False
+    with beside.open("wb") as file:
+        file.write(header + body)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(environment.lock_file)
+    return True
+
+
+def is_intact(lock: bytes) -> bool:
+    """True if podenv wrote these bytes and nothing changed them since."""
+    header = _header(lock)
+    return header is not None and header.intact
+
+
+@dataclass(frozen=True)
+class _Header:
+    format: int
+    python: str
+    inputs: str
+    body: str
+    intact: bool  # whether the body is the one that was written
+
+
+def _header(lock: bytes) -> _Header | None:
+    match = _HEADER.match(lock.decode(errors="replace"))
+    if match is None:
+        return None
+    rest = lock.split(b"\n", 2)[2]
+    intact = hashlib.sha256(rest).hexdigest() == match["body"]
+    return _Header(int(match["format"]), match["python"], match["inputs"], match["body"], intact)
+
+
+def _inputs(python: str, requested: Requested) -> str:
+    return hashlib.sha256(json.dumps([FORMAT, python, requested.lines]).encode()).hexdigest()

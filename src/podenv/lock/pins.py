@@ -1,0 +1,60 @@
+"""What a lock installs: names and versions, by the markers of one machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from packaging.markers import default_environment
+from packaging.requirements import InvalidRequirement
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+
+from podenv.catalogue.environment import Environment
+from podenv.lock import lockfile, requirements
+
+
+def direct(environment: Environment) -> list[str]:
+    """The normalised names that requirements.in asks for, each once, in its order."""
+    return list(dict.fromkeys(requirements.read(environment.requirements_in).names))
+
+
+def pinned(environment: Environment, *, markers: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Normalised name -> version of all that the lock installs where ``markers`` hold; None: on this machine.
+
+    Raises `LockMissing`.
+    """
+    markers = _markers(environment.python) if markers is None else markers
+    found: dict[str, str] = {}
+    for _, line in requirements.logical_lines(lockfile.read(environment).decode(errors="replace")):
+        with suppress(InvalidRequirement):  # an option line
+            one = requirements.parse(line)
+            if one.marker is None or one.marker.evaluate(dict(markers)):
+                pin = next(iter(one.specifier), None)
+                found[canonicalize_name(one.name)] = pin.version if pin else _version_in(one.url or "")
+    return found
+
+
+def linux(python: str, machine: str) -> dict[str, str]:
+    """The markers of a Linux with a late patch release of ``python``, whatever this machine is."""
+    return {
+        **_markers(python), "python_full_version": f"{python}.99", "implementation_version": f"{python}.99",
+        "os_name": "posix", "sys_platform": "linux", "platform_system": "Linux", "platform_machine": machine,
+        "platform_release": "", "platform_version": "",
+    }  # fmt: skip
+
+
+def _markers(python: str) -> dict[str, str]:
+    """This machine as a lock's markers see it, with a late patch release of ``python``."""
+    here = {key: str(value) for key, value in default_environment().items()}
+    if here["python_version"] != python:
+        here["python_version"], here["python_full_version"] = python, f"{python}.99"
+    here["implementation_version"] = here["python_full_version"]
+    return here
+
+
+def _version_in(url: str) -> str:
+    """The version in a wheel's address; the address itself for another archive."""
+    try:
+        return str(parse_wheel_filename(url.partition("#")[0].rpartition("/")[2])[1])
+    except InvalidWheelFilename:
+        return url
