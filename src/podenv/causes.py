@@ -1,0 +1,214 @@
+"""What other programs say when something fails, and what may help: trying again, or only a correction.
+
+One table for each speaker: the kubelet (pulls, containers), the API server, Helm, image builders, uv. A table is read
+from its top; the first row whose pattern the words match counts. Words that no row matches may pass: final is only
+what is known to be final. So rows for passing causes stand above those for final ones: a message often quotes several
+(each mirror, each credential), and one that passes is enough for hope.
+
+The tables were made from, and are tested with, messages that people posted: tests/unit/causes/.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Verdict(Enum):
+    """What can help."""
+
+    SOON = "soon"  # the same attempt may succeed in a moment
+    LATER = "later"  # this attempt fails, another one may succeed
+    FINAL = "final"  # it fails until a person corrects something
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A row of a table: what the words match (in any case), the verdict, and a name for the kind of cause."""
+
+    pattern: str
+    verdict: Verdict
+    kind: str
+
+
+UNKNOWN = Cause("", Verdict.SOON, "unknown")
+
+
+def find(table: Iterable[Cause], words: str) -> Cause:
+    """The first row that matches; `UNKNOWN`, which may pass, where none does."""
+    return next((cause for cause in table if re.search(cause.pattern, words, re.IGNORECASE)), UNKNOWN)
+
+
+# Networks, proxies and servers that are away, slow, busy or starting, in the words of Go's net and grpc packages, of
+# glibc and of HTTP. 5xx and 429 only where they stand as a status: digits stand in names and digests too.
+_OUTAGE = (
+    r"deadline ?exceeded|time-?out|timed? out|context cancel|code = cancel|request cancel|no progress in|"
+    r"connection (was )?(refused|reset|closed|aborted)|broken pipe|no route to host|(network|host) is unreachable|"
+    r"no such host|server misbehaving|name resolution|name or service not known|could ?n.t resolve host|dns error|"
+    r"\bEOF\b|i/o error|input/output error|use of closed network|client connection lost|goaway|http2: |stream error|"
+    r"code = (unavailable|resourceexhausted|aborted|internal)\b|transport is closing|error while dialing|"
+    r"tls handshake|tls: (internal error|bad record)|"
+    r"too ?many ?requests|rate.?limit|throttl|slow ?down|quota exceeded|qps exceeded|try again|retry later|temporar|"
+    r"internal server error|bad gateway|service unavailable|gateway time|currently unavailable|is overloaded|"
+    r"(status|code|http|error|returned|answered|response)\W{1,3}(code\W{1,3})?(408|425|429|5\d\d)\b|"
+    r"unexpected status\D*\b(408|425|429|5\d\d)\b|"
+    r"\b(408 request|425 too|429|5\d\d (internal|bad|service|gateway|unknown|origin|web server|connection))|"
+    r"no space left|disk quota|cannot allocate memory|too many open files"
+)
+
+# Pulls, as the kubelet repeats its container runtime: containerd 1.6 to 2.x, CRI-O, cri-dockerd.
+PULL = (
+    Cause(_OUTAGE, Verdict.SOON, "outage"),
+    # Another node may be of the platform.
+    Cause(
+        r"no match for platform|no matching manifest for|no image found in (manifest list|image index)|"
+        r"does not match the (specified|expected) platform|exec format error",
+        Verdict.LATER,
+        "platform",
+    ),
+    Cause(
+        r"rejected by policy|signature was required|no signature exists|signature validation failed|"
+        r"vulnerabilit\w+ cannot be pulled|(are|is) no longer supported|unsupported (manifest|media|schema)|"
+        r"schema ?1 .*(not |un)support",
+        Verdict.FINAL,
+        "refused",
+    ),
+    # The manifest is there and a part of it is not (yet), or the node's own store is damaged.
+    Cause(
+        r"failed to copy|failed open|blob unknown|unknown blob|reading blob|(parent|extraction|commit) snapshot|"
+        r"content digest|\blease\b|ref .* locked|failed to (extract|prepare|commit|apply|register) layer|"
+        r"digest mismatch|size validation|unexpected commit digest",
+        Verdict.SOON,
+        "layer",
+    ),
+    Cause(
+        r"invalid reference|could(n't| not) parse (image )?reference|repository name must be|invalid (image )?name|"
+        r"invalid checksum digest",
+        Verdict.FINAL,
+        "reference",
+    ),
+    Cause(
+        r"manifest[_ ]unknown|name[_ ]unknown|manifest (for|tagged by) .*not found|name not known to registry|"
+        r"resolve (reference|image).*:\s+not found|status from (head|get) request to\s+404|artifact .*not found|"
+        r"repository with name .* does not exist|repository .* not found: (name|does)|requested image not found",
+        Verdict.FINAL,
+        "missing",
+    ),
+    # Who may not pull is told so, or that there is nothing. Credentials come and change by themselves: a Secret from an
+    # operator, a role that spreads, a token that a node renews.
+    Cause(
+        r"denied|unauthorized|authoriz|authentication|no basic auth|forbidden|\b40[13]\b|credential",
+        Verdict.SOON,
+        "credentials",
+    ),
+)
+
+# Containers that the runtime cannot create or start: runc, crun, gVisor under containerd, CRI-O and cri-dockerd.
+CONTAINER = (
+    Cause(
+        r"executable file .*not found|exec:? .*(no such file or directory|permission denied|is a directory|"
+        r"not a directory)|no command specified",
+        Verdict.FINAL,
+        "program",
+    ),
+    Cause(r"exec format error", Verdict.LATER, "platform"),
+    Cause(
+        r"runasnonroot|will run as root|cannot verify user is non-root|unable to find (user|group)|"
+        r"no matching entries in (passwd|group) file|no users found",
+        Verdict.FINAL,
+        "user",
+    ),
+    Cause(r"memory limit .*too low|minimum memory limit|limit .*should be at least", Verdict.FINAL, "memory"),
+    # Kubernetes waits for them, and so do operators that make Secrets.
+    Cause(r"(secret|configmap)\W.*not found|couldn't find key|failed to sync", Verdict.SOON, "reference"),
+)  # fmt: skip
+
+# Refusals by the API server, beside those that their HTTP status decides (`api`).
+API = (
+    Cause(r"request entity too large|request is too large|larger than max", Verdict.FINAL, "size"),
+    Cause(r"HTTP request to an HTTPS", Verdict.FINAL, "address"),
+    Cause(r"precondition failed: (uid|resourceversion)", Verdict.FINAL, "precondition"),
+    Cause(r"object is being deleted", Verdict.SOON, "deletion"),
+    Cause(r"exceeded quota|insufficient quota", Verdict.LATER, "quota"),
+    Cause(r"is being terminated|namespaceterminating", Verdict.LATER, "namespace"),
+    Cause(r"RBAC: .*not found", Verdict.LATER, "rights"),
+    Cause(
+        r"error looking up service account|no api token found for service account|status unknown for quota|"
+        r"not yet ready|not yet been (read|synced)|is waiting to start|failed calling webhook|failed to call webhook|"
+        r"the object has been modified",
+        Verdict.SOON,
+        "starting",
+    ),
+    Cause(_OUTAGE, Verdict.SOON, "outage"),
+)  # fmt: skip
+# The API server's own words for a refusal that stays; a proxy before it says none of them.
+_FINAL_REASONS = frozenset((
+    "AlreadyExists", "BadRequest", "Forbidden", "Invalid", "MethodNotAllowed", "NotAcceptable", "NotFound",
+    "RequestEntityTooLarge", "Unauthorized", "UnsupportedMediaType",
+))  # fmt: skip
+_FINAL_STATUS = frozenset((401, 403, 413))  # also from a proxy: who asks is not let in, or asks for too much
+_REFUSED = Cause("", Verdict.FINAL, "refused")
+
+
+def pull(words: str, image: str = "") -> Cause:
+    """Why a node could not pull ``image``, from the kubelet's ``words``."""
+    return find(PULL, _without_names(words, image))
+
+
+def pull_is_final(words: str, image: str = "") -> bool:
+    """True if no node will ever pull ``image`` before a person corrects something."""
+    return pull(words, image).verdict is Verdict.FINAL
+
+
+def container(reason: str, words: str) -> Cause:
+    """Why a container waits, from the kubelet's ``reason`` and ``words``, other than for its image's pull."""
+    if reason == "InvalidImageName":
+        return Cause("", Verdict.FINAL, "reference")
+    if reason == "ErrImageNeverPull":
+        return Cause("", Verdict.LATER, "missing")  # another node may have the image
+    return find(CONTAINER, words)
+
+
+def container_is_final(reason: str, words: str) -> bool:
+    """True if a container that waits for this ``reason`` starts nowhere before a person corrects something."""
+    return container(reason, words).verdict is Verdict.FINAL
+
+
+def api(status: int | None, reason: str, words: str) -> Cause:
+    """Why the API server refused; ``reason`` is the one of its Status object, empty where it sent none."""
+    known = find(API, words)
+    if known is not UNKNOWN and not (known.verdict is Verdict.SOON and status == 401):
+        return known
+    if status in _FINAL_STATUS or (reason in _FINAL_REASONS and (status or 0) < 500):
+        return _REFUSED
+    return known
+
+
+def api_may_pass(status: int | None, reason: str, words: str) -> bool:
+    """True if the same request may succeed in a moment."""
+    return api(status, reason, words).verdict is Verdict.SOON
+
+
+def api_is_final(status: int | None, reason: str, words: str) -> bool:
+    """True if the request is refused until a person corrects something."""
+    return api(status, reason, words).verdict is Verdict.FINAL
+
+
+def _without_names(words: str, image: str) -> str:
+    """``words`` without addresses, digests and the image's own name, which say nothing of why a pull failed.
+
+    What else stands in quotes stays: gRPC quotes the cause itself.
+    """
+    words = re.sub(r"https?://[^\s\"'\\,]+", " ", words)
+    words = re.sub(r"sha256:[0-9a-f]+", " ", words)
+    words = re.sub(r"reading manifest \S+ in", "reading manifest in", words)  # CRI-O names the tag alone
+    host_and_path = re.sub(r"(@.*|:[^/]*)$", "", image)
+    path = re.sub(r"^[^/]*[.:][^/]*/|^localhost/", "", host_and_path)
+    if not path:
+        return words
+    delimiter = r"\s\"'`\[\](),="
+    return re.sub(
+        rf"(?<![^{delimiter}/])[^{delimiter}]*(?<![\w.-]){re.escape(path)}(?![\w.-]|/\w)[^{delimiter}]*", " ", words
+    )
