@@ -393,17 +393,12 @@ OPTIONS: list[tuple[Object, str, Any]] = [
         ],
     ),
     (
-        {"access": {"users": ["jane"], "exec": True}},
-        "Role.rules.4",
-        {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create", "get"]},
-    ),
-    (
         {"access": {"users": ["jane"], "secrets": True}},
         "Role.rules.4",
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
     ),
-    ({"access": {"exec": True, "secrets": True}}, "Role", None),
-    ({"access": {"exec": True, "secrets": True}}, "RoleBinding", None),
+    ({"access": {"secrets": True}}, "Role", None),
+    ({"access": {"secrets": True}}, "RoleBinding", None),
 ]
 
 

@@ -47,9 +47,9 @@ def test_the_model_refuses_what_the_schema_refuses(tree: Any) -> None:
 def test_helm_accepts_and_refuses_as_the_schema_does(helm: Helm, tree: Any) -> None:
     accepted = is_valid(SCHEMA)(tree)
     tree = values.merge(tree, {"image": BASE["image"]}) if accepted else tree
-    said = ""
+    said, namespace = "", tree.get("namespace")
     try:
-        helm.template(tree, namespace=tree.get("namespace") or "podenv-etl")
+        helm.template(tree, namespace=namespace if namespace and isinstance(namespace, str) else "podenv-etl")
     except ProgramFailed as error:
         said = error.stderr
     assert ("values don't meet the specifications of the schema" in said, bool(said)) == (not accepted, not accepted)

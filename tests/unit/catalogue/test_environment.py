@@ -83,6 +83,15 @@ def test_an_environment_is_its_values_laid_upon_the_defaults(tmp_path: Path) -> 
             "'Secret' would keep its content in the release; make it with kubectl or an operator for secrets, "
             "and refer to it",
         ),
+        *(
+            (
+                f"python: '3.11'\naccess: {{exec: {given}}}\n",
+                "access.exec",
+                "it is gone: no task needs a shell in its pod any more, and the right to open one is the right to read "
+                "all that the pod holds; remove the key.",
+            )
+            for given in ("true", "false", "null")
+        ),
         ("python: '3.11'\nzzz: 1\n", "zzz", "there is no such key. `podenv schema` shows all that there are."),
         (
             "python: '3.11'\nresources: {limit: {}}\n",

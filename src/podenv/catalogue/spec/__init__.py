@@ -43,12 +43,23 @@ def validate(merged: dict[str, Any]) -> EnvironmentSpec:
     return EnvironmentSpec.model_validate(_present(merged, EnvironmentSpec))
 
 
+# Keys that values files of an earlier podenv may still hold -> what to say of them.
+_REMOVED = {
+    ("access", "exec"): (
+        "it is gone: no task needs a shell in its pod any more, and the right to open one is the right to read "
+        "all that the pod holds; remove the key."
+    ),
+}
+
+
 def explain(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
     """Where in the values the first error stands, and what to say of it."""
     # A mistyped key often is the missing one as well: it comes first.
     first = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
     path = tuple(step for step in first["loc"] if step != "[key]")
     kind, given = first["type"], first["input"]
+    if path in _REMOVED:
+        return path, _REMOVED[path]
     if kind == "extra_forbidden":
         known = _known_keys(EnvironmentSpec, path[:-1])
         few = f"Known here: {', '.join(known)}." if len(known) <= 10 else "`podenv schema` shows all that there are."

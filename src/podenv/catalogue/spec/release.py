@@ -47,7 +47,6 @@ class Access(Model):
     service_accounts: list[Launcher] = Field(default=[], description="Service accounts that Airflow's workers run as.")
     users: list[Subject] = Field(default=[], description="Users, for an Airflow outside the cluster.")
     groups: list[Subject] = Field(default=[], description="Groups of users.")
-    exec: bool | None = Field(default=None, description="Also run commands inside the pods.")
     secrets: bool | None = Field(default=None, description="Also create Secrets that a pod owns; never read one.")
 
 
