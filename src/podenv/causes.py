@@ -42,20 +42,23 @@ def find(table: Iterable[Cause], words: str) -> Cause:
 
 
 # Networks, proxies and servers that are away, slow, busy or starting, in the words of Go's net and grpc packages, of
-# glibc and of HTTP. 5xx and 429 only where they stand as a status: digits stand in names and digests too.
-_OUTAGE = (
-    r"deadline ?exceeded|time-?out|timed? out|context cancel|code = cancel|request cancel|no progress in|"
+# glibc and of HTTP. Where names of objects stand among the words, only `_NETWORK` is safe: no name has a space.
+_NETWORK = (
+    r"deadline exceeded|i/o timeout|handshake timeout|timed out|context canceled|request canceled|dial tcp|"
     r"connection (was )?(refused|reset|closed|aborted)|broken pipe|no route to host|(network|host) is unreachable|"
-    r"no such host|server misbehaving|name resolution|name or service not known|could ?n.t resolve host|dns error|"
-    r"\bEOF\b|i/o error|input/output error|use of closed network|client connection lost|goaway|http2: |stream error|"
-    r"code = (unavailable|resourceexhausted|aborted|internal)\b|transport is closing|error while dialing|"
-    r"tls handshake|tls: (internal error|bad record)|"
-    r"too ?many ?requests|rate.?limit|throttl|slow ?down|quota exceeded|qps exceeded|try again|retry later|temporar|"
-    r"internal server error|bad gateway|service unavailable|gateway time|currently unavailable|is overloaded|"
+    r"no such host|server misbehaving|name resolution|name or service not known|could ?n.t resolve host|"
+    r"i/o error|input/output error|use of closed network|client connection lost|transport is closing|"
+    r"code = (unavailable|deadlineexceeded|canceled|resourceexhausted|aborted|internal)\b|"
+    r"internal server error|bad gateway|service unavailable|gateway time-?out|too many requests|"
+    r"no space left|cannot allocate memory|too many open files"
+)
+# 5xx and 429 only where they stand as a status: digits stand in names and digests too.
+_OUTAGE = (
+    rf"{_NETWORK}|deadlineexceeded|time-?out|no progress in|dns error|\bEOF\b|goaway|http2: |stream error|"
+    r"error while dialing|tls: (internal error|bad record)|toomanyrequests|rate.?limit|throttl|slow ?down|"
+    r"quota exceeded|qps exceeded|try again|retry later|temporar|currently unavailable|is overloaded|disk quota|"
     r"(status|code|http|error|returned|answered|response)\W{1,3}(code\W{1,3})?(408|425|429|5\d\d)\b|"
-    r"unexpected status\D*\b(408|425|429|5\d\d)\b|"
-    r"\b(408 request|425 too|429|5\d\d (internal|bad|service|gateway|unknown|origin|web server|connection))|"
-    r"no space left|disk quota|cannot allocate memory|too many open files"
+    r"unexpected status\D*\b(408|425|429|5\d\d)\b"
 )
 
 # Pulls, as the kubelet repeats its container runtime: containerd 1.6 to 2.x, CRI-O, cri-dockerd.
@@ -115,34 +118,39 @@ CONTAINER = (
     ),
     Cause(r"exec format error", Verdict.LATER, "platform"),
     Cause(
-        r"runasnonroot|will run as root|cannot verify user is non-root|unable to find (user|group)|"
+        r"will run as root|cannot verify user|breaks non-root policy|unable to find (user|group)|"
         r"no matching entries in (passwd|group) file|no users found",
         Verdict.FINAL,
         "user",
     ),
-    Cause(r"memory limit .*too low|minimum memory limit|limit .*should be at least", Verdict.FINAL, "memory"),
+    Cause(r"memory limit \d+ too low|minimum memory limit|limit .*should be at least", Verdict.FINAL, "memory"),
     # Kubernetes waits for them, and so do operators that make Secrets.
-    Cause(r"(secret|configmap)\W.*not found|couldn't find key|failed to sync", Verdict.SOON, "reference"),
+    Cause(
+        r"(secret|configmap)\W.*not found|couldn't find key|non-existent (config|secret) key|failed to sync",
+        Verdict.SOON,
+        "reference",
+    ),
 )  # fmt: skip
 
-# Refusals by the API server, beside those that their HTTP status decides (`api`).
+# Refusals by the API server, beside those that status and reason decide (`api`).
 API = (
+    Cause(r"cannot be fulfilled on (clusterresource|resource)quotas", Verdict.SOON, "quota"),
+    Cause(r"precondition failed: (uid|resourceversion)", Verdict.FINAL, "precondition"),
+    Cause(r"the object has been modified", Verdict.SOON, "conflict"),
+    Cause(r"object is being deleted", Verdict.SOON, "deletion"),
+    Cause(r"exceeded quota", Verdict.LATER, "quota"),
+    Cause(r"because it is being terminated", Verdict.LATER, "namespace"),
+    Cause(r"RBAC: .*not found", Verdict.LATER, "rights"),
     Cause(r"request entity too large|request is too large|larger than max", Verdict.FINAL, "size"),
     Cause(r"HTTP request to an HTTPS", Verdict.FINAL, "address"),
-    Cause(r"precondition failed: (uid|resourceversion)", Verdict.FINAL, "precondition"),
-    Cause(r"object is being deleted", Verdict.SOON, "deletion"),
-    Cause(r"exceeded quota|insufficient quota", Verdict.LATER, "quota"),
-    Cause(r"is being terminated|namespaceterminating", Verdict.LATER, "namespace"),
-    Cause(r"RBAC: .*not found", Verdict.LATER, "rights"),
     Cause(
         r"error looking up service account|no api token found for service account|status unknown for quota|"
-        r"not yet ready|not yet been (read|synced)|is waiting to start|failed calling webhook|failed to call webhook|"
-        r"the object has been modified",
+        r"not yet ready to handle|is waiting to start|failed calling webhook|failed to call webhook",
         Verdict.SOON,
         "starting",
     ),
-    Cause(_OUTAGE, Verdict.SOON, "outage"),
-)  # fmt: skip
+    Cause(rf"denied the request.*({_NETWORK})", Verdict.SOON, "outage"),
+)
 # The API server's own words for a refusal that stays; a proxy before it says none of them.
 _FINAL_REASONS = frozenset((
     "AlreadyExists", "BadRequest", "Forbidden", "Invalid", "MethodNotAllowed", "NotAcceptable", "NotFound",
@@ -150,6 +158,8 @@ _FINAL_REASONS = frozenset((
 ))  # fmt: skip
 _FINAL_STATUS = frozenset((401, 403, 413))  # also from a proxy: who asks is not let in, or asks for too much
 _REFUSED = Cause("", Verdict.FINAL, "refused")
+_AWAY = Cause("", Verdict.SOON, "outage")
+_AWAY_STATUS = frozenset((408, 410, 425, 429))
 
 
 def pull(words: str, image: str = "") -> Cause:
@@ -179,11 +189,11 @@ def container_is_final(reason: str, words: str) -> bool:
 def api(status: int | None, reason: str, words: str) -> Cause:
     """Why the API server refused; ``reason`` is the one of its Status object, empty where it sent none."""
     known = find(API, words)
-    if known is not UNKNOWN and not (known.verdict is Verdict.SOON and status == 401):
+    if known is not UNKNOWN:
         return known
-    if status in _FINAL_STATUS or (reason in _FINAL_REASONS and (status or 0) < 500):
-        return _REFUSED
-    return known
+    if status in _AWAY_STATUS or (status or 0) >= 500:
+        return _AWAY
+    return _REFUSED if status in _FINAL_STATUS or reason in _FINAL_REASONS else UNKNOWN
 
 
 def api_may_pass(status: int | None, reason: str, words: str) -> bool:
