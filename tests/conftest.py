@@ -67,4 +67,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have a marked test ask for the cluster before anything else, which may need it."""
     for item in items:
         if item.get_closest_marker("cluster") and isinstance(item, pytest.Function):
-            item.fixturenames.insert(0, "_cluster")
+            # Not in place: the tests that one function makes share the list, and not all of them are marked.
+            item.fixturenames = ["_cluster", *item.fixturenames]
