@@ -32,6 +32,11 @@ class Cause:
     verdict: Verdict
     kind: str
 
+    def subject(self, words: str) -> str:
+        """What a group of the pattern holds, such as the name of a package; empty where it has none."""
+        found = re.search(self.pattern, words, re.IGNORECASE)
+        return next((group for group in found.groups() if group), "") if found else ""
+
 
 UNKNOWN = Cause("", Verdict.SOON, "unknown")
 
@@ -151,6 +156,121 @@ API = (
     ),
     Cause(rf"denied the request.*({_NETWORK})", Verdict.SOON, "outage"),
 )
+# Helm 3.17 to 4.3, and what it repeats of the API server. What a chart says may quote anything, so it stands first;
+# a webhook that does not answer is not a cluster that does not answer.
+HELM = (
+    Cause(
+        r"meet the specifications of the schema|execution error at|failed to render|(?<![.\w])template: |"
+        r"parse error at|error unmarshaling JSON|YAML parse error|json: cannot unmarshal",
+        Verdict.FINAL,
+        "values",
+    ),
+    Cause(
+        rf"failed calling webhook|failed to call webhook|denied the request.*({_NETWORK})",
+        Verdict.SOON,
+        "webhook",
+    ),
+    Cause(
+        r"Unauthorized|asked for the client to provide credentials|must be logged in|getting credentials: exec|"
+        r"invalid bearer token|exec plugin",
+        Verdict.FINAL,
+        "credentials",
+    ),
+    Cause(
+        r"etcdserver|apiserver not ready|is overloaded|too many requests|currently unable to handle|"
+        r"the object has been modified|cannot be fulfilled on",
+        Verdict.SOON,
+        "busy server",
+    ),
+    Cause(r"context .* does not exist|no configuration has been provided|x509: ", Verdict.FINAL, "kubeconfig"),
+    Cause(
+        r"cluster unreachable|dial tcp|(read|write) tcp|connection refused|connection reset by peer|no such host|"
+        r"network is unreachable|handshake timeout|i/o timeout|http2: |unexpected EOF|: EOF",
+        Verdict.SOON,
+        "no answer",
+    ),
+    Cause(r"exceeded quota", Verdict.LATER, "quota"),
+    Cause(r"is forbidden: User .* cannot|attempting to grant RBAC permissions", Verdict.FINAL, "rights"),
+    Cause(r"another operation .*in progress", Verdict.SOON, "lock"),
+    Cause(
+        r"exists and cannot be imported into the current release|cannot re-use a name|conflicts? with",
+        Verdict.FINAL,
+        "conflict",
+    ),
+    Cause(
+        r"admission webhook|violates PodSecurity|is forbidden: |is invalid|strict decoding error|unknown field|"
+        r"field not declared in schema|no matches for kind|failed to create typed patch object|unable to build|"
+        r"field is immutable|updates to .* are (forbidden|not allowed)",
+        Verdict.FINAL,
+        "admission",
+    ),
+    Cause(r"release: not found|has no deployed releases", Verdict.FINAL, "missing"),
+    Cause(r"pod .* failed|job .* failed", Verdict.LATER, "test"),
+    Cause(r"context deadline exceeded|timed out waiting|timeout", Verdict.LATER, "time"),
+)
+
+# uv, as it resolves and installs packages.
+UV = (
+    Cause(r"Hash mismatch for `([^`]+)`", Verdict.FINAL, "hash"),
+    Cause(r"No space left on device|quota exceeded", Verdict.LATER, "disk"),
+    Cause(r"Read-only file system|Permission denied", Verdict.FINAL, "unwritable"),
+    Cause(r"network was disabled|network connectivity is disabled", Verdict.FINAL, "offline"),
+    Cause(
+        r"(?s)not found in the package registry.*(401 Unauthorized|403 Forbidden)|client error \(40[137] |"
+        r"proxy authentication required",
+        Verdict.FINAL,
+        "credentials",
+    ),
+    Cause(
+        rf"error sending request|dns error|closed connection|body from connection|{_NETWORK}", Verdict.SOON, "network"
+    ),
+    Cause(
+        r"no (usable |\S+-compatible )?wheels|Wheels are required|source distributions is disabled",
+        Verdict.FINAL,
+        "wheel",
+    ),
+    Cause(r"No solution found", Verdict.FINAL, "versions"),
+)
+
+# docker buildx, buildah and podman, with apt and uv inside; the whole log is read, so each row names its place. An apt
+# that had no network goes on with the lists that it has, and then does not know a package.
+BUILD = (
+    Cause(r"[EW]: Failed to fetch (\S+)\s+404", Verdict.LATER, "old package list"),
+    Cause(
+        r"Temporary failure resolving '([^']+)'|[EW]: Failed to fetch (https?://\S+)|"
+        r"Could not connect to ([^\s:]+):\d+ ",
+        Verdict.SOON,
+        "network",
+    ),
+    Cause(r"Hash mismatch for `([^`]+)`", Verdict.FINAL, "hash"),
+    Cause(
+        r"Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate",
+        Verdict.FINAL,
+        "system package",
+    ),
+    Cause(r"No interpreter found for (Python \S+)", Verdict.FINAL, "python"),
+    Cause(r"no space left on device|disk quota exceeded", Verdict.LATER, "disk"),
+    Cause(r"Because (\S+) has no .*wheels?", Verdict.FINAL, "wheel"),
+    Cause(r"(?:401 Unauthorized|403 Forbidden)\)? for url \((https?://[^)\s]+)", Verdict.FINAL, "credentials"),
+    Cause(r"(?:Failed to fetch|error sending request).*?(https?://\S+?)[`)\s]", Verdict.SOON, "network"),
+    Cause(r"apt-get: (?:command )?not found", Verdict.FINAL, "apt"),
+    Cause(r"exec format error", Verdict.FINAL, "platform"),
+    Cause(r"exit (?:code|status):? 137|signal: killed|cannot allocate memory", Verdict.LATER, "memory"),
+)
+
+# The same programs as they push.
+PUSH = (
+    Cause(r"(payload|entity) too large|\b413\b", Verdict.FINAL, "size"),
+    Cause(r"immutable|cannot be overwritten", Verdict.FINAL, "immutable"),
+    Cause(r"upper limit|quota", Verdict.FINAL, "quota"),
+    Cause(r"name[_ ]unknown|(repository|project) .*(does not exist|not found)", Verdict.FINAL, "repository"),
+    Cause(_OUTAGE, Verdict.SOON, "outage"),
+    Cause(r"unauthorized|authentication required|no basic auth|incorrect username|\b401\b", Verdict.FINAL, "login"),
+    Cause(r"denied|forbidden|\b403\b", Verdict.FINAL, "rights"),
+    Cause(r"HTTP response to HTTPS client|first record does not look like a TLS", Verdict.FINAL, "plain HTTP"),
+    Cause(r"x509|certificate", Verdict.LATER, "certificate"),
+)
+
 # The API server's own words for a refusal that stays; a proxy before it says none of them.
 _FINAL_REASONS = frozenset((
     "AlreadyExists", "BadRequest", "Forbidden", "Invalid", "MethodNotAllowed", "NotAcceptable", "NotFound",
@@ -204,6 +324,11 @@ def api_may_pass(status: int | None, reason: str, words: str) -> bool:
 def api_is_final(status: int | None, reason: str, words: str) -> bool:
     """True if the request is refused until a person corrects something."""
     return api(status, reason, words).verdict is Verdict.FINAL
+
+
+def push(words: str, image: str) -> Cause:
+    """Why a builder could not push ``image``."""
+    return find(PUSH, _without_names(words, image))
 
 
 def _without_names(words: str, image: str) -> str:

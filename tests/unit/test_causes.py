@@ -41,3 +41,40 @@ def test_a_refusal_by_the_api_server_is_final_only_where_that_is_known(message: 
         message["verdict"] == "soon",
         message["verdict"] == "final",
     )
+
+
+@pytest.mark.parametrize("message", corpus("helm"))
+def test_a_failure_of_helm_is_final_only_where_that_is_known(message: dict[str, str]) -> None:
+    cause = causes.find(causes.HELM, message["words"])
+    assert (cause.verdict.value, cause.kind) == (message["verdict"], message["kind"])
+
+
+@pytest.mark.parametrize("message", corpus("uv"))
+def test_a_failure_of_uv_is_final_only_where_that_is_known(message: dict[str, str]) -> None:
+    cause = causes.find(causes.UV, message["words"])
+    assert (cause.verdict.value, cause.kind) == (message["verdict"], message["kind"])
+
+
+@pytest.mark.parametrize("message", corpus("build"))
+def test_a_build_that_failed_is_final_only_where_that_is_known(message: dict[str, str]) -> None:
+    cause = causes.find(causes.BUILD, message["words"])
+    assert (cause.verdict.value, cause.kind, cause.subject(message["words"])) == (
+        message["verdict"],
+        message["kind"],
+        message["subject"],
+    )
+
+
+@pytest.mark.parametrize("message", corpus("push"))
+def test_a_push_that_failed_is_final_only_where_that_is_known(message: dict[str, str]) -> None:
+    cause = causes.push(message["words"], "registry.example.com/shop/etl:py3.13-401403500")
+    assert (cause.verdict.value, cause.kind) == (message["verdict"], message["kind"])
+
+
+def test_every_kind_of_cause_that_a_message_needs_words_for_has_them() -> None:
+    from podenv.image import diagnosis
+    from podenv.release import helmfailures
+
+    assert {cause.kind for cause in causes.HELM} == helmfailures._KINDS.keys()
+    assert {cause.kind for cause in causes.BUILD} == diagnosis._BUILD.keys()
+    assert {cause.kind for cause in causes.PUSH} - {"outage", "login"} == diagnosis._PUSH.keys()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement
 
-from podenv import process
+from podenv import causes, process
 from podenv.catalogue.environment import Environment
 from podenv.errors import LockError, LockMissing, ProgramFailed, ResolutionFailed
 from podenv.lock import lockfile, program, requirements
@@ -23,8 +22,6 @@ from podenv.lock.requirements import Requested
 
 _SCRATCH = ".podenv-lock-"
 _SYSTEMS = ("linux", "darwin")
-_UNREACHABLE = re.compile(r"Failed to fetch|error sending request|Network connectivity is disabled|dns error")
-_NO_WHEEL = re.compile(r"no (usable |\S+-compatible )?wheels|Wheels are required")
 _TIMEOUT = 1800.0  # seconds; a resolution that builds packages from source can be slow
 
 
@@ -141,17 +138,20 @@ def _preferences(environment: Environment) -> str:
 def _failure(environment: Environment, said: str) -> LockError:
     file = environment.requirements_in
     said = said.replace(" for split (markers: sys_platform == 'linux')", "").strip().removeprefix("error: ")
+    kind = causes.find(causes.UV, said).kind
     what, remedy = f"uv cannot resolve {file}", ""
-    if "No solution found" in said:
+    if kind in ("network", "offline"):
+        what = f"the package index cannot be reached to resolve {file}; check the network and UV_DEFAULT_INDEX"
+    elif kind == "credentials":
+        what = f"a package index wants other credentials to resolve {file}; check those in UV_DEFAULT_INDEX or ~/.netrc"
+    elif "No solution found" in said:
         what = f"no set of versions satisfies {file}"
         if "for split (markers: sys_platform == 'darwin')" in said:
             remedy = "\n\npodenv: For a package that only Linux has, write `NAME ; sys_platform == 'linux'`."
-        elif _NO_WHEEL.search(said):
+        elif kind == "wheel":
             remedy = (
                 "\n\npodenv: Only wheels are used; a line `--no-binary NAME` lets one package be built from source."
             )
-    elif _UNREACHABLE.search(said):
-        what = f"the package index cannot be reached to resolve {file}; check the network and UV_DEFAULT_INDEX"
     return ResolutionFailed(f"Environment {environment.name!r}: {what}. uv says:\n{said}{remedy}")
 
 

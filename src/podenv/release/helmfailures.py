@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from podenv import causes
 from podenv.errors import (
     AccessRefused,
     AdmissionRefused,
@@ -18,53 +19,24 @@ from podenv.errors import (
     ValuesRefused,
 )
 
-# Type, what its text matches, what to do. The first that matches counts; what the chart says may quote anything, so it
-# comes before the rest. Helm's words differ by version: what is matched here comes from Kubernetes, and from parts of
-# Helm that 3.17, 4.1 and 4.3 have in common.
-_KINDS: tuple[tuple[type[ReleaseError], str, str], ...] = (
-    (
-        ValuesRefused,
-        r"meet the specifications of the schema|execution error at|failed to render|template: |parse error at|"
-        r"error unmarshaling JSON|YAML parse error|json: cannot unmarshal",
-        "Correct values.yaml or defaults.yaml.",
-    ),
-    (
-        NoCluster,
-        "cluster unreachable|connection refused|no such host|network is unreachable|connection reset by peer|"
-        "TLS handshake timeout|i/o timeout|etcdserver|http2: |unexpected EOF|: EOF|(dial|read|write) tcp|"
-        "x509: |context .* does not exist|no configuration has been provided|the server is currently unable to handle",
-        "Check that the cluster answers (`kubectl get namespaces`), then run it again.",
-    ),
-    (QuotaRefused, "exceeded quota", "Ask for less in the values, or raise the quota."),
-    (
-        AccessRefused,
-        r"is forbidden: User .* cannot|Unauthorized|attempting to grant RBAC permissions|must be logged in",
-        "Ask the cluster's administrator for that permission.",
-    ),
-    (
-        ReleaseBusy,
-        "another operation .* is in progress",
-        "`podenv status` shows it; wait until it is done, and run the command again.",
-    ),
-    (
-        Conflict,
-        r"exists and cannot be imported into the current release|conflicts? with|the object has been modified",
-        "Remove that object, or take it out of the values, and run the command again.",
-    ),
-    (
-        AdmissionRefused,
-        r"admission webhook|violates PodSecurity|is forbidden: |is invalid|strict decoding error|unknown field|"
-        r"field not declared in schema|no matches for kind|failed to create typed patch object|unable to build",
-        "Correct values.yaml, or ask who keeps that policy.",
-    ),
-    (ReleaseMissing, r"release: not found|has no deployed releases", "`podenv deploy` makes the release."),
-    (ReleaseTestFailed, r"pod .* failed|job .* failed", "Its log says why."),
-    (
-        ReleaseTimedOut,
-        "context deadline exceeded|timed out waiting|timeout",
-        "Give it more time with --timeout, or look at the events of its namespace.",
-    ),
-)
+_RUN_AGAIN = "Run the command again."
+# Kind of cause in `causes.HELM` -> type, what to do.
+_KINDS: dict[str, tuple[type[ReleaseError], str]] = {
+    "values": (ValuesRefused, "Correct values.yaml or defaults.yaml."),
+    "webhook": (AdmissionRefused, f"{_RUN_AGAIN} If that repeats, look for the pods behind that webhook."),
+    "credentials": (AccessRefused, "Log in to the cluster again, or correct the kubeconfig."),
+    "busy server": (NoCluster, f"The API server is busy, or somebody changed the same object. {_RUN_AGAIN}"),
+    "kubeconfig": (NoCluster, "Correct the kubeconfig."),
+    "no answer": (NoCluster, "Check that the cluster answers (`kubectl get namespaces`), then run it again."),
+    "quota": (QuotaRefused, "Ask for less in the values, or raise the quota."),
+    "rights": (AccessRefused, "Ask the cluster's administrator for that permission."),
+    "lock": (ReleaseBusy, "`podenv status` shows it; wait until it is done, and run the command again."),
+    "conflict": (Conflict, "Remove that object, or take it out of the values, and run the command again."),
+    "admission": (AdmissionRefused, "Correct values.yaml, or ask who keeps that policy."),
+    "missing": (ReleaseMissing, "`podenv deploy` makes the release."),
+    "test": (ReleaseTestFailed, "Its log says why."),
+    "time": (ReleaseTimedOut, "Give it more time with --timeout, or look at the events of its namespace."),
+}
 # What helm puts before the cause, and lines that say nothing about it.
 _PREFIX = re.compile(
     r"^(Error: |(UPGRADE|INSTALLATION|ROLLBACK) FAILED: |"
@@ -77,10 +49,12 @@ _NOISE = re.compile(r"[IWE]\d{4} |level=|time=|WARNING: Kubernetes configuration
 def failure(release: str, namespace: str, stderr: str) -> ReleaseError:
     """The error for what helm wrote when it failed, in one line."""
     said = words(stderr)
-    for kind, pattern, remedy in _KINDS:
-        if re.search(pattern, said, re.IGNORECASE):
-            return kind(f"Release {release!r} in namespace {namespace!r}: {said}. {remedy}")
-    return ReleaseError(f"Release {release!r} in namespace {namespace!r}: {said}.")
+    what = f"Release {release!r} in namespace {namespace!r}: {said}."
+    cause = causes.find(causes.HELM, said)
+    if cause is causes.UNKNOWN:
+        return ReleaseError(what)
+    kind, remedy = _KINDS[cause.kind]
+    return kind(f"{what} {remedy}")
 
 
 def words(stderr: str) -> str:

@@ -14,7 +14,6 @@ import errno
 import fcntl
 import json
 import os
-import re
 import shutil
 import sys
 import time
@@ -25,7 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from podenv import lock, process
+from podenv import causes, lock, process
 from podenv.venv import python
 from podenv.catalogue.environment import Environment
 from podenv.errors import LocalEnvironmentError, LockStale, ProgramFailed
@@ -34,12 +33,6 @@ from podenv.catalogue.names import lock_key
 MARKER = "podenv.json"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
-_NO_NETWORK = re.compile(
-    r"Failed to (fetch|download).*error sending request|network was disabled|network connectivity is disabled"
-    r"|dns error|Connection refused|timed out|Network is unreachable",
-    re.DOTALL,
-)
-_HASH_MISMATCH = re.compile(r"Hash mismatch for `([^`]+)`")
 
 
 @dataclass(frozen=True)
@@ -260,20 +253,26 @@ def _explained(error: ProgramFailed, environment: Environment, folder: Path) -> 
     said = error.stderr
     last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
     last = last.removeprefix("cause: ").removeprefix("error: ")
-    if "No space left on device" in said or "quota exceeded" in said:
+    cause = causes.find(causes.UV, said)
+    if cause.kind == "disk":
         message = _storage_message(folder, errno.ENOSPC, last)
-    elif "Read-only file system" in said or "Permission denied" in said:
+    elif cause.kind == "unwritable":
         message = _storage_message(folder, errno.EROFS, last)
-    elif mismatch := _HASH_MISMATCH.search(said):
+    elif cause.kind == "hash":
         message = (
-            f"{environment.lock_file}: what the package index has for {mismatch[1]} is not what the lock's hashes "
-            f"say, so it is not installed; if the lock was edited, run `podenv lock {environment.name}`, else do not "
-            "trust the index."
+            f"{environment.lock_file}: what the package index has for {cause.subject(said)} is not what the lock's "
+            f"hashes say, so it is not installed; if the lock was edited, run `podenv lock {environment.name}`, else "
+            "do not trust the index."
         )
-    elif _NO_NETWORK.search(said):
+    elif cause.kind in ("network", "offline"):
         message = (
             f"The virtual environment of {environment.name!r} needs packages from the network, and uv cannot reach "
             f"them ({last}); connect, or check the index in UV_DEFAULT_INDEX, and run it again."
+        )
+    elif cause.kind == "credentials":
+        message = (
+            f"The virtual environment of {environment.name!r} needs packages from an index that wants other "
+            f"credentials ({last}); check those in UV_DEFAULT_INDEX or ~/.netrc."
         )
     else:
         words = " ".join(said.split())

@@ -94,6 +94,15 @@ def test_helms_words_become_an_error_of_their_kind_in_one_line(kind: str) -> Non
     assert "Error:" not in str(error)
 
 
+def test_a_webhook_that_does_not_answer_is_no_cluster_that_does_not_answer() -> None:
+    said = (
+        'failed calling webhook "x": Post "https://x.x.svc:443": dial tcp 10.96.24.5:443: connect: connection refused'
+    )
+    error = failure("etl", "ns", f"Error: UPGRADE FAILED: {said}\n")
+    assert type(error) is errors.AdmissionRefused
+    assert str(error).endswith("Run the command again. If that repeats, look for the pods behind that webhook.")
+
+
 def test_words_that_nobody_knows_are_passed_on() -> None:
     error = failure("etl", "ns", "Error: something new\n")
     assert type(error) is ReleaseError
