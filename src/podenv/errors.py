@@ -59,8 +59,10 @@
             ├── Unschedulable
             ├── QuotaExceeded
             ├── StartTimedOut
+            ├── DeadlinePassed
             ├── DiskExceeded
             ├── PodRefused
+            ├── PodNameTaken
             ├── PodLost
             └── ClusterUnreachable
 
@@ -422,6 +424,10 @@ class StartTimedOut(PodFailure):
     """The container did not start in time."""
 
 
+class DeadlinePassed(PodFailure):
+    """The pod lived longer than its activeDeadlineSeconds."""
+
+
 class DiskExceeded(PodFailure):
     """The task wrote more than its ephemeral storage, or a volume's size limit, allows."""
 
@@ -432,6 +438,10 @@ class PodRefused(PodFailure):
     """The API server refused the pod: a policy, a missing permission, or a pod that is invalid."""
 
     retry = False
+
+
+class PodNameTaken(PodFailure):
+    """Another pod has the name that the task gives to its own."""
 
 
 class PodLost(PodFailure):

@@ -56,6 +56,7 @@ podenv.dev/digest: {{ . | trimPrefix "sha256:" | trunc 32 | quote }}
 {{- $own := dict "podenv.dev/python" .Values.python "podenv.dev/version" .Chart.AppVersion -}}
 {{- with (.Values.image).digest }}{{ $_ := set $own "podenv.dev/digest" . }}{{ end -}}
 {{- with (.Values.lock).hash }}{{ $_ := set $own "podenv.dev/lock" . }}{{ end -}}
+{{- if not (kindIs "invalid" .Values.relaunch) }}{{ $_ := set $own "podenv.dev/relaunch" (.Values.relaunch | int | toString) }}{{ end -}}
 {{- $own | toYaml -}}
 {{- end }}
 

@@ -19,6 +19,11 @@ VERSION_ANNOTATION = "podenv.dev/version"
 TOKEN_ANNOTATION = "podenv.dev/token"  # noqa: S105 - its name
 CALL_ANNOTATION = "podenv.dev/call"
 STARTS_ANNOTATION = "podenv.dev/starts"
+# Of a task's own pods: which Airflow made it, and the hash of which task instance; nothing else is adopted or deleted.
+AIRFLOW_LABEL = "podenv.dev/airflow"
+OWNER_LABEL = "podenv.dev/owner"
+# Of a PodTemplate: how often a pod that the cluster took away is launched again.
+RELAUNCH_ANNOTATION = "podenv.dev/relaunch"
 INPUTS_LABEL = "podenv.dev/inputs"  # on Helm's record of a release: a hash over what it was made from
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 PYTHON = r"3\.([89]|[1-9][0-9])"  # the runtime needs 3.8

@@ -2,71 +2,89 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
+from dataclasses import dataclass
 
 from podenv import runtime
 from podenv.catalogue import names
 from podenv.catalogue.request import TaskRequest
 from podenv.errors import CallError
-from podenv.pods.deployed import Deployed
-from podenv.pods.pod import Json, base_container, complete, with_base
+from podenv.pods.client import Json
+from podenv.pods.manifest import base_container, complete, with_base
+from podenv.pods.template import EnvironmentTemplate
 from podenv.runtime.call import PREFIX, Call
 from podenv.runtime.tagged import Refused
 
 _TERMINATION_LOG = "/dev/termination-log"
-_CALL = f"{PREFIX}CALL_"
+_CALL_VARIABLES = f"{PREFIX}CALL_"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whose pod it is: its ``labels``, which nothing overrides.
+
+    With ``call_key``, which readers of pods must not know, the pod tells what it was called with: an annotation holds
+    the keyed hash of the Call, so that it can be adopted by a later try.
+    """
+
+    name: str
+    labels: Mapping[str, str]
+    call_key: bytes = b""
 
 
 def pod(
-    deployed: Deployed,
+    template: EnvironmentTemplate,
     call: Call,
     overrides: Sequence[Json],
     *,
     request: TaskRequest,
-    name: str,
-    labels: Mapping[str, str],
+    identity: Identity,
     where: str,
     discard: bool = False,
 ) -> Json:
-    """One complete pod that makes ``call``; ``labels`` are its identity, and nothing overrides them.
+    """One complete pod that makes ``call``.
 
-    ``discard``: nobody wants the function's value, so that it may be anything. Raises `ResourceError`, `CallError`;
+    ``discard``: the function's value is not wanted, so that it may be anything. Raises `ResourceError`, `CallError`;
     ``where`` begins their messages.
     """
-    named = complete(deployed.template, overrides, name=name, namespace=deployed.namespace)
+    named = complete(template.template, overrides, name=identity.name, namespace=template.namespace)
     base = base_container(named)
-    given = base.get("resources", {})
-    resources = request.upon(given.get("requests", {}), given.get("limits", {}), where)
+    resources = base.get("resources", {})
+    amounts = request.upon(resources.get("requests", {}), resources.get("limits", {}), where)
     token = secrets.token_hex(16)
     try:
         log = base.get("terminationMessagePath", _TERMINATION_LOG)
         travel = runtime.travel_env(call, token, termination_log=log, discard=discard)
-        # A pod that drops its value is not adopted by a try that wants it.
-        identity = sha256(f"{call.encode()}{'!' if discard else ''}".encode()).hexdigest()[:32]
+        annotations = {names.TOKEN_ANNOTATION: token, **_call_annotation(call, identity.call_key, discard=discard)}
     except Refused as refused:
         raise CallError(f"{where}: {refused}.") from None
-    label, digest = _digest(base, deployed)
+    label, digest = _digest(base, template)
     own: Json = {
-        "metadata": {
-            "labels": {**label, **labels},
-            "annotations": {**digest, names.TOKEN_ANNOTATION: token, names.CALL_ANNOTATION: identity},
-        },
+        "metadata": {"labels": {**label, **identity.labels}, "annotations": {**digest, **annotations}},
         **with_base(
             command=runtime.command("python"),
             args=[],
             env=[{"name": variable, "value": value} for variable, value in travel.items()],
-            resources={"requests": resources.requests, "limits": resources.limits},
+            resources={"requests": amounts.requests, "limits": amounts.limits},
         ),
     }
-    return complete(named, [own], name=name, namespace=deployed.namespace)
+    return complete(named, [own], name=identity.name, namespace=template.namespace)
+
+
+def _call_annotation(call: Call, key: bytes, *, discard: bool) -> dict[str, str]:
+    if not key:
+        return {}
+    # A pod that drops its value is not adopted by a try that wants it.
+    text = f"{call.encode()}{'!' if discard else ''}"
+    return {names.CALL_ANNOTATION: hmac.digest(key, text.encode(), "sha256").hex()[:32]}
 
 
 def split_secret(whole: Json) -> tuple[Json, dict[str, str]]:
     """The pod without the Call, and the Call's variables, which a Secret brings."""
     env = base_container(whole)["env"]
-    secret = {item["name"]: item["value"] for item in env if item["name"].startswith(_CALL)}
+    secret = {item["name"]: item["value"] for item in env if item["name"].startswith(_CALL_VARIABLES)}
     containers = [
         {**container, "env": [item for item in env if item["name"] not in secret]}
         if container["name"] == base_container(whole)["name"]
@@ -76,10 +94,10 @@ def split_secret(whole: Json) -> tuple[Json, dict[str, str]]:
     return {**whole, "spec": {**whole["spec"], "containers": containers}}, secret
 
 
-def _digest(base: Json, deployed: Deployed) -> tuple[dict[str, str | None], dict[str, str | None]]:
-    """Label and annotation of a pod that runs another image than its environment's; nothing where it does not."""
+def _digest(base: Json, template: EnvironmentTemplate) -> tuple[dict[str, str | None], dict[str, str | None]]:
+    """Label and annotation of a pod that runs another image than its environment's; empty where it runs that one."""
     image = str(base.get("image"))
-    if image == base_container(deployed.template).get("image"):
+    if image == base_container(template.template).get("image"):
         return {}, {}
     digest = image.partition("@")[2] or None
     return {names.DIGEST_LABEL: digest and names.digest_label(digest)}, {names.DIGEST_ANNOTATION: digest}

@@ -11,23 +11,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from kubernetes.client import ApiException, V1Pod
+from kubernetes.client import ApiException
 from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from podenv.errors import PodLost
-from podenv.pods import failures
-from podenv.pods.api import CONNECT, LIMITS, Api, Patience
-from podenv.pods.seam import Seam
+from podenv.pods import status
+from podenv.pods.client import ANSWER_SECONDS, Json, KubernetesClient, Patience
+from podenv.pods.logjoin import LogJoiner
 from podenv.runtime.frame import MAX_LINES
 
-FIRST_WATCH = 5.0  # seconds until a pod of which nothing came is looked for
-WATCH = 300.0  # seconds that one watch lasts
-SILENCE = (5.0, 60.0)  # seconds without a line after which the log is opened anew: at first, at most
-PAUSE = (0.25, 5.0)  # seconds between two streams that brought nothing: at first, at most
+FIRST_EVENT_SECONDS = 5.0  # after which a pod that a watch has not reported is read
+WATCH_SECONDS = 300.0  # that one watch lasts
+SILENCE_SECONDS = (5.0, 60.0)  # without a line, after which the log is opened anew: at first, at most
+PAUSE_SECONDS = (0.25, 5.0)  # between two streams that brought nothing: at first, at most
 GAP = "[podenv] Lines are missing here: the node rotated the log away before they were read."
 
 _T = TypeVar("_T")
@@ -45,114 +44,121 @@ class PodName:
 class PodFollower:
     """One pod, from its creation to its end; `stop` ends each method from a signal handler."""
 
-    def __init__(self, api: Api, pod: PodName, *, take: Callable[[bytes], None]) -> None:
-        self._api = api
+    def __init__(self, client: KubernetesClient, pod: PodName, *, take: Callable[[bytes], None]) -> None:
+        self._client = client
         self._pod = pod
-        self._seam = Seam(take, lambda: take(GAP.encode() + b"\n"))
-        self._refusals = Patience(api, allowed=True)
+        self._lines = LogJoiner(take, lambda: take(GAP.encode() + b"\n"))
+        self._refusals = Patience(client, allowed=True)
         self._response: HTTPResponse | None = None
+        self.last: Json | None = None
+        """A pod that was deleted, as the cluster reported it."""
+        self.vanished = False
+        """True if the pod is gone and its end was not seen."""
 
     def stop(self) -> None:
-        """End what is under way at once; ``api.stopped`` is set before."""
+        """End what is under way at once; ``client.stopped`` is set before."""
         response = self._response
         if response is not None:
             with suppress(Exception):  # it may be closed already
                 response.shutdown()
 
     def watch(
-        self, decide: Callable[[V1Pod], _T | None], deadline: Callable[[], float], *, at_most: float = WATCH
+        self,
+        decide: Callable[[Json], _T | None],
+        deadline: Callable[[], float],
+        *,
+        at_most: float = WATCH_SECONDS,
     ) -> _T | None:
-        """What ``decide`` first says of the pod, asked at each change; None at the ``deadline`` (monotonic).
+        """What ``decide`` first answers for the pod, asked at each change; None at the ``deadline`` (monotonic).
 
         ``at_most``: seconds after which the deadline is asked for again.
         Raises `PodLost` when the pod is deleted, `ClusterUnreachable`, `Killed`.
         """
-        patience, seen, looked = Patience(self._api, allowed=True), False, False
-        while (left := deadline() - time.monotonic()) > 0 or not looked:  # at least once, however late it is
-            looked = True
-            self._api.refuse_stopped()
+        patience, asked = Patience(self._client, allowed=True), False
+        # Seconds of the next watch: short until one has reported the pod, which shows that the server's memory has it.
+        most = FIRST_EVENT_SECONDS
+        while (left := deadline() - time.monotonic()) > 0 or not asked:  # at least once, however late it is
+            self._client.refuse_stopped()
+            asked, reported = True, False
             try:
-                for kind, pod in self._events(max(1.0, min(left, at_most if seen else FIRST_WATCH))):
-                    seen = True
+                for kind, pod in self._events(max(1.0, min(left, most))):
+                    reported = True
                     patience.reset()
                     if kind == "DELETED":
-                        self._api.refuse_stopped()
-                        raise self._gone()
-                    if (said := decide(pod)) is not None:
-                        return said
+                        self._client.refuse_stopped()
+                        raise self._gone(pod)
+                    if (decision := decide(pod)) is not None:
+                        return decision
             except ReadTimeoutError:
                 pass
             except (HTTPError, ApiException) as error:
                 patience.outlive(error)
-            if not seen:
-                self.read()  # deleted before the watch began
-        self._api.refuse_stopped()
+            most = at_most if reported else FIRST_EVENT_SECONDS
+            # Deleted before this watch began, or between two: each begins with the pod as it is.
+            if not reported and (decision := decide(self.read())) is not None:
+                return decision
+        self._client.refuse_stopped()
         return None
 
-    def _events(self, seconds: float) -> Iterator[tuple[str, V1Pod]]:
-        core = self._api.core()
-        response = core.list_namespaced_pod(
+    def _events(self, seconds: float) -> Iterator[tuple[str, Json]]:
+        response = self._client.core().list_namespaced_pod(
             self._pod.namespace,
             watch=True,
             field_selector=f"metadata.name={self._pod.name}",
             resource_version="0",
             timeout_seconds=max(1, round(seconds)),
             _preload_content=False,
-            _request_timeout=(CONNECT, seconds + 5),
+            _request_timeout=(ANSWER_SECONDS, seconds + 5),
         )
         with self._open(response):
             buffer = b""
             for data in response.stream(None):
-                self._api.refuse_stopped()  # what comes after `stop` is ciphertext
+                self._client.refuse_stopped()  # what comes after `stop` is ciphertext
                 *lines, buffer = (buffer + data).split(b"\n")
                 for event in map(json.loads, filter(None, lines)):
                     if event["type"] == "ERROR":
-                        said = event["object"]
-                        raise ApiException(status=said.get("code", 500), reason=said.get("message", ""))
-                    event["object"]["metadata"].pop("managedFields", None)  # most of a pod, and nobody asks for it
-                    body = SimpleNamespace(data=json.dumps(event["object"]))
-                    yield event["type"], core.api_client.deserialize(body, "V1Pod")
+                        answer = event["object"]
+                        raise ApiException(status=answer.get("code", 500), reason=answer.get("message", ""))
+                    if event["type"] != "BOOKMARK":
+                        yield event["type"], event["object"]
 
-    def read(self) -> V1Pod:
+    def read(self) -> Json:
         """The pod as it is now. Raises `PodLost` when it is gone, `ClusterUnreachable`, `Killed`."""
         try:
-            return self._api.ask(
-                lambda core: core.read_namespaced_pod(self._pod.name, self._pod.namespace, _request_timeout=LIMITS),
-                allowed=True,
-            )
+            return self._client.read_pod(self._pod.namespace, self._pod.name)
         except ApiException as error:
             if error.status == 404:
                 raise self._gone() from None
             raise
 
-    def follow_log(self, done: Callable[[], bool], *, over: bool = False) -> V1Pod | None:
+    def follow_log(self, done: Callable[[], bool], *, over: bool = False) -> Json | None:
         """Hand on the log until ``done()`` (None), or until the container is over or lost (the pod as last seen).
 
         ``over``: it is over already; then its log is read, which costs the kubelet less than to follow it.
         Raises `PodLost`, `ClusterUnreachable`, `Killed`.
         """
-        silence, pause, quiet = SILENCE[0], PAUSE[0], 0
+        silence, pause, quiet = SILENCE_SECONDS[0], PAUSE_SECONDS[0], 0
         while True:
-            lines = self._seam.lines
+            lines = self._lines.lines
             ended = self._stream_once(done, silence, follow=not over)
             if done():
                 return None
-            self._api.refuse_stopped()
-            if self._seam.lines > lines:
-                silence, pause, quiet = SILENCE[0], PAUSE[0], 0
+            self._client.refuse_stopped()
+            if self._lines.lines > lines:
+                silence, pause, quiet = SILENCE_SECONDS[0], PAUSE_SECONDS[0], 0
             else:
-                silence, quiet = min(2 * silence, SILENCE[1]), quiet + 1
+                silence, quiet = min(2 * silence, SILENCE_SECONDS[1]), quiet + 1
             # The kubelet may be away although the API server answers: what the server says of the pod decides.
             if ended or quiet >= 2:
                 pod = self.read()
-                if failures.is_over(pod, self._pod.container):
+                if status.is_over(pod, self._pod.container):
                     self.read_log()  # what was written after the stream was cut
                     return None if done() else pod
-                if failures.node_is_lost(pod, self._pod.container, datetime.now(UTC)):
+                if status.node_is_lost(pod, self._pod.container, datetime.now(UTC)):
                     return pod
             if ended:
-                self._api.pause(pause)
-                pause = min(2 * pause, PAUSE[1])
+                self._client.pause(pause)
+                pause = min(2 * pause, PAUSE_SECONDS[1])
 
     def read_log(self, *, frame_only: bool = False) -> None:
         """Hand on what is left of the log of a container that is over; what the node no longer holds stays away.
@@ -162,10 +168,10 @@ class PodFollower:
         tail = MAX_LINES + 2 if frame_only else None
         for _ in range(3):
             with suppress(HTTPError, ApiException):
-                self._stream(lambda: False, CONNECT, follow=False, tail=tail)
+                self._stream(lambda: False, ANSWER_SECONDS, follow=False, tail=tail)
                 break
-            self._api.pause(PAUSE[0])
-        self._seam.end()
+            self._client.pause(PAUSE_SECONDS[0])
+        self._lines.end()
 
     def _stream_once(self, done: Callable[[], bool], silence: float, *, follow: bool) -> bool:
         try:
@@ -181,15 +187,15 @@ class PodFollower:
         self, done: Callable[[], bool], silence: float, *, follow: bool = True, tail: int | None = None
     ) -> bool:
         """One stream of the log; whether it ended (True) or fell silent (False)."""
-        self._seam.begin()
+        self._lines.begin()
         query: list[tuple[str, Any]] = [("container", self._pod.container), ("timestamps", "true")]
         if follow:
             query.append(("follow", "true"))
         if tail is not None:
             query.append(("tailLines", tail))
-        if since := self._seam.since():
+        if since := self._lines.since():
             query.append(("sinceTime", since))  # the generated client has no such argument
-        response = self._api.core().api_client.call_api(
+        response = self._client.core().api_client.call_api(
             "/api/v1/namespaces/{namespace}/pods/{name}/log",
             "GET",
             path_params={"namespace": self._pod.namespace, "name": self._pod.name},
@@ -199,14 +205,14 @@ class PodFollower:
             auth_settings=["BearerToken"],
             _preload_content=False,
             _return_http_data_only=True,
-            _request_timeout=(CONNECT, silence),
+            _request_timeout=(ANSWER_SECONDS, silence),
         )
         self._refusals.reset()
         with self._open(response):
             try:
                 for data in response.stream(65_536):
-                    self._api.refuse_stopped()  # as above
-                    self._seam.take(data)
+                    self._client.refuse_stopped()  # as above
+                    self._lines.take(data)
                     if follow and done():  # else read to its end, so that the connection can serve again
                         return True
             except ReadTimeoutError:
@@ -217,14 +223,15 @@ class PodFollower:
     def _open(self, response: HTTPResponse) -> Iterator[None]:
         self._response = response
         try:
-            self._api.refuse_stopped()  # `stop` came before it could see the response
+            self._client.refuse_stopped()  # `stop` came before it could see the response
             yield
         finally:
             self._response = None
             response.close()
 
-    def _gone(self) -> PodLost:
+    def _gone(self, pod: Json | None = None) -> PodLost:
+        self.last, self.vanished = pod or self.last, pod is None
         return PodLost(
-            f"Environment {self._api.environment!r}: the pod {self._pod.namespace}/{self._pod.name} was deleted by "
+            f"Environment {self._client.environment!r}: the pod {self._pod.namespace}/{self._pod.name} was deleted by "
             "somebody else before it had a result; look for who deletes pods in its namespace."
         )

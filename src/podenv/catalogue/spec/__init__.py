@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import NoneType
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
@@ -25,12 +25,18 @@ class ResourcesSpec(Model):
     limits: dict[ResourceName, Quantity] = Field(default={}, description="The most the task may use.")
 
 
+_MOST_RELAUNCHES = 100
+
+
 class EnvironmentSpec(ImageSettings, PodSettings, ReleaseSettings):
     """What `envs/<name>/values.yaml` may hold, laid upon `envs/defaults.yaml`."""
 
     python: Python = Field(description='Version of Python, quoted: "3.13".')
     description: str = Field(default="", description="One line for people.")
     resources: ResourcesSpec = Field(default=ResourcesSpec(), description="Default requests and limits of a task.")
+    relaunch: Annotated[int, Field(ge=0, le=_MOST_RELAUNCHES, strict=True)] | None = Field(
+        default=None, description="How often a task's pod that the cluster took away is launched again in the same try."
+    )
 
 
 def json_schema() -> dict[str, Any]:

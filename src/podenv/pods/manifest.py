@@ -110,8 +110,8 @@ def with_secret(pod: Json, secret: str, variables: Collection[str]) -> Json:
     return dict(merge(pod, with_base(env=env))) if env else pod
 
 
-def owned_secret(name: str, uid: str, values: Mapping[str, str], labels: Mapping[str, str]) -> Json:
-    """A Secret that goes with the pod ``name``, and has its name."""
-    owner = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}
+def owned_secret(name: str, pod: Json, values: Mapping[str, str], labels: Mapping[str, str]) -> Json:
+    """A Secret that goes with a pod, of which ``pod`` is the metadata."""
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "uid": pod["uid"]}
     metadata = {"name": name, "labels": dict(labels), "ownerReferences": [owner]}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": dict(values)}

@@ -1,8 +1,7 @@
-"""What a release holds for its tasks: the PodTemplate, read when a task starts."""
+"""The PodTemplate of an environment's release, read when a task starts."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,14 +9,14 @@ from kubernetes.client import ApiException
 
 from podenv.catalogue import names
 from podenv.errors import NotDeployed, PodRefused
-from podenv.pods import failures
-from podenv.pods.api import LIMITS, Api
-from podenv.pods.pod import Json, base_container
+from podenv.pods import status
+from podenv.pods.client import Json, KubernetesClient
+from podenv.pods.manifest import base_container
 
 
 @dataclass(frozen=True)
-class Deployed:
-    """The PodTemplate of an environment, as it is on the cluster now."""
+class EnvironmentTemplate:
+    """What a release holds for its tasks, as it is on the cluster now: the template of a pod, and annotations."""
 
     environment: str
     namespace: str
@@ -30,32 +29,33 @@ class Deployed:
         return self.annotations.get(names.PYTHON_ANNOTATION)
 
     @property
+    def relaunch(self) -> int | None:
+        """How often a pod that the cluster took away is started again; None where the values do not say."""
+        number = self.annotations.get(names.RELAUNCH_ANNOTATION, "")
+        return int(number) if number.isdecimal() else None
+
+    @property
     def facts(self) -> str:
         """Its Python and its lock, for the log."""
         lock = self.annotations.get(names.LOCK_ANNOTATION)
         return f"Python {self.python or 'unknown'}, {f'lock {lock[:16]}' if lock else 'no lock'}"
 
 
-def find(api: Api, namespace: str) -> Deployed:
-    """The environment of ``api`` as it is deployed in ``namespace``; one request.
+def read(client: KubernetesClient, namespace: str) -> EnvironmentTemplate:
+    """The template of the client's environment, deployed in ``namespace``; one request.
 
     Raises `NotDeployed`, `PodRefused`, `ClusterUnreachable`.
     """
-    name = api.environment
+    name = client.environment
     try:
-        answer = api.ask(
-            lambda core: core.read_namespaced_pod_template(
-                names.release(name), namespace, _preload_content=False, _request_timeout=LIMITS
-            )
-        )
+        found = client.read_pod_template(namespace, names.release(name))
     except ApiException as error:
         if error.status == 404:
             raise NotDeployed(
                 f"Environment {name!r} is not deployed: there is no PodTemplate {name!r} in namespace {namespace!r}; "
                 f"run `podenv deploy {name}`."
             ) from None
-        raise failures.refusal(error, name, f"read the PodTemplate {name!r} in {namespace}") from None
-    found = json.loads(answer.data)
+        raise status.refusal(error, name, f"read the PodTemplate {name!r} in {namespace}") from None
     template = found.get("template") or {}
     try:
         base_container(template)
@@ -64,4 +64,4 @@ def find(api: Api, namespace: str) -> Deployed:
             f"Environment {name!r}: its PodTemplate in {namespace!r} has no container `base`, so podenv has not made "
             f"it; run `podenv deploy {name}`."
         ) from None
-    return Deployed(name, namespace, template, found["metadata"].get("annotations") or {})
+    return EnvironmentTemplate(name, namespace, template, found["metadata"].get("annotations") or {})

@@ -14,7 +14,7 @@ _PIECE = 256 * 1024  # bytes of a line without its end that are held back
 Stamp = tuple[bytes, bytes]
 
 
-class Seam:
+class LogJoiner:
     """Takes the timestamped bytes of each stream and hands on every line once, in order.
 
     A stream that was cut is followed by one that begins at a whole second at or before the last line (the API knows no

@@ -1,0 +1,124 @@
+"""`run_in_env` on Kubernetes: one call as a pod, from a script, a notebook or the middle of a plain task.
+
+Nothing here needs Airflow.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from kubernetes import config
+from kubernetes.client import ApiClient, Configuration, CoreV1Api
+
+from podenv.call import source
+from podenv.call.outcome import value_of
+from podenv.call.termination import ended_by_sigterm
+from podenv.catalogue import names
+from podenv.catalogue.environment import Catalogue
+from podenv.catalogue.request import TaskRequest
+from podenv.errors import CatalogueNotFound
+from podenv.pods import compose, template
+from podenv.pods.client import KubernetesClient
+from podenv.pods.compose import Identity
+from podenv.pods.events import PodEvents
+from podenv.pods.life import PodLife
+from podenv.pods.request import PodRequest
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and as whose a call runs: its namespace, labels of its pod, whether the Call travels in a Secret."""
+
+    namespace: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    secret: bool = False
+
+
+def call(
+    client: KubernetesClient,
+    place: Place,
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    events: PodEvents,
+) -> Any:
+    """The value of ``function(*args, **kwargs)`` in a pod of the client's environment. Raises a `PodenvError`.
+
+    SIGTERM in the main thread deletes the pod.
+    """
+    name = client.environment
+    found = template.read(client, place.namespace)
+    if found.python is not None:
+        source.check_syntax(source.extract(function), python=found.python)
+    labels = {**place.labels, names.ENVIRONMENT_LABEL: name}
+    pod = compose.pod(
+        found,
+        source.build_call(function, args, kwargs),
+        [],
+        request=TaskRequest(env=name),
+        identity=Identity(f"{name[: names.MAX_POD - 14]}-call-{token_hex(4)}", labels),
+        where=f"run_in_env({name!r})",
+    )
+    pod, secret = compose.split_secret(pod) if place.secret else (pod, {})
+    request = PodRequest(environment=name, pod=pod, secret=secret)
+    events.note(f"Environment {name!r} ({found.facts}), {request.facts}.")
+    life = PodLife(client, events)
+    with ended_by_sigterm(life.kill):
+        return value_of(life.run(request), name)
+
+
+def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """`podenv.run_in_env` on Kubernetes where there is no Airflow: what the function prints goes to stdout.
+
+    The cluster is the one of the kubeconfig in force (``KUBECONFIG``), or the one that this process runs in.
+    """
+    names.check_environment_name(name)
+    client = KubernetesClient(name, _Clients())
+    return call(client, Place(_namespace(name, function)), function, args, kwargs, events=_Printed())
+
+
+class _Clients:
+    """Makes the generated client once; threads share it."""
+
+    def __init__(self) -> None:
+        self._made: CoreV1Api | None = None
+
+    def __call__(self) -> CoreV1Api:
+        if self._made is None:
+            settings = Configuration()
+            config.load_config(client_configuration=settings)
+            self._made = CoreV1Api(ApiClient(settings))
+        return self._made
+
+
+class _Printed(PodEvents):
+    def line(self, line: str) -> None:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+
+def _namespace(name: str, function: Callable[..., Any]) -> str:
+    """Where the environment is deployed: as the catalogue nearest to the function's file says, else by its name."""
+    prefix = os.environ.get("PODENV_NAMESPACE_PREFIX") or os.environ.get("AIRFLOW__PODENV__NAMESPACE_PREFIX")
+    chosen = None
+    with suppress(CatalogueNotFound):
+        chosen = _catalogue(function)[name].spec.namespace
+    return chosen or names.namespace(name, prefix or names.NAMESPACE_PREFIX)
+
+
+def _catalogue(function: Callable[..., Any]) -> Catalogue:
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    file = Path(code.co_filename) if code is not None else None
+    if file is not None and file.is_file():  # a notebook's cell has none
+        with suppress(CatalogueNotFound):
+            return Catalogue.find(file)
+    return Catalogue.find()

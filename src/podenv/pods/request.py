@@ -1,0 +1,153 @@
+"""One complete pod, and what is to happen with it; how it changes when it is launched again. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from podenv.catalogue import names, quantity
+from podenv.pods import status
+from podenv.pods.client import Json
+from podenv.pods.manifest import CONTAINER, base_container, owned_secret, with_memory, with_secret
+
+_AGAIN = re.compile(r"-again(\d+)$")
+
+
+class FinishAction(Enum):
+    """What becomes of a pod that is over, in the words of KubernetesPodOperator."""
+
+    DELETE = "delete_pod"
+    DELETE_SUCCEEDED = "delete_succeeded_pod"
+    DELETE_ACTIVE = "delete_active_pod"
+    KEEP = "keep_pod"
+
+
+@dataclass(frozen=True)
+class Relaunches:
+    """How often, in one try of the task, a pod that the cluster took away is launched again.
+
+    ``unstarted``: where the container never ran, which costs the author nothing. ``started``: where it may have run.
+    """
+
+    unstarted: int = 3
+    started: int = 0
+
+    @classmethod
+    def of(cls, *, retries: int, task: int | None, environment: int | None) -> Relaunches:
+        """The rule: the task's own number, else its environment's, else as often as ``retries`` show that it may rerun."""
+        number = environment if task is None else task
+        if number is not None:
+            return cls(number, number)
+        return cls(started=cls.unstarted) if retries > 0 else cls()
+
+
+@dataclass(frozen=True)
+class PodRequest:
+    """A pod to launch. Times in seconds; ``max_memory`` is a quantity.
+
+    ``secret`` holds variables that travel in a Secret which the pod owns. ``follow``: its log is read while it runs.
+    ``grace`` is what a deleted pod gets to end.
+    """
+
+    environment: str
+    pod: Json
+    schedule_timeout: float = 120.0
+    start_timeout: float = 120.0
+    max_memory: str | None = None
+    on_finish: FinishAction = FinishAction.DELETE
+    keep_when_killed: bool = False
+    relaunches: Relaunches = Relaunches()
+    grace: int | None = None
+    follow: bool = True
+    secret: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The pod's name."""
+        return str(self.pod["metadata"]["name"])
+
+    @property
+    def namespace(self) -> str:
+        """The pod's namespace."""
+        return str(self.pod["metadata"]["namespace"])
+
+    @property
+    def token(self) -> str:
+        """What marks the pod's result."""
+        return status.token_of(self.pod)
+
+    @property
+    def starts(self) -> int:
+        """How often it was launched again, in one try of the task, because the cluster took the pod away."""
+        return int(status.annotation(self.pod, names.STARTS_ANNOTATION) or 0)
+
+    @property
+    def memory(self) -> str:
+        """The memory limit of the container; ``no limit`` without one."""
+        limits = (base_container(self.pod).get("resources") or {}).get("limits") or {}
+        return str(limits.get("memory", "no limit"))
+
+    @property
+    def facts(self) -> str:
+        """The image, and what the container asks for and may use, for the log."""
+        container = base_container(self.pod)
+        resources = container.get("resources") or {}
+        amounts = [
+            f"{kind} {', '.join(f'{name} {amount}' for name, amount in sorted(values.items()))}"
+            for kind in ("requests", "limits")
+            if (values := resources.get(kind))
+        ]
+        return "; ".join([f"image {container.get('image')}", *(amounts or ["no requests, no limits"])])
+
+    @property
+    def secret_name(self) -> str:
+        """The Secret's name: another one for each pod, so that one of an earlier pod cannot be taken for it."""
+        return f"{self.name}-{self.token[:8]}"
+
+    def body(self) -> Json:
+        """The pod as it is sent."""
+        return with_secret(self.pod, self.secret_name, self.secret)
+
+    def secret_of(self, pod: Json) -> Json | None:
+        """The Secret that ``pod`` owns; None where it needs none."""
+        if not self.secret:
+            return None
+        labels = {names.ENVIRONMENT_LABEL: self.environment}
+        return owned_secret(self.secret_name, pod["metadata"], self.secret, labels)
+
+    def of_pod(self, pod: Json) -> PodRequest:
+        """This request, for the ``pod`` of it that exists already, maybe with more memory and after other starts."""
+        return replace(self, pod=pod)
+
+    def named(self, name: str) -> PodRequest:
+        """This request as the pod ``name``, which may be gone: how often it was launched again is in its name."""
+        again = _AGAIN.search(name)
+        return self._as(name, int(again[1]) if again else 0)
+
+    def again(self, before: PodRequest, *, counted: bool) -> PodRequest:
+        """This request after ``before``, under another name, since that pod may take a while to go."""
+        match = _AGAIN.search(before.name)
+        number, stem = (int(match[1]), before.name[: match.start()]) if match else (0, before.name)
+        return self._as(f"{stem}-again{number + 1}", before.starts + counted)
+
+    def larger(self, than: str) -> PodRequest | None:
+        """This request with twice the memory ``than``, up to ``max_memory``; None where that is no more."""
+        if self.max_memory is None or than == "no limit":
+            return None
+        before, most = quantity.to_bytes(than), quantity.to_bytes(self.max_memory)
+        if before >= most:
+            return None
+        return self.with_memory(quantity.of_bytes(min(2 * before, most)))
+
+    def with_memory(self, memory: str) -> PodRequest:
+        """This request with another memory limit."""
+        return replace(self, pod=with_memory(self.pod, memory)) if memory != self.memory else self
+
+    def _as(self, name: str, starts: int) -> PodRequest:
+        metadata = self.pod["metadata"]
+        annotations = {**(metadata.get("annotations") or {}), names.STARTS_ANNOTATION: str(starts)}
+        return replace(self, pod={**self.pod, "metadata": {**metadata, "name": name, "annotations": annotations}})
+
+

@@ -1,0 +1,332 @@
+"""What a pod's status, or the API server's refusal, means for a task. Pure: it decides, and does nothing.
+
+The base container decides, never the pod's phase: a sidecar may still run or may have failed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+
+from kubernetes.client import ApiException
+
+from podenv import causes
+from podenv.catalogue import names
+from podenv.errors import (
+    DeadlinePassed,
+    DiskExceeded,
+    Exited,
+    ImageUnavailable,
+    OutOfMemory,
+    PodFailure,
+    PodLost,
+    PodRefused,
+    QuotaExceeded,
+    TaskFailure,
+)
+from podenv.pods.client import Json, plain, reason_of, words_of
+
+_NO_PROGRAM = re.compile(r"executable file not found|no such file or directory", re.IGNORECASE)
+_OWN_DISK = re.compile(r"ephemeral local storage usage exceeds|usage of EmptyDir|exceeds the limit", re.IGNORECASE)
+_CREATE_REASONS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PostStartHookError")
+_KUBELET_DELAY = timedelta(seconds=10)  # after a deletion's deadline
+_TAKING_EVENTS = ("Preempted", "TaintManagerEviction")  # events that say why a pod was deleted
+_SIGNAL_CODES = range(129, 193)  # a shell's exit codes for a program that a signal ended
+
+
+def token_of(pod: Json) -> str:
+    """The token that marks the frame of the pod's result."""
+    return annotation(pod, names.TOKEN_ANNOTATION) or "none"
+
+
+def annotation(pod: Json, name: str) -> str:
+    """The annotation ``name``; empty where the pod has none."""
+    return str((pod["metadata"].get("annotations") or {}).get(name, ""))
+
+
+def label(pod: Json, name: str) -> str:
+    """The label ``name``; empty where the pod has none."""
+    return str((pod["metadata"].get("labels") or {}).get(name, ""))
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time of the API (RFC 3339)."""
+    return datetime.fromisoformat(text) if text else None
+
+
+def is_going(pod: Json) -> bool:
+    """True if the pod was deleted and has not gone yet."""
+    return bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def container(pod: Json, name: str) -> Json | None:
+    """The status of the container ``name``; None while the kubelet has not reported one."""
+    return next((one for one in _of_status(pod, "containerStatuses") if one["name"] == name), None)
+
+
+def terminated(pod: Json, name: str) -> Json | None:
+    """How the container ended; None when it has not, or when that is not known."""
+    return _state(container(pod, name), "terminated")
+
+
+def is_running(pod: Json, name: str) -> bool:
+    """True if the container runs."""
+    return _state(container(pod, name), "running") is not None
+
+
+def is_over(pod: Json, name: str) -> bool:
+    """True if the container will print nothing more: it ended, or the pod was failed without it."""
+    return terminated(pod, name) is not None or _status(pod).get("phase") in ("Failed", "Succeeded")
+
+
+def may_have_started(pod: Json | None, name: str) -> bool:
+    """False only if the container is known never to have run; None is a pod that was not seen."""
+    if pod is None:
+        return True
+    status = container(pod, name)
+    if status is None:
+        # The kubelet reports a container before it starts it. But up to Kubernetes 1.20 an evicted pod loses what was
+        # reported, so that only a refusal by the node is proof for a pod that has failed.
+        phase = _status(pod).get("phase")
+        return phase != "Pending" and not (phase == "Failed" and _is_refused_by_node(pod))
+    ran = _state(status, "running") or status.get("lastState") or status.get("restartCount")
+    ended = _state(status, "terminated")
+    return bool(ran) or (ended is not None and bool(ended.get("startedAt")))
+
+
+def waits_for(pod: Json, name: str) -> str:
+    """The kubelet's own words on why the container does not run yet; empty when it says nothing that explains it."""
+    for status in _starting(pod, name):
+        waiting = _state(status, "waiting")
+        if waiting and (waiting.get("message") or waiting.get("reason") == "ErrImagePull"):
+            return plain(f"{waiting.get('reason')}: {waiting.get('message', '')}")
+    for status in _of_status(pod, "initContainerStatuses"):
+        if _state(status, "running") is not None:
+            return f"the init container {status['name']!r} still runs"
+    return ""
+
+
+def before_start(pod: Json, name: str, environment: str) -> PodFailure | None:
+    """Why the container will never start; None while it still may.
+
+    The kubelet tries most of it again: a registry that is away, a Secret that may come. Only the time limit of the
+    start ends that.
+    """
+    for status in _starting(pod, name):
+        waiting = _state(status, "waiting")
+        if waiting is None:
+            continue
+        failure = _final_wait(environment, waiting.get("reason", ""), plain(waiting.get("message")), status["image"])
+        if failure is not None:
+            return failure
+    return None
+
+
+def _final_wait(environment: str, reason: str, words: str, image: str) -> PodFailure | None:
+    if reason in ("InvalidImageName", "ErrImageNeverPull"):
+        return ImageUnavailable(
+            f"Environment {environment!r}: the image reference {image!r} cannot be used ({reason}: {words}); "
+            f"correct the image in its values and run `podenv deploy {environment}`."
+        )
+    if reason == "ErrImagePull" and causes.pull_is_final(words, image):
+        return ImageUnavailable(
+            f"Environment {environment!r}: the image cannot be pulled ({words or image}); build and push it with "
+            f"`podenv build {environment} --push`, then `podenv deploy {environment}`, or check imagePullSecrets."
+        )
+    if reason in _CREATE_REASONS and causes.container_is_final(reason, words):
+        return _cannot_create(environment, reason, words)
+    return None
+
+
+def _cannot_create(environment: str, reason: str, words: str) -> PodFailure:
+    if _NO_PROGRAM.search(words) and "exec" in words:
+        return ImageUnavailable(
+            f"Environment {environment!r}: its image lacks the program to start ({words}); use an image with "
+            "`python` (3.8 or newer) on its PATH, or correct cmds."
+        )
+    return PodRefused(
+        f"Environment {environment!r}: the container cannot be created ({reason}: {words}); "
+        "correct what it names: a Secret, a ConfigMap, a volume or the security context."
+    )
+
+
+def node_is_lost(pod: Json, name: str, now: datetime) -> bool:
+    """True if the node of a pod whose log cannot be read is gone, as far as one can tell who may not read nodes.
+
+    The cluster marks the pods of a node that does not answer as not ready, and deletes them when their toleration
+    ends; the object stays until the kubelet answers. Without the mark, the deletion's deadline and some seconds tell.
+    """
+    deadline = moment(pod["metadata"].get("deletionTimestamp"))
+    if deadline is None or is_over(pod, name):
+        return False
+    unready = any(one["type"] == "Ready" and one["status"] == "False" for one in _of_status(pod, "conditions"))
+    return (unready and is_running(pod, name)) or now > deadline + _KUBELET_DELAY
+
+
+def after_end(pod: Json, name: str, environment: str, *, limit: str, memory_hint: str) -> TaskFailure:
+    """Why a container that is over brought no result. ``limit`` is the memory limit it ran with."""
+    if evicted := _evicted(pod, environment):
+        return evicted
+    ended = terminated(pod, name)
+    if ended is None:
+        return _without_container(pod, environment)
+    reason = ended.get("reason")
+    if reason == "OOMKilled":
+        return OutOfMemory(environment, limit, memory_hint)
+    if reason in ("ContainerCannotRun", "StartError"):
+        return _cannot_create(environment, reason, plain(ended.get("message")))
+    if is_going(pod):
+        return PodLost(
+            f"Environment {environment!r}: the pod {pod['metadata']['name']} was deleted by somebody else while it "
+            "ran; look for who deletes pods in its namespace."
+        )
+    if "DeadlineExceeded" in (reason, _status(pod).get("reason")):
+        return DeadlinePassed(
+            f"Environment {environment!r}: the pod ran longer than its active_deadline_seconds "
+            f"({pod['spec'].get('activeDeadlineSeconds')}), which podenv derives from execution_timeout where the task "
+            "sets none; raise it."
+        )
+    code = ended["exitCode"]
+    code = 128 - code if code in _SIGNAL_CODES else code
+    return Exited(environment, code, "It ended before it had brought a result; the log above shows how far it came.")
+
+
+def _evicted(pod: Json, environment: str) -> PodFailure | None:
+    reason, words = _status(pod).get("reason"), plain(_status(pod).get("message"))
+    if reason is None or reason == "DeadlineExceeded":
+        return None
+    if reason == "Evicted" and _OWN_DISK.search(words):
+        return DiskExceeded(
+            f"Environment {environment!r}: the task used more disk than its limit ({words}); "
+            "raise its ephemeral-storage limit or the size of the volume, or write less."
+        )
+    if _is_refused_by_node(pod):
+        words = f"the node refused it: {words}"
+    return PodLost(
+        f"Environment {environment!r}: the cluster ended the pod {pod['metadata']['name']} ({reason}: {words}); "
+        "if that repeats, ask for what it really needs (requests), or give it a priorityClassName."
+    )
+
+
+def _without_container(pod: Json, environment: str) -> PodFailure:
+    """The pod is over, or was given up, and how the container ended is not known."""
+    for status in _of_status(pod, "initContainerStatuses"):
+        ended = _state(status, "terminated")
+        if ended is not None and ended["exitCode"] != 0:
+            return PodFailure(
+                f"Environment {environment!r}: its init container {status['name']!r} ended with exit code "
+                f"{ended['exitCode']} ({plain(ended.get('message')) or ended.get('reason')}); "
+                "init_container_logs=True shows its log."
+            )
+    name = pod["metadata"]["name"]
+    if is_going(pod):
+        return PodLost(
+            f"Environment {environment!r}: the node {pod['spec'].get('nodeName')} of the pod {name} does not "
+            "answer, and the pod may still run there; look after the node."
+        )
+    if "DeadlineExceeded" == _status(pod).get("reason"):
+        return DeadlinePassed(
+            f"Environment {environment!r}: the pod {name} reached its active_deadline_seconds "
+            f"({pod['spec'].get('activeDeadlineSeconds')}) before its container started; raise it."
+        )
+    return PodLost(
+        f"Environment {environment!r}: the pod {name} ended and how its container ended is not known "
+        f"({plain(_status(pod).get('message')) or 'the cluster gives no message'}); look for what happened to its node."
+    )
+
+
+def why_taken(pod: Json | None, events: Iterable[Json]) -> str:
+    """Why the cluster took a pod away, in its own words; empty where it does not say.
+
+    Kubernetes 1.26 and newer mark the pod before they delete it; a scheduler and a taint write events.
+    """
+    reasons = [
+        (condition.get("reason"), condition.get("message"))
+        for condition in (_of_status(pod, "conditions") if pod is not None else [])
+        if condition["type"] == "DisruptionTarget" and condition["status"] == "True"
+    ]
+    reasons += [(event["reason"], event.get("message")) for event in events if event.get("reason") in _TAKING_EVENTS]
+    return plain(f"{reasons[0][0]}: {reasons[0][1]}").rstrip(".") if reasons else ""
+
+
+def scheduled(pod: Json) -> datetime | None:
+    """When a node took the pod."""
+    for condition in _of_status(pod, "conditions"):
+        if condition["type"] == "PodScheduled" and condition["status"] == "True":
+            return moment(condition.get("lastTransitionTime"))
+    return None
+
+
+def unschedulable(pod: Json) -> str:
+    """The scheduler's own words on why no node takes the pod; empty when one has, or when it said nothing yet."""
+    for condition in _of_status(pod, "conditions"):
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return plain(condition.get("message"))
+    return ""
+
+
+def refusal(error: ApiException, environment: str, what: str) -> PodFailure:
+    """Why the API server refused to ``what`` (like ``create a pod in podenv-etl``)."""
+    words = words_of(error)
+    if error.status == 403 and "exceeded quota" in words:
+        return QuotaExceeded(
+            f"Environment {environment!r}: the namespace's quota has no room ({words}); "
+            "wait for other tasks, ask for less, or raise resourceQuota in the values."
+        )
+    if error.status == 403 and (missing := re.search(r'cannot (\w+) resource "([^"]+)"', words)):
+        also = " with secrets: true" if missing[2] == "secrets" else ""
+        return PodRefused(
+            f"Environment {environment!r}: Airflow may not {missing[1]} {missing[2]} ({words}); deploy the environment "
+            f"if it is not deployed, or add Airflow's service account to `access` in its values{also}"
+            f"{_access_line(words)} and run `podenv deploy {environment}`."
+        )
+    if error.status == 401:
+        return PodRefused(
+            f"Environment {environment!r}: the API server does not accept Airflow's credentials ({words}); "
+            "check the connection that kubernetes_conn_id names."
+        )
+    if not causes.api_is_final(error.status, reason_of(error), words):
+        return PodFailure(
+            f"Environment {environment!r}: the API server could not {what} ({words}); "
+            "if that repeats, look after what it names."
+        )
+    return PodRefused(
+        f"Environment {environment!r}: the API server refused to {what} ({words}); "
+        "change what it names in the task or in the environment's values."
+    )
+
+
+def _access_line(words: str) -> str:
+    """The line of the values that gives a service account, which the refusal names, its rights."""
+    account = re.search(r"system:serviceaccount:([^:\"]+):([^\"\s]+)", words)
+    if account is None:
+        return ""
+    return f" (access: {{serviceAccounts: [{{name: {account[2]}, namespace: {account[1]}}}]}})"
+
+
+def _is_refused_by_node(pod: Json) -> bool:
+    """True if the kubelet did not take the pod that the scheduler had given to it."""
+    reason = str(_status(pod).get("reason", ""))
+    return reason.startswith(("UnexpectedAdmissionError", "OutOf")) or reason == "NodeAffinity"
+
+
+def _status(pod: Json) -> Json:
+    return pod.get("status") or {}
+
+
+def _of_status(pod: Json, field: str) -> list[Json]:
+    return _status(pod).get(field) or []
+
+
+def _state(status: Json | None, kind: str) -> Json | None:
+    """One of ``waiting``, ``running`` and ``terminated`` of a container's status; an empty dict where it has no fields."""
+    found = (status or {}).get("state") or {}
+    return found[kind] or {} if kind in found else None
+
+
+def _starting(pod: Json, name: str) -> Iterator[Json]:
+    """The statuses of the containers that must start for the container ``name`` to run."""
+    yield from _of_status(pod, "initContainerStatuses")
+    if status := container(pod, name):
+        yield status

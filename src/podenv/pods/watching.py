@@ -1,0 +1,185 @@
+"""Wait for a pod's start, follow it to its end, and read its result."""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from kubernetes.client import ApiException
+
+from podenv.errors import OutOfMemory, PodLost, StartTimedOut, TaskFailure, Unschedulable
+from podenv.pods import status
+from podenv.pods.client import Json, KubernetesClient
+from podenv.pods.events import PodEvents
+from podenv.pods.follow import PodFollower, PodName
+from podenv.pods.manifest import CONTAINER
+from podenv.pods.request import PodRequest
+from podenv.runtime.call import Result
+from podenv.runtime.frame import FrameReader
+
+END_SECONDS = 5.0  # for the status that says how a container ended, once its result has come
+SLOW_START_SECONDS = 5.0  # after which the log says what the start was spent on
+_PULLED = re.compile(r"Successfully pulled image .* in ([0-9a-zµ.]+)")
+
+
+class PodWatch:
+    """One pod that exists, until it brought a result or never will; `stop` ends that from a signal handler."""
+
+    def __init__(self, client: KubernetesClient, events: PodEvents, request: PodRequest) -> None:
+        self._client = client
+        self._events = events
+        self._request = request
+        self._reader = FrameReader(request.token, self._line)
+        name = PodName(request.namespace, request.name, CONTAINER)
+        self._follower = PodFollower(client, name, take=self._reader.feed)
+        self._pod: Json | None = None
+        self._started = False
+
+    @property
+    def started(self) -> bool:
+        """True if the container may have run, as far as was seen."""
+        return self._started or self._follower.vanished
+
+    @property
+    def pod(self) -> Json | None:
+        """The pod as it was seen last."""
+        return self._follower.last or self._pod
+
+    def stop(self) -> None:
+        """End what is under way at once; ``client.stopped`` is set before."""
+        self._follower.stop()
+
+    def result_of(self, pod: Json, *, adopted: bool) -> Result:
+        """The Result that ``pod`` brings. Raises a `TaskFailure`."""
+        self._pod = pod
+        try:
+            self._pod = self._await_start(pod, adopted=adopted)
+            self._events.started(self._pod)
+            return self._result()
+        except ApiException as error:
+            raise status.refusal(error, self._request.environment, "follow the pod") from None
+
+    def _line(self, line: str) -> None:
+        # Where the log is not asked for, only the frame in it is of interest.
+        if self._request.follow:
+            self._events.line(line)
+
+    def _result(self) -> Result:
+        request, over = self._request, None
+        assert self._pod is not None
+        if request.follow:
+            is_over = status.is_over(self._pod, CONTAINER)
+            over = self._follower.follow_log(lambda: self._reader.result is not None, over=is_over)
+        else:
+            over = self._await_end()
+            if over is not None and status.is_over(over, CONTAINER) and _message(over) is None:
+                self._follower.read_log(frame_only=True)
+        self._pod = over or self._pod
+        self._reader.close()
+        self._client.refuse_stopped()
+        result = self._reader.result or (over and _message(over))
+        if result is None:
+            assert over is not None
+            raise status.after_end(
+                over, CONTAINER, request.environment, limit=request.memory, memory_hint=_memory_hint(request)
+            )
+        if over is None and (result.error is not None or self._events.wants_end):
+            with suppress(PodLost):
+                over = self._await_end(END_SECONDS)
+            self._pod = over or self._pod
+        ended = over and status.terminated(over, CONTAINER)
+        if result.error is not None and ended and ended.get("reason") == "OOMKilled":
+            # What it raised is about a child process that the kernel ended.
+            raise OutOfMemory(request.environment, request.memory, _memory_hint(request))
+        self._events.note(f"The function ran {result.seconds:.1f} s on Python {result.python}.")
+        return result
+
+    def _await_start(self, pod: Json, *, adopted: bool) -> Json:
+        """Wait until the container runs or is over; tell where it runs and how long each step took."""
+        request = self._request
+        began = time.monotonic() - (_since(status.moment(pod["metadata"]["creationTimestamp"])) if adopted else 0)
+        scheduled: list[float] = []
+        words = {"scheduler": "", "kubelet": ""}
+
+        def decide(pod: Json) -> Json | TaskFailure | None:
+            self._pod = pod
+            if pod["spec"].get("nodeName") and not scheduled:
+                scheduled.append(time.monotonic() - (_since(status.scheduled(pod)) if adopted else 0))
+            words["scheduler"] = status.unschedulable(pod) or words["scheduler"]
+            words["kubelet"] = status.waits_for(pod, CONTAINER) or words["kubelet"]
+            if status.is_over(pod, CONTAINER) or status.is_running(pod, CONTAINER):
+                return pod
+            return status.before_start(pod, CONTAINER, request.environment)
+
+        def deadline() -> float:
+            return scheduled[0] + request.start_timeout if scheduled else began + request.schedule_timeout
+
+        at_most = min(request.schedule_timeout, request.start_timeout)
+        decision = self._follower.watch(decide, deadline, at_most=at_most)
+        if isinstance(decision, TaskFailure):
+            raise decision
+        if decision is None:
+            raise _late(request, bool(scheduled), words)
+        self._started = status.may_have_started(decision, CONTAINER)
+        now = time.monotonic()
+        start = now - scheduled[0] if scheduled else 0.0
+        where = f"Pod {request.namespace}/{request.name} runs on node {decision['spec'].get('nodeName')}"
+        self._events.note(
+            f"{where}: created {now - began:.0f} s ago."
+            if adopted
+            else f"{where}: scheduled after {now - start - began:.1f} s, image and start took {start:.1f} s"
+            f"{self._pulled() if start > SLOW_START_SECONDS else ''}."
+        )
+        return decision
+
+    def _await_end(self, seconds: float = float("inf")) -> Json | None:
+        """The pod once its container is over, or its node is lost; None after ``seconds``."""
+        deadline = time.monotonic() + seconds
+
+        def decide(pod: Json) -> Json | None:
+            self._pod = pod
+            ended = status.is_over(pod, CONTAINER) or status.node_is_lost(pod, CONTAINER, datetime.now(UTC))
+            return pod if ended else None
+
+        return self._follower.watch(decide, lambda: deadline)
+
+    def _pulled(self) -> str:
+        """How long the image was pulled, where the pod's events say it."""
+        for event in self._client.events_of(self._request.namespace, self._request.name):
+            if pulled := _PULLED.search(event.get("message") or ""):
+                return f" (pulling the image {pulled[1]})"
+        return ""
+
+
+def _message(pod: Json) -> Result | None:
+    """The result in the container's termination message."""
+    ended = status.terminated(pod, CONTAINER) or {}
+    reader = FrameReader(status.token_of(pod), lambda line: None)
+    reader.feed(str(ended.get("message") or "").encode())
+    reader.close()
+    return reader.result
+
+
+def _since(moment: datetime | None) -> float:
+    """Seconds since ``moment``; 0 where it is not known."""
+    return max(0.0, (datetime.now(UTC) - moment).total_seconds()) if moment else 0.0
+
+
+def _memory_hint(request: PodRequest) -> str:
+    return f"Raise {'max_memory' if request.max_memory else 'memory'} of the task, or let it hold less at a time."
+
+
+def _late(request: PodRequest, scheduled: bool, words: dict[str, str]) -> TaskFailure:
+    if not scheduled:
+        return Unschedulable(
+            f"Environment {request.environment!r}: no node took the pod within {request.schedule_timeout:.0f} s "
+            f"({words['scheduler'] or 'the scheduler gives no reason'}); "
+            "ask for less, add nodes, or raise schedule_timeout_seconds."
+        )
+    return StartTimedOut(
+        f"Environment {request.environment!r}: the container did not start within {request.start_timeout:.0f} s "
+        f"({words['kubelet'] or 'the kubelet gives no reason'}); "
+        "see why it takes so long, or raise startup_timeout_seconds."
+    )
