@@ -56,7 +56,7 @@ class Runner:
         from kubernetes import client, config
 
         from podenv.catalogue import names
-        from podenv.pods.pod import base_container
+        from podenv.pods.manifest import base_container
 
         config.load_kube_config()
         self.core = client.CoreV1Api()
@@ -95,7 +95,7 @@ class Runner:
         """A pod of the same template that prints the value, created through the API and watched to Succeeded."""
         from kubernetes.watch import Watch
 
-        from podenv.pods.pod import complete, with_base
+        from podenv.pods.manifest import complete, with_base
 
         name = self._name("bare")
         prints = with_base(command=["python", "-c", "print(42)"], resources=CONTAINER)

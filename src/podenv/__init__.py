@@ -33,9 +33,26 @@ def run_in_env(environment: str, function: Callable[..., Any], /, *args: Any, **
     # Decided when it is called: a script may import Airflow after podenv.
     if "airflow" in sys.modules:
         from podenv.airflow.run import run_in_env as run
+    elif _backend() == "kubernetes":
+        from podenv.pods.call import run_in_env as run
     else:
         from podenv.local import run_in_env as run
     return run(environment, function, *args, **kwargs)
+
+
+def _backend() -> str:
+    """Where functions run without Airflow: ``PODENV_BACKEND``, else on this machine."""
+    from os import environ
+
+    chosen = environ.get("PODENV_BACKEND") or "local"
+    if chosen not in ("kubernetes", "local"):
+        from podenv.errors import SettingError, nearest
+
+        raise SettingError(
+            f"There is no backend {chosen!r}.{nearest(chosen, ('kubernetes', 'local'))} "
+            "Set PODENV_BACKEND to 'kubernetes' or 'local'."
+        )
+    return chosen
 
 
 def __getattr__(name: str) -> Any:

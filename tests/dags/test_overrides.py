@@ -14,7 +14,7 @@ from kubernetes.client import models as k8s
 
 from podenv import EnvPodOperator
 from podenv.airflow import overrides
-from podenv.pods.pod import base_container, complete
+from podenv.pods.manifest import base_container, complete
 
 TEMPLATE = {"spec": {"containers": [{"name": "base", "image": "template"}]}}
 

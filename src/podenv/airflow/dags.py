@@ -142,7 +142,8 @@ def usage(folder: Path, *, broken: dict[str, str] | None = None) -> list[TaskUse
 def _requests(task: Any) -> Iterator[TaskRequest]:
     """What ``task`` asks for; several when it is mapped over environments or limits."""
     from podenv.airflow.compat import MappedOperator
-    from podenv.airflow.operator import EnvPodOperator, mapped_request
+    from podenv.airflow.operator import EnvPodOperator
+    from podenv.airflow.task import mapped_request
 
     if isinstance(task, EnvPodOperator):
         yield task.request

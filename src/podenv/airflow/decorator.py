@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from podenv.airflow.compat import DecoratedOperator, _TaskDecorator
-from podenv.airflow.operator import EnvPodOperator, check_mapped
+from podenv.airflow.operator import EnvPodOperator
+from podenv.airflow.task import check_mapped
 
 if TYPE_CHECKING:
     from airflow.sdk import XComArg

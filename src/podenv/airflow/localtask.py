@@ -1,4 +1,4 @@
-"""`EnvPodOperator` on this machine: one execution of a task in a local virtual environment."""
+"""`EnvTask` on this machine: one execution of a task in a local virtual environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from podenv.local import Limits, LocalRun
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from podenv.airflow.operator import EnvPodOperator
+    from podenv.airflow.task import EnvTask
 
 # What a pod brings to the function and a local virtual environment cannot.
 _POD_ONLY = (
@@ -30,7 +30,7 @@ _POD_ONLY = (
 class LocalTask:
     """The processes of one execution of ``operator``."""
 
-    def __init__(self, operator: EnvPodOperator, context: Context) -> None:
+    def __init__(self, operator: EnvTask, context: Context) -> None:
         self._operator = operator
         self._context = context
         environment = settings.catalogue(operator.dag_file)[operator.env]

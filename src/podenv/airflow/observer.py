@@ -1,4 +1,4 @@
-"""What an operator does when something happens to its pods: log, XCom, state store, callbacks."""
+"""What an operator does when something happens to its pods: log, XCom, callbacks."""
 
 from __future__ import annotations
 
@@ -6,113 +6,110 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.callbacks import ExecutionMode
-from kubernetes.client import ApiException, V1Pod
+from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
-from podenv.airflow import settings
-from podenv.airflow.overrides import wanted
-from podenv.pods.adopt import STORE_KEY
-from podenv.pods.api import CONNECT, Api, plain, words_of
-from podenv.pods.pod import CONTAINER, to_json
-from podenv.pods.podrun import Observer, events_of
+from podenv.airflow import compat, settings
+from podenv.airflow.overrides import selected
+from podenv.airflow.task import EnvTask
+from podenv.pods.client import ANSWER_SECONDS, Json, KubernetesClient, plain, words_of
+from podenv.pods.events import PodEvents
+from podenv.pods.manifest import CONTAINER
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from podenv.airflow.operator import EnvPodOperator
-    from podenv.pods.launch import Launch
+_LOG_SECONDS = 60  # for the log of a container beside the task's
 
 
-class OperatorObserver(Observer):
+class OperatorObserver(PodEvents):
     """Keeps what KubernetesPodOperator promises of its arguments, while podenv runs the pod."""
 
-    launch: Launch
-
-    def __init__(self, operator: EnvPodOperator, context: Context, api: Api) -> None:
-        self._operator = operator
+    def __init__(self, task: EnvTask, context: Context, client: KubernetesClient) -> None:
+        self._task = task
         self._context = context
-        self._api = api
-        self._pod: V1Pod | None = None
-        self.store = context.get("task_state_store") if operator.durable else None
-        self.wants_end = bool(operator.callbacks)
+        self._client = client
+        self._pod: Json | None = None
+        self.wants_end = bool(task.callbacks)
 
     def line(self, line: str) -> None:
-        operator = self._operator
-        if operator.get_logs:
+        task = self._task
+        if task.get_logs:
             settings.emit(self._formatted(CONTAINER, line))
-        if operator._progress_callback:
-            operator._progress_callback(line)
+        if task._progress_callback:
+            task._progress_callback(line)
         self._tell("progress_callback", line=line, container_name=CONTAINER, timestamp=None)
 
     def note(self, text: str) -> None:
         settings.log.info("%s", text)
 
-    def created(self, pod: V1Pod) -> None:
-        self._pod = self._operator.pod = pod
-        if pod.metadata.name != self.launch.name:  # it was adopted, or started again
-            self._operator.show(to_json(pod))
+    def created(self, pod: Json) -> None:
+        self._see(pod)
+        self._task.show(pod)
         ti = self._context["ti"]
-        ti.xcom_push(key="pod_name", value=pod.metadata.name)
-        ti.xcom_push(key="pod_namespace", value=pod.metadata.namespace)
-        if self.store is not None:
-            self.store.set(STORE_KEY, {"name": pod.metadata.name, "namespace": pod.metadata.namespace})
+        ti.xcom_push(key="pod_name", value=pod["metadata"]["name"])
+        ti.xcom_push(key="pod_namespace", value=pod["metadata"]["namespace"])
         self._tell("on_pod_creation")
 
-    def resumed(self, pod: V1Pod, event: Mapping[str, Any]) -> None:
+    def resumed(self, pod: Json, event: Mapping[str, Any]) -> None:
         """The task goes on after it was deferred."""
-        self._pod = self._operator.pod = pod
-        self._operator.show(to_json(pod))
+        self._see(pod)
+        self._task.show(pod)
         self._tell("on_operator_resuming", event=event)
 
-    def started(self, pod: V1Pod) -> None:
-        self._pod = self._operator.pod = pod
-        self._logs_of(wanted(self._operator.init_container_logs, _names(pod.spec.init_containers)))
-        if self._operator.log_events_on_startup:
+    def started(self, pod: Json) -> None:
+        self._see(pod)
+        self._logs_of(selected(self._task.init_container_logs, _names(pod, "initContainers")))
+        if self._task.log_events_on_startup:
             self._log_events()
         self._tell("on_pod_starting")
 
-    def ended(self, pod: V1Pod, *, failed: bool) -> None:
-        self._pod = pod
-        others = [name for name in _names(pod.spec.containers) if name != CONTAINER]
-        if self._operator.get_logs:
-            self._logs_of(wanted(self._operator.container_logs, others))
-        if failed and self._operator.log_events_on_failure:
+    def ended(self, pod: Json, *, failed: bool) -> None:
+        self._see(pod)
+        others = [name for name in _names(pod, "containers") if name != CONTAINER]
+        if self._task.get_logs:
+            self._logs_of(selected(self._task.container_logs, others))
+        if failed and self._task.log_events_on_failure:
             self._log_events()
         self._tell("on_pod_completion")
         self._tell("on_pod_teardown")
 
-    def cleaned(self, pod: V1Pod) -> None:
-        self._pod = pod
+    def cleaned(self, pod: Json) -> None:
+        self._see(pod)
         self._tell("on_pod_cleanup")
-        self._operator.pod = None
+        self._task.pod = None
+
+    def _see(self, pod: Json) -> None:
+        self._pod = pod
+        self._task.pod = compat.pod_from_dict(pod) if self._task.callbacks or self._task.deferrable else None
 
     def _tell(self, what: str, **details: Any) -> None:
-        for callback in self._operator.callbacks:
+        for callback in self._task.callbacks:
             getattr(callback, what)(
-                pod=self._pod,
-                client=self._operator.client,
+                pod=self._task.pod,
+                client=self._task.client,
                 mode=ExecutionMode.SYNC,
-                operator=self._operator,
+                operator=self._task,
                 context=self._context,
                 **details,
             )
 
     def _formatted(self, container: str, line: str) -> str:
-        if self._operator.log_formatter is not None:
-            return str(self._operator.log_formatter(container, line))
-        return f"[{container}] {line}" if self._operator.container_name_log_prefix_enabled else line
+        if self._task.log_formatter is not None:
+            return str(self._task.log_formatter(container, line))
+        return f"[{container}] {line}" if self._task.container_name_log_prefix_enabled else line
 
     def _logs_of(self, containers: Iterable[str]) -> None:
         """The log so far of the containers beside the task's."""
         assert self._pod is not None
         for container in containers:
             try:
-                answer = self._api.core().read_namespaced_pod_log(
-                    self._pod.metadata.name,
-                    self._pod.metadata.namespace,
+                answer = self._client.core().read_namespaced_pod_log(
+                    self._pod["metadata"]["name"],
+                    self._pod["metadata"]["namespace"],
                     container=container,
                     _preload_content=False,
-                    _request_timeout=(CONNECT, 60),
+                    _request_timeout=(ANSWER_SECONDS, _LOG_SECONDS),
                 )
                 for line in answer.data.decode("utf-8", "replace").splitlines():
                     settings.emit(self._formatted(container, line))
@@ -120,9 +117,11 @@ class OperatorObserver(Observer):
                 self.note(f"The log of container {container} cannot be read ({words_of(error)}).")
 
     def _log_events(self) -> None:
-        for event in events_of(self._api, self.launch.namespace, self._pod.metadata.name if self._pod else ""):
-            self.note(f"Event {event.reason}: {plain(event.message)}")
+        assert self._pod is not None
+        metadata = self._pod["metadata"]
+        for event in self._client.events_of(metadata["namespace"], metadata["name"]):
+            self.note(f"Event {event.get('reason')}: {plain(event.get('message'))}")
 
 
-def _names(containers: Iterable[Any] | None) -> list[str]:
-    return [container.name for container in containers or []]
+def _names(pod: Json, field: str) -> list[str]:
+    return [container["name"] for container in pod["spec"].get(field) or []]

@@ -18,7 +18,7 @@ from podenv.airflow.compat import (
     make_safe_label_value,
 )
 from podenv.errors import PodRefused
-from podenv.pods.pod import CONTAINER, Json, given, to_json, with_base
+from podenv.pods.manifest import CONTAINER, Json, given, to_json, with_base
 
 # What KubernetesPodOperator takes and podenv's way of running pods has no use for: refused, not ignored.
 _REFUSED = {
@@ -142,7 +142,7 @@ def _secret(secret: Secret) -> Json:
     return dict(to_json(with_base(envFrom=[secret.to_env_from_secret()])))
 
 
-def wanted(containers: Iterable[str] | str | bool | None, known: Iterable[str]) -> list[str]:
+def selected(containers: Iterable[str] | str | bool | None, known: Iterable[str]) -> list[str]:
     """The containers among ``known`` that ``container_logs`` or ``init_container_logs`` names; True is all."""
     if containers is True:
         return list(known)

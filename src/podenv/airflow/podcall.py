@@ -1,4 +1,4 @@
-"""`run_in_env` on Kubernetes: one call as a pod, from the middle of a plain task or of a script."""
+"""`run_in_env` on Kubernetes from a process that has Airflow: its connection, its settings, its log."""
 
 from __future__ import annotations
 
@@ -6,20 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
-from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import add_unique_suffix
-from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 
-from podenv.airflow import settings
-from podenv.call import source
+from podenv.airflow import compat, settings
 from podenv.catalogue import names
-from podenv.catalogue.request import TaskRequest
-from podenv.pods import compose, deployed
-from podenv.pods.api import Api
-from podenv.pods.launch import Launch
-from podenv.pods.podrun import Observer, PodRun
+from podenv.pods import call as pods
+from podenv.pods.client import KubernetesClient
+from podenv.pods.events import PodEvents
 
 
-class _Log(Observer):
+class _Log(PodEvents):
     def line(self, line: str) -> None:
         settings.emit(line)
 
@@ -27,7 +22,7 @@ class _Log(Observer):
         settings.log.info("%s", text)
 
 
-def prepare(
+def call(
     name: str,
     function: Callable[..., Any],
     args: Sequence[Any],
@@ -35,30 +30,20 @@ def prepare(
     *,
     context: Any,
     file: str | None,
-) -> tuple[PodRun, Launch]:
-    """What runs the call, and what it launches; the connection is ``kubernetes_default``. Raises a `PodenvError`."""
+) -> Any:
+    """The value of the call in a pod of environment ``name``; the connection is ``kubernetes_default``.
+
+    Raises a `PodenvError`.
+    """
     hook: list[KubernetesHook] = []
-    api = Api(name, lambda: _hook(hook).core_v1_client, renew=hook.clear)
-    found = deployed.find(api, settings.namespace(name, file))
-    if found.python is not None:
-        source.check_syntax(source.extract(function), python=found.python)
-    pod = compose.pod(
-        found,
-        source.build_call(function, args, kwargs, context),
-        [],
-        request=TaskRequest(env=name),
-        name=add_unique_suffix(name=f"{name}-call", max_len=names.MAX_POD),
-        labels={
-            **(KubernetesPodOperator._get_ti_pod_labels(context) if context else {}),
-            names.ENVIRONMENT_LABEL: name,
-        },
-        where=f"run_in_env({name!r})",
+    client = KubernetesClient(name, lambda: _hook(hook).core_v1_client, renew=hook.clear)
+    labels = compat.pod_labels(context) if context else {}
+    place = pods.Place(
+        settings.namespace(name, file),
+        {**labels, names.AIRFLOW_LABEL: settings.airflow_id()},
+        secret=settings.payload() == "secret",
     )
-    pod, secret = compose.split_secret(pod) if settings.payload() == "secret" else (pod, {})
-    launch = Launch(environment=name, pod=pod, secret=secret)
-    log = _Log()
-    log.note(f"Environment {name!r} ({found.facts}), {launch.facts}.")
-    return PodRun(api, log), launch
+    return pods.call(client, place, function, args, kwargs, events=_Log())
 
 
 def _hook(made: list[KubernetesHook]) -> KubernetesHook:

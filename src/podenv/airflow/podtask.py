@@ -2,210 +2,237 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import airflow.settings
 from airflow.providers.cncf.kubernetes.callbacks import ExecutionMode
-from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import add_unique_suffix, create_unique_id
-from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
-from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.version import version as airflow_version
-from kubernetes.client import ApiException, V1Pod
+from kubernetes.client import ApiException
 
-from podenv.airflow import overrides, settings
+from podenv.airflow import compat, identity, overrides, settings
+from podenv.airflow.compat import TaskDeferred, add_unique_suffix, create_unique_id
 from podenv.airflow.exchange import context_values
 from podenv.airflow.observer import OperatorObserver
+from podenv.airflow.task import EnvTask
 from podenv.airflow.trigger import EnvPodTrigger
 from podenv.call import source
 from podenv.call.command import XCOM_FOLDER, run_command
 from podenv.call.outcome import value_of
 from podenv.catalogue import names
-from podenv.errors import Killed, OutOfMemory, PodLost
-from podenv.pods import adopt, compose, deployed, failures
-from podenv.pods.api import LIMITS, Api
-from podenv.pods.deployed import Deployed
-from podenv.pods.launch import Finish, Launch
-from podenv.pods.pod import CONTAINER, Json, base_container, merge, to_json, with_base
-from podenv.pods.podrun import PodRun
+from podenv.errors import Killed, PodenvError, PodLost, TaskFailure
+from podenv.pods import compose, status, template
+from podenv.pods.client import Json, KubernetesClient
+from podenv.pods.compose import Identity
+from podenv.pods.life import PodLife
+from podenv.pods.manifest import CONTAINER, base_container, merge, to_json, with_base
+from podenv.pods.request import FinishAction, PodRequest, Relaunches
+from podenv.pods.template import EnvironmentTemplate
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from podenv.airflow.operator import EnvPodOperator
     from podenv.runtime.call import Call
+
+# The cluster ends a pod that outlives its task's execution_timeout by this: its worker was killed, or left it.
+DEADLINE_SLACK_SECONDS = 60
 
 
 class PodTask:
-    """The pods of one execution of ``operator``."""
+    """The pods of one execution of ``task``."""
 
-    def __init__(self, operator: EnvPodOperator, context: Context) -> None:
-        self._operator = operator
+    def __init__(self, task: EnvTask, context: Context) -> None:
+        self._task = task
         self._context = context
-        self._api = Api(operator.env, lambda: operator.client, renew=operator.renew_client)
-        self._observer = OperatorObserver(operator, context, self._api)
-        self._run = PodRun(self._api, self._observer)
+        self._client = KubernetesClient(task.env, lambda: task.client, renew=task.renew_client)
+        self._observer = OperatorObserver(task, context, self._client)
+        self._life = PodLife(self._client, self._observer)
+        self._owner = identity.labels(context)
 
     def kill(self) -> None:
         """Delete the pod; for a signal handler."""
-        self._run.kill()
+        self._life.kill()
 
     def run(self) -> Any:
         """The value that the function returned; in deferrable mode it raises TaskDeferred instead.
 
         Raises a `PodenvError`.
         """
-        launch = self._launch()
-        self._observer.launch = launch
+        request = self._request()
         adopted = None
-        if self._operator.durable:
-            adopted = adopt.find(self._api, launch, self._identity(), store=self._observer.store)
+        if self._task.durable:
+            adopted = self._life.find(request, identity.selector(self._owner))
         if adopted is not None:
-            self._observer.note(f"Pod {adopted.metadata.name} of an earlier worker is followed to its end.")
-            self._observer.created(adopted)
+            self._observer.note(f"Pod {adopted['metadata']['name']} of an earlier worker is followed to its end.")
         # The stock way to defer loses the value of a pod that is over already.
-        if not self._operator.deferrable or (adopted is not None and failures.is_over(adopted, CONTAINER)):
-            return value_of(self._run.run(launch, adopted=adopted), launch.environment)
-        if adopted is None:
-            self._run.create(launch)
-        return self._defer()
+        if not self._task.deferrable or (adopted is not None and status.is_over(adopted, CONTAINER)):
+            return value_of(self._life.run(request, adopted=adopted), request.environment)
+        raise self._life.hand_over(request, self._deferred, adopted=adopted)
 
     def resume(self, event: Mapping[str, Any]) -> Any:
-        """Go on after the trigger saw the pod end, or gave up waiting for it."""
-        launch = self._launch(quiet=True).named(event["name"])
-        self._observer.launch = launch
-        try:
-            pod = self._found(event, launch)
-            self._observer.resumed(pod, event)
-            launch = launch.as_it_is(pod)
-            if _out_of_time(event):
-                self._run.drop(launch, pod)
-                raise Killed(f"The task in environment {launch.environment!r} ran longer than its execution_timeout.")
-            return value_of(self._run.once(launch, pod), launch.environment)
-        except (OutOfMemory, PodLost) as error:
-            self._run.create(self._run.after(error, launch))
-        return self._defer()
+        """Go on after the trigger saw the pod end, or gave up waiting for it.
 
-    def _defer(self) -> Any:
+        All that this needs is in the pod: release, Connection and catalogue may be gone meanwhile.
+        """
+        request, pod = self._followed(event), None
         try:
-            return self._operator.invoke_defer_method(context=self._context)
+            pod = self._pod_of(request)
+            request = self._followed(event, pod)
+            if _is_out_of_time(event):
+                self._life.abandon(request, pod)
+                raise Killed(f"The task in environment {request.environment!r} ran longer than its execution_timeout.")
+            result = self._life.once(request, pod, tell=lambda pod: self._observer.resumed(pod, event))
+            return value_of(result, request.environment)
+        except TaskFailure as error:
+            request = self._life.next_request(error, request, self._life.pod or pod, fresh=partial(self._anew, error))
+        raise self._life.hand_over(request, self._deferred)
+
+    def _deferred(self, pod: Json) -> TaskDeferred:
+        """What is raised so that the trigger follows ``pod``."""
+        self._task.pod = compat.pod_from_dict(pod)
+        try:
+            self._task.invoke_defer_method(context=self._context)
         except TaskDeferred as deferred:
-            deferred.trigger = EnvPodTrigger(**deferred.trigger.serialize()[1])
-            raise
+            given = deferred.trigger.serialize()[1]
+            # The provider's own asynchronous hook does not look for the cluster that it runs in.
+            if given["in_cluster"] is None and self._task.hook.is_in_cluster:
+                given["in_cluster"] = True
+            deferred.trigger = EnvPodTrigger(**given)
+            return deferred
+        raise AssertionError("invoke_defer_method returned")
 
-    def _found(self, event: Mapping[str, Any], launch: Launch) -> V1Pod:
-        name, namespace = event["name"], event["namespace"]
+    def _anew(self, error: TaskFailure) -> PodRequest:
+        """The request for another pod, after one that is known from the cluster only. Raises ``error`` if it fails."""
         try:
-            return self._api.ask(lambda core: core.read_namespaced_pod(name, namespace, _request_timeout=LIMITS))
+            return self._request(quiet=True)
+        except PodenvError as problem:
+            self._observer.note(f"It cannot be started again: {problem}")
+            raise error from None
+
+    def _pod_of(self, request: PodRequest) -> Json:
+        where = f"{request.namespace}/{request.name}"
+        try:
+            return self._client.read_pod(request.namespace, request.name)
         except ApiException as error:
             if error.status != 404:
-                raise failures.refusal(error, launch.environment, f"read a pod in {namespace}") from None
+                raise status.refusal(error, request.environment, f"read a pod in {request.namespace}") from None
             raise PodLost(
-                f"Environment {launch.environment!r}: the pod {namespace}/{name} was deleted by somebody else before "
-                "its result was read; look for who deletes pods in its namespace."
+                f"Environment {request.environment!r}: the pod {where} was deleted by somebody else before its result "
+                "was read; look for who deletes pods in its namespace."
             ) from None
 
-    def _launch(self, *, quiet: bool = False) -> Launch:
-        operator = self._operator
-        found = deployed.find(self._api, self._namespace())
-        call = self._call(found)
-        template = found.template
+    def _followed(self, event: Mapping[str, Any], pod: Json | None = None) -> PodRequest:
+        """The request as whose pod the trigger's ``event`` tells, which may be gone."""
+        name, namespace = event["name"], event["namespace"]
+        gone: Json = {"metadata": {"name": name, "namespace": namespace}, "spec": {"containers": [{"name": CONTAINER}]}}
+        number = status.annotation(pod, names.RELAUNCH_ANNOTATION) if pod is not None else ""
+        request = self._with_terms(pod or gone, relaunch=int(number) if number.isdecimal() else None)
+        return request if pod is not None else request.named(name)
+
+    def _request(self, *, quiet: bool = False) -> PodRequest:
+        task = self._task
+        found = template.read(self._client, self._namespace())
         pod = compose.pod(
             found,
-            call,
-            [*overrides.of_operator(operator), *self._xcom_folder()],
-            request=operator.request,
-            name=self._name(),
-            labels=self._labels(),
-            where=operator.where,
-            discard=operator.python_callable is not None and not operator.do_xcom_push,
+            self._call(found),
+            [self._deadline(), *overrides.of_operator(task), *self._xcom_folder()],
+            request=task.request,
+            identity=Identity(self._name(), self._labels(), identity.call_key()),
+            where=task.where,
+            discard=task.python_callable is not None and not task.do_xcom_push,
         )
         pod = self._mutated(pod)
-        secret: dict[str, str] = operator.connection_variables()
+        secret: dict[str, str] = task.connection_variables()
         if settings.payload() == "secret":
             pod, payload = compose.split_secret(pod)
             secret |= payload
-        logs = overrides.wanted(operator.container_logs, [CONTAINER])
-        launch = Launch(
-            environment=operator.env,
-            pod=pod,
-            schedule_timeout=operator.schedule_timeout_seconds,
-            start_timeout=operator.startup_timeout_seconds,
-            max_memory=operator.max_memory,
-            finish=Finish(operator.on_finish_action.value),
-            keep_when_killed=operator.on_kill_action.value == "keep_pod",
-            grace=operator.termination_grace_period,
-            follow=operator.get_logs and bool(logs),
-            secret=secret,
-        )
-        operator.show(launch.pod)
+        request = self._with_terms(pod, secret=secret, relaunch=found.relaunch)
+        task.show(pod)
         if not quiet:
-            same = base_container(pod).get("image") == base_container(template).get("image")
+            same = base_container(pod).get("image") == base_container(found.template).get("image")
             what = found.facts if same else "the task's own image"
-            self._observer.note(f"Environment {operator.env!r} ({what}), {launch.facts}.")
-        return launch
+            self._observer.note(f"Environment {task.env!r} ({what}), {request.facts}.")
+        return request
+
+    def _with_terms(self, pod: Json, *, relaunch: int | None, secret: Mapping[str, str] | None = None) -> PodRequest:
+        """``pod`` on this task's terms; ``relaunch`` is the environment's."""
+        task = self._task
+        return PodRequest(
+            environment=task.env,
+            pod=pod,
+            schedule_timeout=task.schedule_timeout_seconds,
+            start_timeout=task.startup_timeout_seconds,
+            max_memory=task.max_memory,
+            on_finish=FinishAction(task.on_finish_action.value),
+            keep_when_killed=task.on_kill_action.value == "keep_pod",
+            relaunches=Relaunches.of(retries=task.retries or 0, task=task.relaunch, environment=relaunch),
+            grace=task.termination_grace_period,
+            follow=task.get_logs and bool(overrides.selected(task.container_logs, [CONTAINER])),
+            secret=secret or {},
+        )
 
     def _namespace(self) -> str:
-        operator = self._operator
-        return str(operator.namespace) if operator.namespace else settings.namespace(operator.env, operator.dag_file)
+        task = self._task
+        return str(task.namespace) if task.namespace else settings.namespace(task.env, task.dag_file)
 
-    def _call(self, found: Deployed) -> Call:
-        operator = self._operator
-        if operator.python_callable is None:
-            argv = [*map(str, operator.cmds), *map(str, operator.arguments)]
-            file = f"{XCOM_FOLDER}/return.json" if operator.do_xcom_push else None
+    def _call(self, found: EnvironmentTemplate) -> Call:
+        task = self._task
+        if task.python_callable is None:
+            argv = [*map(str, task.cmds), *map(str, task.arguments)]
+            file = f"{XCOM_FOLDER}/return.json" if task.do_xcom_push else None
             return source.build_call(run_command, [argv, file], {})
-        if found.python is not None and operator.image is None:
-            source.check_syntax(source.extract(operator.python_callable), python=found.python)
-        values = context_values(self._context)
-        return source.build_call(operator.python_callable, operator.op_args, operator.op_kwargs, values)
+        if found.python is not None and task.image is None:
+            source.check_syntax(source.extract(task.python_callable), python=found.python)
+        return source.build_call(task.python_callable, task.op_args, task.op_kwargs, context_values(self._context))
+
+    def _deadline(self) -> Json:
+        """When the cluster ends the pod by itself; what the task says of it goes before."""
+        timeout = self._task.execution_timeout
+        if timeout is None:
+            return {}
+        return {"spec": {"activeDeadlineSeconds": math.ceil(timeout.total_seconds()) + DEADLINE_SLACK_SECONDS}}
 
     def _xcom_folder(self) -> list[Json]:
         """Where a command writes its XCom, as the stock operator has it; the file system may be read-only."""
-        operator = self._operator
-        if operator.python_callable is not None or not operator.do_xcom_push:
+        task = self._task
+        if task.python_callable is not None or not task.do_xcom_push:
             return []
         mount = with_base(volumeMounts=[{"name": "podenv-xcom", "mountPath": XCOM_FOLDER}])
         return [merge(mount, {"spec": {"volumes": [{"name": "podenv-xcom", "emptyDir": {}}]}})]
 
     def _name(self) -> str:
-        operator = self._operator
-        name = operator._set_name(operator.name) or create_unique_id(
-            operator.dag_id, operator.task_id, unique=False, max_length=names.MAX_POD
+        task = self._task
+        name = compat.pod_name(task) or create_unique_id(
+            task.dag_id, task.task_id, unique=False, max_length=names.MAX_POD
         )
-        return add_unique_suffix(name=name, max_len=names.MAX_POD) if operator.random_name_suffix else name
-
-    def _identity(self) -> dict[str, str]:
-        """The labels of this task in this run, whatever the try."""
-        operator = self._operator
-        own = operator._get_ti_pod_labels(self._context, include_try_number=False)
-        return {**own, names.ENVIRONMENT_LABEL: operator.env}
+        return add_unique_suffix(name=name, max_len=names.MAX_POD) if task.random_name_suffix else name
 
     def _labels(self) -> dict[str, str]:
-        operator = self._operator
         return {
-            **operator._get_ti_pod_labels(self._context),
-            **self._identity(),
+            **compat.pod_labels(self._context),
+            **self._owner,
+            names.ENVIRONMENT_LABEL: self._task.env,
             "airflow_version": airflow_version.replace("+", "-"),
-            "airflow_kpo_in_cluster": str(operator.hook.is_in_cluster),
+            "airflow_kpo_in_cluster": str(self._task.hook.is_in_cluster),
         }
 
     def _mutated(self, pod: Json) -> Json:
         """The pod after the callbacks and the cluster's own policy had a look at it."""
-        model = PodGenerator.deserialize_model_dict(pod)
-        airflow.settings.pod_mutation_hook(model)  # type: ignore[no-untyped-call]
-        for callback in self._operator.callbacks:
+        model = compat.pod_from_dict(pod)
+        compat.mutate_pod(model)
+        for callback in self._task.callbacks:
             callback.on_pod_manifest_created(
                 pod_request=model,
-                client=self._operator.client,
+                client=self._task.client,
                 mode=ExecutionMode.SYNC,
-                operator=self._operator,
+                operator=self._task,
                 context=self._context,
             )
         return dict(to_json(model))
 
 
-def _out_of_time(event: Mapping[str, Any]) -> bool:
+def _is_out_of_time(event: Mapping[str, Any]) -> bool:
     deadline = event.get("_execution_deadline")
     return event["status"] == "timeout" and deadline is not None and time.time() >= deadline

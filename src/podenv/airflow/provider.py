@@ -57,6 +57,17 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "secret",
                         "default": "env",
                     },
+                    "airflow_id": {
+                        "description": (
+                            "What tells this Airflow from others that launch pods in the same namespaces; a pod is "
+                            "adopted or deleted only by the Airflow that made it. Empty: derived from the Fernet key "
+                            "and ``[api] base_url``."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "production",
+                        "default": "",
+                    },
                     "pod_url": {
                         "description": (
                             "The page of a pod, linked from its task; ``{namespace}`` and ``{pod}`` are filled in. "

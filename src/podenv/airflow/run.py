@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from airflow.sdk import get_current_context
 
 from podenv.airflow import settings
 from podenv.airflow.exchange import context_values, readable
 from podenv.call import source
-from podenv.call.outcome import value_of
+from podenv.call.termination import ended_by_sigterm
 from podenv.catalogue.request import TaskRequest
-
-
-class _Run(Protocol):
-    def kill(self) -> None: ...
 
 
 def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -49,7 +41,7 @@ def _locally(
         env={},
         emit=settings.emit,
     )
-    with _ended_by_sigterm(run):
+    with ended_by_sigterm(run.kill):
         return run.call(call)
 
 
@@ -58,9 +50,7 @@ def _in_a_pod(
 ) -> Any:
     from podenv.airflow import podcall  # as above
 
-    run, launch = podcall.prepare(name, function, args, kwargs, context=context, file=_start(function, context))
-    with _ended_by_sigterm(run):
-        return value_of(run.run(launch), name)
+    return podcall.call(name, function, args, kwargs, context=context, file=_start(function, context))
 
 
 def _start(function: Callable[..., Any], context: Any) -> str | None:
@@ -69,22 +59,3 @@ def _start(function: Callable[..., Any], context: Any) -> str | None:
         return str(context["dag"].fileloc)
     code = getattr(inspect.unwrap(function), "__code__", None)
     return code.co_filename if code and Path(code.co_filename).is_file() else None  # a notebook's cell has no file
-
-
-@contextmanager
-def _ended_by_sigterm(run: _Run) -> Iterator[None]:
-    """End the function's processes, or its pod, on SIGTERM: a plain task has no ``on_kill`` that would."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(number: int, frame: FrameType | None) -> None:
-        run.kill()
-        if callable(previous):
-            previous(number, frame)
-
-    previous = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import re
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -38,6 +40,28 @@ def payload() -> str:
             f"[podenv] payload cannot be {chosen!r}.{nearest(chosen, PAYLOADS)} Set it to 'env' or 'secret'."
         )
     return chosen
+
+
+def fernet_key() -> bytes:
+    """Airflow's Fernet key; empty where it has none. It is secret."""
+    return str(conf.get("core", "fernet_key", fallback="")).encode()
+
+
+def airflow_id() -> str:
+    """What tells this Airflow from others that share a cluster: ``[podenv] airflow_id``, else derived.
+
+    Derived from what the components of one Airflow share, its Fernet key and its address. A label's value.
+    """
+    chosen: str = conf.get("podenv", "airflow_id", fallback="")
+    if chosen:
+        if not re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", chosen):
+            raise SettingError(
+                f"[podenv] airflow_id cannot be {chosen!r}: it becomes a label, so use at most 63 letters, digits, "
+                "'-', '_' and '.', beginning and ending with a letter or a digit."
+            )
+        return chosen
+    address = str(conf.get("api", "base_url", fallback=""))
+    return hashlib.sha256(b"\0".join((b"podenv airflow", fernet_key(), address.encode()))).hexdigest()[:16]
 
 
 def pod_url() -> str:

@@ -10,10 +10,13 @@ from typing import Any
 
 from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
 from airflow.triggers.base import TriggerEvent
-from kubernetes.client import V1Pod
+from kubernetes.config import ConfigException
+from kubernetes_asyncio.config import ConfigException as AsyncConfigException
 
-from podenv.pods import failures
-from podenv.pods.api import PATIENCE
+from podenv.airflow.compat import AirflowException
+from podenv.pods import status
+from podenv.pods.client import PATIENCE_SECONDS, Json, plain
+from podenv.pods.manifest import to_json
 
 
 class EnvPodTrigger(KubernetesPodTrigger):
@@ -37,30 +40,41 @@ class EnvPodTrigger(KubernetesPodTrigger):
         deadline = self.trigger_kwargs.get("_execution_deadline", float("inf"))
         answered = time.monotonic()
         start_by = answered + self.schedule_timeout
-        scheduled = started = False
+        scheduled = started = told = False
         while time.time() < deadline:
             try:
-                pod = await self.hook.get_pod(self.pod_name, self.pod_namespace)
+                pod: Json = to_json(await self.hook.get_pod(self.pod_name, self.pod_namespace))
             except Exception as error:  # noqa: BLE001 - the resumed task meets it too, and has the words for it
-                known = getattr(error, "status", None) in (401, 403, 404)
-                if known or time.monotonic() > answered + PATIENCE:
+                final = _is_final(error)
+                if final or not told:
+                    told = True
+                    self.log.warning("Pod %s/%s cannot be read: %s", self.pod_namespace, self.pod_name, _words(error))
+                if final or time.monotonic() > answered + PATIENCE_SECONDS:
                     return "error"
             else:
-                answered = time.monotonic()
-                if failures.is_over(pod, self.base_container_name) or self._is_in_vain(pod):
-                    ended = failures.terminated(pod, self.base_container_name)
-                    return "success" if ended and ended.exit_code == 0 else "failed"
-                if pod.spec.node_name and not scheduled:
+                answered, told = time.monotonic(), False
+                if status.is_over(pod, self.base_container_name) or self._is_in_vain(pod):
+                    ended = status.terminated(pod, self.base_container_name)
+                    return "success" if ended and ended["exitCode"] == 0 else "failed"
+                if pod["spec"].get("nodeName") and not scheduled:
                     scheduled, start_by = True, answered + self.startup_timeout
-                started = started or failures.is_running(pod, self.base_container_name)
+                started = started or status.is_running(pod, self.base_container_name)
             if not started and time.monotonic() > start_by:
                 return "timeout"
             await asyncio.sleep(self.poll_interval)
         return "timeout"
 
-    def _is_in_vain(self, pod: V1Pod) -> bool:
+    def _is_in_vain(self, pod: Json) -> bool:
         name = self.base_container_name
-        return bool(
-            failures.before_start(pod, name, "", secret=self.pod_name)
-            or failures.node_is_lost(pod, name, datetime.now(UTC))
-        )
+        return bool(status.before_start(pod, name, "") or status.node_is_lost(pod, name, datetime.now(UTC)))
+
+
+def _is_final(error: Exception) -> bool:
+    """True if asking again brings the same answer: the pod is gone, or nothing here says how to reach the cluster."""
+    return getattr(error, "status", None) in (401, 403, 404) or isinstance(
+        error, ConfigException | AsyncConfigException | AirflowException
+    )
+
+
+def _words(error: Exception) -> str:
+    return plain(f"{type(error).__name__}: {getattr(error, 'reason', None) or error}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -88,6 +90,16 @@ class Catalogue:
             "go to a project that has one, set PODENV_CATALOGUE, or make one with "
             "`podenv --catalogue envs new NAME --python X.Y`."
         )
+
+    @classmethod
+    def of_function(cls, function: Callable[..., Any]) -> Catalogue:
+        """The catalogue nearest to the function's file, else to the working directory. Raises `CatalogueNotFound`."""
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        file = Path(code.co_filename) if code is not None else None
+        if file is not None and file.is_file():  # a notebook's cell has none
+            with suppress(CatalogueNotFound):
+                return cls.find(file)
+        return cls.find()
 
     def names(self) -> list[str]:
         """The names of all environments, sorted; their values are not read."""

@@ -5,13 +5,11 @@ It isolates libraries, not users: the task has this user's rights and files.
 
 from __future__ import annotations
 
-import inspect
 import os
 import secrets
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -24,13 +22,11 @@ from podenv.catalogue import quantity
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.errors import (
     CallError,
-    CatalogueNotFound,
     Exited,
     Killed,
     LocalEnvironmentError,
     OutOfMemory,
     ProgramNotFound,
-    SettingError,
 )
 from podenv.local.child import Child
 from podenv.process import ended_with_parent
@@ -205,13 +201,7 @@ def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs:
 
     Raises what `LocalRun.call` raises, and what is wrong with the name, the function or its arguments.
     """
-    backend = os.environ.get("PODENV_BACKEND") or "local"
-    if backend != "local":
-        raise SettingError(
-            f"PODENV_BACKEND is {backend!r}, and outside Airflow a function runs on this machine only; unset it, or "
-            "set it to local."
-        )
-    environment = _catalogue(function)[name]
+    environment = Catalogue.of_function(function)[name]
     call = source.build_call(function, args, kwargs, None)
     most = environment.spec.resources.limits
     limits = Limits(cpu=most.get("cpu"), memory=most.get("memory"))
@@ -221,16 +211,6 @@ def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs:
 def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
-
-
-def _catalogue(function: Callable[..., Any]) -> Catalogue:
-    """The catalogue nearest to the function's file, else to the working directory."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    file = Path(code.co_filename) if code is not None else None
-    if file is not None and file.is_file():  # a notebook's cell has none
-        with suppress(CatalogueNotFound):
-            return Catalogue.find(file)
-    return Catalogue.find()
 
 
 def _path_of_this_machine() -> str:

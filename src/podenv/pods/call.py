@@ -5,13 +5,11 @@ Nothing here needs Airflow.
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
@@ -111,14 +109,5 @@ def _namespace(name: str, function: Callable[..., Any]) -> str:
     prefix = os.environ.get("PODENV_NAMESPACE_PREFIX") or os.environ.get("AIRFLOW__PODENV__NAMESPACE_PREFIX")
     chosen = None
     with suppress(CatalogueNotFound):
-        chosen = _catalogue(function)[name].spec.namespace
+        chosen = Catalogue.of_function(function)[name].spec.namespace
     return chosen or names.namespace(name, prefix or names.NAMESPACE_PREFIX)
-
-
-def _catalogue(function: Callable[..., Any]) -> Catalogue:
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    file = Path(code.co_filename) if code is not None else None
-    if file is not None and file.is_file():  # a notebook's cell has none
-        with suppress(CatalogueNotFound):
-            return Catalogue.find(file)
-    return Catalogue.find()

@@ -78,9 +78,7 @@ def choose(pods: Iterable[Json], request: PodRequest) -> tuple[Json | None, list
     same = [pod for pod in mine if is_same_work(pod, request)]
     adopted = max(same, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
     stale = [
-        pod
-        for pod in mine
-        if pod is not adopted and not status.is_going(pod) and not status.label(pod, CHECKED_LABEL)
+        pod for pod in mine if pod is not adopted and not status.is_going(pod) and not status.label(pod, CHECKED_LABEL)
     ]
     return adopted, stale
 

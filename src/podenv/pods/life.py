@@ -46,7 +46,8 @@ class PodLife:
         self._client = client
         self._events = events
         self._held: _Held | None = None
-        self._pod: Json | None = None  # as it was seen last
+        self.pod: Json | None = None
+        """The pod as it was seen last."""
         self._watch: PodWatch | None = None
 
     def run(self, request: PodRequest, *, adopted: Json | None = None) -> Result:
@@ -58,7 +59,7 @@ class PodLife:
             try:
                 return self.once(request, adopted)
             except TaskFailure as error:
-                request, adopted = self.next_request(error, request, self._pod), None
+                request, adopted = self.next_request(error, request, self.pod), None
 
     def once(
         self, request: PodRequest, adopted: Json | None = None, *, tell: Callable[[Json], None] | None = None
@@ -70,27 +71,25 @@ class PodLife:
                 self._give_secret(request, pod)  # its worker may have ended between the two
             self._watch = PodWatch(self._client, self._events, request)
             result = self._watch.result_of(pod, adopted=adopted is not None)
-            self._pod = self._watch.pod
+            self.pod = self._watch.pod
             self._client.refuse_stopped()
             failed = result.error is not None
-            self._events.ended(self._pod, failed=failed)
+            self._events.ended(self.pod or pod, failed=failed)
             return result, End.FAILED if failed else End.SUCCEEDED
 
         return self._guarded(request, adopted, tell or self._events.created, follow)
 
     def hand_over(self, request: PodRequest, give: Callable[[Json], T], *, adopted: Json | None = None) -> T:
         """What ``give`` returns for the pod, which something else follows from then on. Raises a `TaskFailure`."""
-        return self._guarded(
-            request, adopted, self._events.created, lambda request, pod: (give(pod), End.HANDED_OVER)
-        )
+        return self._guarded(request, adopted, self._events.created, lambda request, pod: (give(pod), End.HANDED_OVER))
 
     def abandon(self, request: PodRequest, pod: Json) -> None:
         """End the interest in ``pod`` because the task ran out of time: delete it, or leave it as the task says."""
-        self._held, self._pod = _Held(request.of_pod(pod), pod["metadata"]["uid"]), pod
+        self._held, self.pod = _Held(request.of_pod(pod), pod["metadata"]["uid"]), pod
         self._settle(End.INTERRUPTED)
 
     def find(self, request: PodRequest, selector: str) -> Json | None:
-        """A pod that an earlier worker left of this very work; the task's other leftovers are deleted.
+        """A pod that an earlier worker left of this very work; other leftovers of the task are deleted.
 
         ``selector`` must match no pod but those of this task in this run. Raises `PodFailure`, `Killed`.
         """
@@ -106,11 +105,16 @@ class PodLife:
         return adopted
 
     def next_request(
-        self, error: TaskFailure, request: PodRequest, pod: Json | None, *, fresh: PodRequest | None = None
+        self,
+        error: TaskFailure,
+        request: PodRequest,
+        pod: Json | None,
+        *,
+        fresh: Callable[[], PodRequest] | None = None,
     ) -> PodRequest:
         """What to launch after the ``pod`` of ``request`` failed so. Raises ``error`` where that does not help.
 
-        ``fresh`` is the request to launch where ``request`` is known from its pod only.
+        ``fresh`` makes the request to launch where ``request`` is known from its pod only.
         """
         if self._client.stopped:
             raise error
@@ -121,7 +125,7 @@ class PodLife:
             error = self._explained(error, before, rerun_refused=again is None and started)
         if again is None:
             raise error
-        following = (fresh or request).again(before, counted=again.counted).with_memory(before.memory)
+        following = (fresh() if fresh else request).again(before, counted=again.counted).with_memory(before.memory)
         if again.grown:
             larger = following.larger(before.memory)
             assert larger is not None
@@ -148,16 +152,16 @@ class PodLife:
         work: Callable[[PodRequest, Json], tuple[T, End]],
     ) -> T:
         """What ``work`` returns for the pod, which has ended as it must when this returns or raises."""
-        end, self._pod, self._watch = End.INTERRUPTED, adopted, None
+        end, self.pod, self._watch = End.INTERRUPTED, adopted, None
         try:
             if adopted is not None:
                 request = request.of_pod(adopted)
                 self._held = _Held(request, adopted["metadata"]["uid"])
             else:
-                self._pod = self._create(request)
-            assert self._pod is not None
-            tell(self._pod)
-            value, end = work(request, self._pod)
+                self.pod = self._create(request)
+            assert self.pod is not None
+            tell(self.pod)
+            value, end = work(request, self.pod)
             return value
         except TaskFailure as error:
             end = self._end_of(error, request)
@@ -167,17 +171,17 @@ class PodLife:
 
     def _end_of(self, error: TaskFailure, request: PodRequest) -> End:
         if self._watch is not None and self._watch.pod is not None:
-            self._pod = self._watch.pod
-        if self._pod is None or self._client.stopped:
+            self.pod = self._watch.pod
+        if self.pod is None or self._client.stopped:
             return End.INTERRUPTED
-        if decisions.relaunch(error, request, started=self._started(self._pod)) is not None:
+        if decisions.relaunch(error, request, started=self._started(self.pod)) is not None:
             return End.REPLACED
-        self._events.ended(self._pod, failed=True)
+        self._events.ended(self.pod, failed=True)
         return End.LOST if isinstance(error, PodLost) else End.FAILED
 
     def _settle(self, end: End) -> None:
         """Delete the pod or leave it."""
-        held, pod, self._held = self._held, self._pod, None
+        held, pod, self._held = self._held, self.pod, None
         if held is not None:
             if pod is None or not decisions.keeps(held.request, end, over=status.is_over(pod, CONTAINER)):
                 self._held = held  # for a signal while it is deleted
@@ -273,7 +277,7 @@ class PodLife:
 
     def _explained(self, error: PodLost, request: PodRequest, *, rerun_refused: bool) -> PodLost:
         """``error`` with what the cluster says of why it took the pod away, and why it is not launched again."""
-        why = status.why_taken(self._pod, self._client.events_of(request.namespace, request.name))
+        why = status.why_taken(self.pod, self._client.events_of(request.namespace, request.name))
         words = [str(error), *([f"The cluster says: {why}."] if why else [])]
         if rerun_refused and request.relaunches.started == 0:
             words.append("Its function may have run, so it is not started again; set retries, or relaunch=N.")
@@ -286,4 +290,3 @@ def _owner_of(pod: Json | None) -> str:
         return ""
     owner = [f"{name} {value}" for name in ("dag_id", "task_id", "run_id") if (value := status.label(pod, name))]
     return f" ({', '.join(owner)})" if owner else ""
-

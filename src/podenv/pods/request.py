@@ -10,7 +10,7 @@ from enum import Enum
 from podenv.catalogue import names, quantity
 from podenv.pods import status
 from podenv.pods.client import Json
-from podenv.pods.manifest import CONTAINER, base_container, owned_secret, with_memory, with_secret
+from podenv.pods.manifest import base_container, owned_secret, with_memory, with_secret
 
 _AGAIN = re.compile(r"-again(\d+)$")
 
@@ -36,7 +36,7 @@ class Relaunches:
 
     @classmethod
     def of(cls, *, retries: int, task: int | None, environment: int | None) -> Relaunches:
-        """The rule: the task's own number, else its environment's, else as often as ``retries`` show that it may rerun."""
+        """The task's own number, else its environment's; else the function may rerun if the task has ``retries``."""
         number = environment if task is None else task
         if number is not None:
             return cls(number, number)
@@ -142,12 +142,12 @@ class PodRequest:
         return self.with_memory(quantity.of_bytes(min(2 * before, most)))
 
     def with_memory(self, memory: str) -> PodRequest:
-        """This request with another memory limit."""
-        return replace(self, pod=with_memory(self.pod, memory)) if memory != self.memory else self
+        """This request with another memory limit; as it is for ``no limit``."""
+        if memory in (self.memory, "no limit"):
+            return self
+        return replace(self, pod=with_memory(self.pod, memory))
 
     def _as(self, name: str, starts: int) -> PodRequest:
         metadata = self.pod["metadata"]
         annotations = {**(metadata.get("annotations") or {}), names.STARTS_ANNOTATION: str(starts)}
         return replace(self, pod={**self.pod, "metadata": {**metadata, "name": name, "annotations": annotations}})
-
-

@@ -30,6 +30,7 @@ from podenv.pods.client import Json, plain, reason_of, words_of
 _NO_PROGRAM = re.compile(r"executable file not found|no such file or directory", re.IGNORECASE)
 _OWN_DISK = re.compile(r"ephemeral local storage usage exceeds|usage of EmptyDir|exceeds the limit", re.IGNORECASE)
 _CREATE_REASONS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PostStartHookError")
+_NEVER_RAN = ("ContainerCannotRun", "StartError")  # of a container that has terminated
 _KUBELET_DELAY = timedelta(seconds=10)  # after a deletion's deadline
 _TAKING_EVENTS = ("Preempted", "TaintManagerEviction")  # events that say why a pod was deleted
 _SIGNAL_CODES = range(129, 193)  # a shell's exit codes for a program that a signal ended
@@ -90,9 +91,10 @@ def may_have_started(pod: Json | None, name: str) -> bool:
         # reported, so that only a refusal by the node is proof for a pod that has failed.
         phase = _status(pod).get("phase")
         return phase != "Pending" and not (phase == "Failed" and _is_refused_by_node(pod))
-    ran = _state(status, "running") or status.get("lastState") or status.get("restartCount")
     ended = _state(status, "terminated")
-    return bool(ran) or (ended is not None and bool(ended.get("startedAt")))
+    if ended is not None:
+        return ended.get("reason") not in _NEVER_RAN
+    return _state(status, "running") is not None or bool(status.get("lastState") or status.get("restartCount"))
 
 
 def waits_for(pod: Json, name: str) -> str:
@@ -174,7 +176,7 @@ def after_end(pod: Json, name: str, environment: str, *, limit: str, memory_hint
     reason = ended.get("reason")
     if reason == "OOMKilled":
         return OutOfMemory(environment, limit, memory_hint)
-    if reason in ("ContainerCannotRun", "StartError"):
+    if reason in _NEVER_RAN:
         return _cannot_create(environment, reason, plain(ended.get("message")))
     if is_going(pod):
         return PodLost(
@@ -225,7 +227,7 @@ def _without_container(pod: Json, environment: str) -> PodFailure:
             f"Environment {environment!r}: the node {pod['spec'].get('nodeName')} of the pod {name} does not "
             "answer, and the pod may still run there; look after the node."
         )
-    if "DeadlineExceeded" == _status(pod).get("reason"):
+    if _status(pod).get("reason") == "DeadlineExceeded":
         return DeadlinePassed(
             f"Environment {environment!r}: the pod {name} reached its active_deadline_seconds "
             f"({pod['spec'].get('activeDeadlineSeconds')}) before its container started; raise it."
@@ -320,7 +322,7 @@ def _of_status(pod: Json, field: str) -> list[Json]:
 
 
 def _state(status: Json | None, kind: str) -> Json | None:
-    """One of ``waiting``, ``running`` and ``terminated`` of a container's status; an empty dict where it has no fields."""
+    """The state ``waiting``, ``running`` or ``terminated`` of a container; None where it is in another one."""
     found = (status or {}).get("state") or {}
     return found[kind] or {} if kind in found else None
 

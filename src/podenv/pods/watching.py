@@ -24,6 +24,9 @@ SLOW_START_SECONDS = 5.0  # after which the log says what the start was spent on
 _PULLED = re.compile(r"Successfully pulled image .* in ([0-9a-zµ.]+)")
 
 
+Start = tuple[Json, TaskFailure | None]
+
+
 class PodWatch:
     """One pod that exists, until it brought a result or never will; `stop` ends that from a signal handler."""
 
@@ -79,7 +82,7 @@ class PodWatch:
         self._pod = over or self._pod
         self._reader.close()
         self._client.refuse_stopped()
-        result = self._reader.result or (over and _message(over))
+        result = self._reader.result or (_message(over) if over is not None else None)
         if result is None:
             assert over is not None
             raise status.after_end(
@@ -103,36 +106,38 @@ class PodWatch:
         scheduled: list[float] = []
         words = {"scheduler": "", "kubelet": ""}
 
-        def decide(pod: Json) -> Json | TaskFailure | None:
+        def decide(pod: Json) -> Start | None:
             self._pod = pod
             if pod["spec"].get("nodeName") and not scheduled:
                 scheduled.append(time.monotonic() - (_since(status.scheduled(pod)) if adopted else 0))
             words["scheduler"] = status.unschedulable(pod) or words["scheduler"]
             words["kubelet"] = status.waits_for(pod, CONTAINER) or words["kubelet"]
             if status.is_over(pod, CONTAINER) or status.is_running(pod, CONTAINER):
-                return pod
-            return status.before_start(pod, CONTAINER, request.environment)
+                return pod, None
+            failure = status.before_start(pod, CONTAINER, request.environment)
+            return (pod, failure) if failure is not None else None
 
         def deadline() -> float:
             return scheduled[0] + request.start_timeout if scheduled else began + request.schedule_timeout
 
         at_most = min(request.schedule_timeout, request.start_timeout)
         decision = self._follower.watch(decide, deadline, at_most=at_most)
-        if isinstance(decision, TaskFailure):
-            raise decision
         if decision is None:
             raise _late(request, bool(scheduled), words)
-        self._started = status.may_have_started(decision, CONTAINER)
+        pod, failure = decision
+        if failure is not None:
+            raise failure
+        self._started = status.may_have_started(pod, CONTAINER)
         now = time.monotonic()
         start = now - scheduled[0] if scheduled else 0.0
-        where = f"Pod {request.namespace}/{request.name} runs on node {decision['spec'].get('nodeName')}"
+        where = f"Pod {request.namespace}/{request.name} runs on node {pod['spec'].get('nodeName')}"
         self._events.note(
             f"{where}: created {now - began:.0f} s ago."
             if adopted
             else f"{where}: scheduled after {now - start - began:.1f} s, image and start took {start:.1f} s"
             f"{self._pulled() if start > SLOW_START_SECONDS else ''}."
         )
-        return decision
+        return pod
 
     def _await_end(self, seconds: float = float("inf")) -> Json | None:
         """The pod once its container is over, or its node is lost; None after ``seconds``."""

@@ -111,7 +111,7 @@ def test_lines_that_the_node_rotated_away_leave_one_line_that_says_so(
     real = PodFollower._stream_once
 
     def slow(self: PodFollower, done: Callable[[], bool], silence: float, *, follow: bool) -> bool:
-        if self._seam.lines and not away.is_set():
+        if self._lines.lines and not away.is_set():
             away.set()
             time.sleep(14)
         return real(self, done, silence, follow=follow)

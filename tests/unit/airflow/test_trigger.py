@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 from airflow.triggers.base import TriggerEvent
-from kubernetes.client import ApiException, V1Pod
-from tests.unit.pods.test_failures import ended, pod, waiting
+from kubernetes.client import ApiException
+from kubernetes.config import ConfigException
+from tests.unit.pods.test_status import ended, pod, waiting
 
 from podenv.airflow import trigger
 from podenv.airflow.trigger import EnvPodTrigger
+from podenv.pods.client import Json
 
 RUNNING = pod({"running": {}}, phase="Running")
 STARTING = waiting("ContainerCreating")
@@ -25,14 +27,14 @@ async def _first(waits: EnvPodTrigger) -> TriggerEvent:
     return await anext(waits.run())
 
 
-def event_of(answers: Iterator[V1Pod | Exception], **given: Any) -> dict[str, Any]:
+def event_of(answers: Iterator[Json | Exception], **given: Any) -> dict[str, Any]:
     """The event after a server that gives ``answers``."""
     own = {"poll_interval": 0.01, **given}
     waits = EnvPodTrigger(
         pod_name="p", pod_namespace="s", trigger_start_time=datetime.now(UTC), base_container_name="base", **own
     )
 
-    async def get_pod(name: str, namespace: str) -> V1Pod:
+    async def get_pod(name: str, namespace: str) -> Json:
         assert (name, namespace) == ("p", "s")
         answer = next(answers)
         if isinstance(answer, Exception):
@@ -43,7 +45,7 @@ def event_of(answers: Iterator[V1Pod | Exception], **given: Any) -> dict[str, An
     return dict(asyncio.run(_first(waits)).payload)
 
 
-def status_of(*answers: V1Pod | Exception, **given: Any) -> str:
+def status_of(*answers: Json | Exception, **given: Any) -> str:
     """How the wait ends, once all of ``answers`` were given."""
     left = list(answers)
     status = str(event_of(iter(lambda: left.pop(0), None), **given)["status"])
@@ -75,11 +77,12 @@ def test_a_container_that_is_over_ends_the_wait_whatever_a_sidecar_does() -> Non
 
 
 def test_a_container_that_can_never_start_ends_the_wait() -> None:
-    assert status_of(STARTING, waiting("CreateContainerConfigError", 'secret "vault" not found')) == "failed"
+    root = waiting("CreateContainerConfigError", "container has runAsNonRoot and image will run as root")
+    assert status_of(STARTING, root) == "failed"
 
 
-def test_the_secret_that_the_pod_owns_may_come_later() -> None:
-    late = waiting("CreateContainerConfigError", 'secret "p" not found')
+def test_a_secret_may_come_later() -> None:
+    late = waiting("CreateContainerConfigError", 'secret "vault" not found')
     assert status_of(late, RUNNING, ended(0)) == "success"
 
 
@@ -100,13 +103,27 @@ def test_a_server_that_is_away_for_a_while_ends_nothing() -> None:
 
 
 def test_a_server_that_stays_away_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trigger, "PATIENCE", 0)
+    monkeypatch.setattr(trigger, "PATIENCE_SECONDS", 0)
     assert status_of(RUNNING, OSError("connection refused")) == "error"
+
+
+def test_a_triggerer_without_a_way_to_the_cluster_ends_the_wait_at_once_and_says_why(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert status_of(ConfigException("Invalid kube-config file. No configuration found.")) == "error"
+    said = "Pod s/p cannot be read: ConfigException: Invalid kube-config file. No configuration found."
+    assert capsys.readouterr().out.count(said) == 1
+
+
+def test_the_first_error_of_each_outage_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    away = [ApiException(503, "Service Unavailable"), OSError("connection refused")]
+    assert status_of(RUNNING, *away, RUNNING, *away, ended(0)) == "success"
+    assert capsys.readouterr().out.count("Pod s/p cannot be read: ApiException: Service Unavailable") == 2
 
 
 def test_a_pod_that_does_not_start_in_time_ends_the_wait() -> None:
     unscheduled = pod(phase="Pending")
-    unscheduled.spec.node_name = None
+    del unscheduled["spec"]["nodeName"]
     forever = iter(lambda: unscheduled, None)
     assert event_of(forever, schedule_timeout=0.05, startup_timeout=3600)["status"] == "timeout"
     assert event_of(iter(lambda: STARTING, None), schedule_timeout=3600, startup_timeout=0.05)["status"] == "timeout"

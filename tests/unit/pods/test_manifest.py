@@ -7,13 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as some
 
-from podenv.catalogue import names
-from podenv.catalogue.request import TaskRequest
-from podenv.pods import compose
-from podenv.pods.deployed import Deployed
-from podenv.pods.launch import Finish, Launch, token_of
-from podenv.pods.pod import base_container, complete, merge, with_base, with_memory, with_secret
-from podenv.runtime.call import Call
+from podenv.pods.manifest import base_container, complete, merge, with_base
 
 TEMPLATE = {
     "metadata": {"labels": {"a": "1"}, "annotations": {"n": "x"}},
@@ -108,80 +102,3 @@ def test_none_takes_a_label_away_and_an_empty_volume_source_stays() -> None:
     pod = made({"metadata": {"labels": {"a": None, "b": "2"}}})
     assert pod["metadata"]["labels"] == {"b": "2"}
     assert pod["spec"]["volumes"] == [{"name": "tmp", "emptyDir": {}}]
-
-
-def test_a_pod_whose_value_nobody_wants_is_told_so_and_is_other_work() -> None:
-    call = Call("f", "def f(): pass\n", filename="f.py", first_line=1)
-    request = TaskRequest(env="e")
-    deployed = Deployed("e", "s", TEMPLATE, {})
-    wanted, unwanted = (
-        compose.pod(deployed, call, [], request=request, name="n", labels={}, where="Task 't'", discard=discard)
-        for discard in (False, True)
-    )
-    told = {"name": "PODENV_RUN_DISCARD", "value": "1"}
-    assert told in base_container(unwanted)["env"]
-    assert told not in base_container(wanted)["env"]
-    assert len({one["metadata"]["annotations"][names.CALL_ANNOTATION] for one in (wanted, unwanted)}) == 2
-
-
-def launch(**given: Any) -> Launch:
-    annotations = {"podenv.dev/token": "t0ken", "podenv.dev/call": "c"}
-    return Launch(environment="e", pod=made({"metadata": {"annotations": annotations}}), **given)
-
-
-def test_memory_grows_twofold_up_to_its_most() -> None:
-    steps, now = [], launch(max_memory="5Gi").larger()
-    while now is not None:
-        steps.append(now.memory)
-        assert base_container(now.pod)["resources"]["requests"]["memory"] == now.memory
-        now = now.larger()
-    assert steps == ["2Gi", "4Gi", "5Gi"]
-    assert launch().larger() is None
-
-
-def test_the_name_of_a_pod_that_is_gone_says_how_often_it_was_started_again() -> None:
-    there = launch()
-    assert there.named("etl-x").starts == 0
-    assert there.named("etl-x-again2").starts == 2
-    assert there.named("etl-x-again2").again(counted=True).name == "etl-x-again3"
-
-
-def test_a_pod_that_starts_again_has_another_name_and_counts() -> None:
-    second = launch().again(counted=True)
-    third = second.again(counted=False)
-    assert [one.name for one in (second, third)] == ["n-again1", "n-again2"]
-    assert [one.starts for one in (launch(), second, third)] == [0, 1, 1]
-
-
-def test_secret_variables_are_references_and_their_values_are_not_shown() -> None:
-    one = launch(secret={"TOKEN": "in-clear"})
-    assert base_container(one.request())["env"][-1] == {
-        "name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "n", "key": "TOKEN"}},
-    }  # fmt: skip
-    assert "in-clear" not in repr(one)
-    assert with_secret(one.pod, "n", []) == one.pod
-
-
-def test_the_log_names_image_and_resources() -> None:
-    assert launch().facts == "image i@sha256:1; requests cpu 1, memory 1Gi; limits memory 1Gi"
-    assert with_memory(launch().pod, "3Gi") != launch().pod
-
-
-def test_what_becomes_of_a_pod_is_decided_as_upstream_documents_it() -> None:
-    decided = {
-        finish.value: [finish.deletes(succeeded=s, active=a) for s, a in ((True, False), (False, False), (False, True))]
-        for finish in Finish
-    }
-    assert decided == {
-        "delete_pod": [True, True, True],
-        "delete_succeeded_pod": [True, False, False],
-        "delete_active_pod": [False, False, True],
-        "keep_pod": [False, False, False],
-    }
-
-
-def test_a_pod_without_our_annotation_has_no_token() -> None:
-    from kubernetes.client import V1ObjectMeta, V1Pod
-
-    assert token_of(V1Pod(metadata=V1ObjectMeta(name="x"))) == "none"
-    assert not launch().is_own(V1Pod(metadata=V1ObjectMeta(annotations={"podenv.dev/token": "another"})))

@@ -4,36 +4,41 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kubernetes.client import ApiClient, ApiException, CoreV1Event, V1Pod
+from kubernetes.client import ApiException
 
 from podenv.errors import TaskFailure
-from podenv.pods import api, failures
+from podenv.pods import client, status
+from podenv.pods.client import Json
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PULL = 'rpc error: code = Unknown desc = failed to pull and unpack image "r/x@sha256:429503": '
 
 
-def pod(state: dict[str, Any] | None = None, *, deleted: datetime | None = None, **status: Any) -> V1Pod:
+def pod(state: dict[str, Any] | None = None, *, deleted: datetime | None = None, **status: Any) -> Json:
     """A pod whose base container is in ``state``."""
     base = {"name": "base", "image": "r/x@sha256:429503", "imageID": "", "ready": False, "restartCount": 0}
-    body = {
-        "metadata": {"name": "p", "deletionTimestamp": deleted.isoformat() if deleted else None},
+    metadata = {"name": "p", **({"deletionTimestamp": stamp(deleted)} if deleted else {})}
+    statuses = [{**base, "state": state}] if state else []
+    return {
+        "metadata": metadata,
         "spec": {"nodeName": "node-1", "containers": [{"name": "base"}]},
-        "status": {"containerStatuses": [{**base, "state": state}] if state else [], **status},
+        "status": {"containerStatuses": statuses, **status},
     }
-    made: V1Pod = ApiClient().deserialize(SimpleNamespace(data=json.dumps(body)), "V1Pod")
-    return made
 
 
-def waiting(reason: str, message: str = "") -> V1Pod:
+def stamp(moment: datetime) -> str:
+    """As the API writes times."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def waiting(reason: str, message: str = "") -> Json:
     return pod({"waiting": {"reason": reason, "message": message}}, phase="Pending")
 
 
-def ended(code: int, why: str = "Error", words: str = "", /, **more: Any) -> V1Pod:
+def ended(code: int, why: str = "Error", words: str = "", /, **more: Any) -> Json:
     return pod({"terminated": {"exitCode": code, "reason": why, "message": words}}, **more)
 
 
@@ -44,7 +49,7 @@ def ended(code: int, why: str = "Error", words: str = "", /, **more: Any) -> V1P
         ("PodInitializing", "", None),
         ("ImagePullBackOff", 'Back-off pulling image "r/x"', None),
         ("ErrImagePull", f"{PULL}failed to resolve reference: r/x: not found", "ImageUnavailable"),
-        ("ErrImagePull", f"{PULL}pull access denied, repository does not exist", "ImageUnavailable"),
+        ("ErrImagePull", f"{PULL}pull access denied, repository does not exist", None),
         ("ErrImagePull", f"{PULL}unexpected status code 429 Too Many Requests", None),
         ("ErrImagePull", f"{PULL}toomanyrequests: You have reached your pull rate limit", None),
         ("ErrImagePull", f"{PULL}dial tcp 10.0.0.1:443: connect: connection refused", None),
@@ -52,26 +57,26 @@ def ended(code: int, why: str = "Error", words: str = "", /, **more: Any) -> V1P
         ("ErrImagePull", "pull QPS exceeded", None),
         ("InvalidImageName", "couldn't parse image reference", "ImageUnavailable"),
         ("ErrImageNeverPull", "Container image is not present with pull policy of Never", "ImageUnavailable"),
-        ("CreateContainerConfigError", 'secret "vault" not found', "PodRefused"),
+        ("CreateContainerConfigError", 'secret "vault" not found', None),
         ("CreateContainerConfigError", "failed to sync secret cache: timed out waiting for the condition", None),
         ("RunContainerError", 'exec: "python": executable file not found in $PATH: unknown', "ImageUnavailable"),
-        ("CreateContainerError", "failed to mount: no such file or directory", "PodRefused"),
+        ("CreateContainerError", "failed to mount: no such file or directory", None),
+        ("CreateContainerConfigError", "container has runAsNonRoot and image will run as root", "PodRefused"),
     ],
 )
 def test_what_a_container_waits_for_is_final_or_passes(reason: str, message: str, kind: str | None) -> None:
-    failure = failures.before_start(waiting(reason, message), "base", "etl")
+    failure = status.before_start(waiting(reason, message), "base", "etl")
     assert (type(failure).__name__ if failure else None) == kind
     assert failure is None or not failure.retry
 
 
-def test_the_secret_that_is_on_its_way_is_waited_for() -> None:
-    status = waiting("CreateContainerConfigError", 'secret "p" not found')
-    assert failures.before_start(status, "base", "etl", secret="p") is None
-    assert failures.before_start(status, "base", "etl", secret="q") is not None
+def test_what_the_container_waits_for_is_told_when_its_time_is_over() -> None:
+    late = waiting("CreateContainerConfigError", 'secret "vault" not found')
+    assert status.waits_for(late, "base") == 'CreateContainerConfigError: secret "vault" not found'
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "retry", "said"),
+    ("found", "kind", "retry", "said"),
     [
         (ended(137, "OOMKilled"), "OutOfMemory", True, "more than its limit of 1Gi. HINT"),
         (ended(3), "Exited", True, "the process ended with exit code 3."),
@@ -97,12 +102,12 @@ def test_the_secret_that_is_on_its_way_is_waited_for() -> None:
          "PodLost", True, "node shutdown"),
         (ended(143, deleted=NOW), "PodLost", True, "was deleted by somebody else while it ran"),
         (pod({"running": {}}, deleted=NOW), "PodLost", True, "the node node-1 of the pod p does not answer"),
-        (ended(137, phase="Failed", reason="DeadlineExceeded"), "PodRefused", False, "active_deadline_seconds"),
-        (pod(phase="Failed"), "PodLost", True, "nobody knows how its container did"),
+        (ended(137, phase="Failed", reason="DeadlineExceeded"), "DeadlinePassed", True, "active_deadline_seconds"),
+        (pod(phase="Failed"), "PodLost", True, "how its container ended is not known"),
     ],
 )  # fmt: skip
-def test_a_container_without_a_result_says_why(status: V1Pod, kind: str, retry: bool, said: str) -> None:
-    failure = failures.after_end(status, "base", "etl", limit="1Gi", memory_hint="HINT")
+def test_a_container_without_a_result_says_why(found: Json, kind: str, retry: bool, said: str) -> None:
+    failure = status.after_end(found, "base", "etl", limit="1Gi", memory_hint="HINT")
     assert (type(failure).__name__, failure.retry) == (kind, retry)
     assert said in str(failure)
     assert "\n" not in str(failure)
@@ -121,13 +126,13 @@ def test_a_container_without_a_result_says_why(status: V1Pod, kind: str, retry: 
 )
 def test_a_node_is_lost_when_its_pod_should_be_gone(ready: str | None, deleted: datetime | None, lost: bool) -> None:
     conditions = [{"type": "Ready", "status": ready}] if ready else []
-    status = pod({"running": {}}, deleted=deleted, phase="Running", conditions=conditions)
-    assert failures.node_is_lost(status, "base", NOW) is lost
-    assert not failures.node_is_lost(ended(0, deleted=deleted), "base", NOW)
+    found = pod({"running": {}}, deleted=deleted, phase="Running", conditions=conditions)
+    assert status.node_is_lost(found, "base", NOW) is lost
+    assert not status.node_is_lost(ended(0, deleted=deleted), "base", NOW)
 
 
-def refused(status: int, message: str, reason: str = "Forbidden") -> ApiException:
-    error = ApiException(status=status, reason=reason)
+def refused(code: int, message: str, reason: str = "Forbidden") -> ApiException:
+    error = ApiException(status=code, reason=reason)
     error.body = json.dumps({"message": message, "reason": reason})
     return error
 
@@ -148,13 +153,13 @@ def refused(status: int, message: str, reason: str = "Forbidden") -> ApiExceptio
     ],
 )  # fmt: skip
 def test_a_refusal_holds_the_servers_words(error: ApiException, kind: str, said: str) -> None:
-    failure: TaskFailure = failures.refusal(error, "etl", "create a pod in podenv-etl")
+    failure: TaskFailure = status.refusal(error, "etl", "create a pod in podenv-etl")
     assert type(failure).__name__ == kind
     assert said in str(failure)
 
 
 def test_remote_text_is_one_line_without_control_characters() -> None:
-    assert api.plain("a\n  b\x1b[31m\tc") == "a b\\x1b[31m c"
+    assert client.plain("a\n  b\x1b[31m\tc") == "a b\\x1b[31m c"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +175,7 @@ def test_remote_text_is_one_line_without_control_characters() -> None:
     ],
 )
 def test_which_answers_pass_in_a_moment(error: ApiException, passes: bool) -> None:
-    assert api.may_pass(error) is passes
+    assert client.may_pass(error) is passes
 
 
 def test_the_cluster_says_why_it_took_a_pod_away() -> None:
@@ -180,8 +185,28 @@ def test_the_cluster_says_why_it_took_a_pod_away() -> None:
             {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "evicting."},
         ]
     )
-    preempted = CoreV1Event(involved_object={}, metadata={}, reason="Preempted", message="by s/first\non node-1")
-    pulled = CoreV1Event(involved_object={}, metadata={}, reason="Pulled", message="x")
-    assert failures.taken(marked, [preempted]) == "EvictionByEvictionAPI: evicting"
-    assert failures.taken(pod(), [pulled, preempted]) == "Preempted: by s/first on node-1"
-    assert failures.taken(None, [pulled]) == ""
+    preempted = {"reason": "Preempted", "message": "by s/first\non node-1"}
+    pulled = {"reason": "Pulled", "message": "x"}
+    assert status.why_taken(marked, [preempted]) == "EvictionByEvictionAPI: evicting"
+    assert status.why_taken(pod(), [pulled, preempted]) == "Preempted: by s/first on node-1"
+    assert status.why_taken(None, [pulled]) == ""
+
+
+@pytest.mark.parametrize(
+    ("found", "may"),
+    [
+        (None, True),
+        (pod(phase="Pending"), False),
+        (waiting("ImagePullBackOff", "back-off"), False),
+        (pod({"running": {}}, phase="Running"), True),
+        (ended(1), True),
+        (ended(137, "ContainerStatusUnknown"), True),
+        (ended(128, "StartError"), False),
+        (pod(phase="Failed", reason="OutOfcpu"), False),
+        (pod(phase="Failed", reason="NodeAffinity"), False),
+        (pod(phase="Failed", reason="Evicted"), True),  # up to Kubernetes 1.20 it loses what ran in it
+        (pod(phase="Running"), True),
+    ],
+)
+def test_a_container_is_known_not_to_have_started_or_may_have(found: Json | None, may: bool) -> None:
+    assert status.may_have_started(found, "base") is may

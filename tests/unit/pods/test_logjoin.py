@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podenv.pods.seam import ENTRY, Seam
+from podenv.pods.logjoin import ENTRY, LogJoiner
 
 Entry = tuple[int, bytes]  # nanoseconds, a line
 
@@ -40,7 +40,7 @@ class Reader:
     def __init__(self) -> None:
         self.got = b""
         self.gaps = 0
-        self.seam = Seam(self._feed, self._gap)
+        self.seam = LogJoiner(self._feed, self._gap)
 
     def _feed(self, data: bytes) -> None:
         self.got += data

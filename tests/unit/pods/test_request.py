@@ -1,0 +1,129 @@
+"""A request for a pod: how it changes when it is launched again, and what it says of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from podenv.catalogue import names
+from podenv.catalogue.request import TaskRequest
+from podenv.pods import compose
+from podenv.pods.compose import Identity
+from podenv.pods.manifest import base_container, with_memory, with_secret
+from podenv.pods.request import PodRequest, Relaunches
+from podenv.pods.template import EnvironmentTemplate
+from podenv.runtime.call import Call
+
+POD = {
+    "metadata": {
+        "name": "n",
+        "namespace": "s",
+        "annotations": {names.TOKEN_ANNOTATION: "t0kent0ken", names.CALL_ANNOTATION: "c"},
+    },
+    "spec": {
+        "containers": [
+            {
+                "name": "base",
+                "image": "i@sha256:1",
+                "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "1Gi"}},
+            },
+        ],
+    },
+}
+CALL = Call("f", "def f(): pass\n", filename="f.py", first_line=1)
+TEMPLATE = EnvironmentTemplate("e", "s", {"metadata": {}, "spec": POD["spec"]}, {})
+
+
+def request(**given: Any) -> PodRequest:
+    return PodRequest(environment="e", pod=POD, **given)
+
+
+def composed(*, key: bytes = b"key", discard: bool = False) -> dict[str, Any]:
+    identity = Identity("n", {}, key)
+    return compose.pod(
+        TEMPLATE, CALL, [], request=TaskRequest(env="e"), identity=identity, where="Task 't'", discard=discard
+    )
+
+
+def test_a_pod_that_drops_its_value_is_told_so_and_is_other_work() -> None:
+    keeping, dropping = composed(), composed(discard=True)
+    told = {"name": "PODENV_RUN_DISCARD", "value": "1"}
+    assert told in base_container(dropping)["env"]
+    assert told not in base_container(keeping)["env"]
+    assert len({one["metadata"]["annotations"][names.CALL_ANNOTATION] for one in (keeping, dropping)}) == 2
+
+
+def test_the_hash_of_a_call_depends_on_a_key_and_is_left_out_without_one() -> None:
+    hashes = {composed(key=key)["metadata"]["annotations"][names.CALL_ANNOTATION] for key in (b"one", b"two", b"one")}
+    assert len(hashes) == 2
+    assert names.CALL_ANNOTATION not in composed(key=b"")["metadata"]["annotations"]
+
+
+def test_memory_grows_twofold_up_to_its_most() -> None:
+    steps = []
+    one: PodRequest | None = request(max_memory="5Gi")
+    while one is not None:
+        steps.append(one.memory)
+        assert base_container(one.pod)["resources"]["requests"]["memory"] == one.memory
+        one = one.larger(one.memory)
+    assert steps == ["1Gi", "2Gi", "4Gi", "5Gi"]
+    assert request().larger("1Gi") is None
+    assert request(max_memory="5Gi").larger("no limit") is None
+
+
+def test_the_name_of_a_pod_that_is_gone_says_how_often_it_was_started_again() -> None:
+    assert request().named("etl-x").starts == 0
+    assert request().named("etl-x-again2").starts == 2
+    assert request().again(request().named("etl-x-again2"), counted=True).name == "etl-x-again3"
+
+
+def test_a_pod_that_starts_again_has_another_name_and_counts() -> None:
+    first = request()
+    second = first.again(first, counted=True)
+    third = first.again(second, counted=False)
+    assert [one.name for one in (second, third)] == ["n-again1", "n-again2"]
+    assert [one.starts for one in (first, second, third)] == [0, 1, 1]
+
+
+def test_secret_variables_are_references_and_their_values_are_not_shown() -> None:
+    one = request(secret={"TOKEN": "in-clear"})
+    assert base_container(one.body())["env"][-1] == {
+        "name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "n-t0kent0k", "key": "TOKEN"}},
+    }  # fmt: skip
+    assert "in-clear" not in repr(one)
+    assert with_secret(one.pod, "n", []) == one.pod
+
+
+def test_the_secret_belongs_to_the_pod_and_has_a_name_of_its_own_for_each_pod() -> None:
+    one = request(secret={"TOKEN": "in-clear"})
+    secret = one.secret_of({"metadata": {"name": "n", "uid": "u"}})
+    assert secret is not None
+    assert secret["metadata"] == {
+        "name": "n-t0kent0k",
+        "labels": {"podenv.dev/environment": "e"},
+        "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "n", "uid": "u"}],
+    }
+    assert request().secret_of({"metadata": {"name": "n", "uid": "u"}}) is None
+
+
+def test_the_log_names_image_and_resources() -> None:
+    assert request().facts == "image i@sha256:1; requests cpu 1, memory 1Gi; limits memory 1Gi"
+    assert with_memory(request().pod, "3Gi") != request().pod
+
+
+@pytest.mark.parametrize(
+    ("retries", "task", "environment", "unstarted", "started"),
+    [
+        (0, None, None, 3, 0),
+        (2, None, None, 3, 3),
+        (2, 0, None, 0, 0),
+        (0, 1, 5, 1, 1),
+        (0, None, 5, 5, 5),
+        (2, None, 0, 0, 0),
+    ],
+)
+def test_a_task_says_how_often_it_runs_again_else_its_environment_else_its_retries(
+    retries: int, task: int | None, environment: int | None, unstarted: int, started: int
+) -> None:
+    assert Relaunches.of(retries=retries, task=task, environment=environment) == Relaunches(unstarted, started)
