@@ -21,7 +21,8 @@ class End(Enum):
     """How the interest in a pod ended."""
 
     SUCCEEDED = "it brought a value"
-    FAILED = "it brought an error, or no result"
+    RAISED = "it brought an error"
+    FAILED = "it brought no result"
     LOST = "the cluster took it away"
     KILLED = "the task was asked to end"
     INTERRUPTED = "an exception that says nothing of the pod: a timeout, an error in a callback"
@@ -30,7 +31,8 @@ class End(Enum):
 
 
 def keeps(request: PodRequest, end: End, *, over: bool) -> bool:
-    """True if the pod is left; ``over``: its container has ended."""
+    """True if the pod is left; ``over``: its container has ended, which a result shows before the status does."""
+    over = over or end in (End.SUCCEEDED, End.RAISED)
     if end is End.HANDED_OVER:
         return True
     if end is End.REPLACED:

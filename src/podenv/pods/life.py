@@ -75,7 +75,7 @@ class PodLife:
             self._client.refuse_stopped()
             failed = result.error is not None
             self._events.ended(self.pod or pod, failed=failed)
-            return result, End.FAILED if failed else End.SUCCEEDED
+            return result, End.RAISED if failed else End.SUCCEEDED
 
         return self._guarded(request, adopted, tell or self._events.created, follow)
 

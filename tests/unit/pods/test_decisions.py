@@ -41,7 +41,7 @@ def request(**given: Any) -> PodRequest:
 def test_what_becomes_of_a_pod_is_decided_as_upstream_documents_it(action: FinishAction) -> None:
     kept = [
         decisions.keeps(request(on_finish=action), end, over=over)
-        for end, over in ((End.SUCCEEDED, True), (End.FAILED, True), (End.FAILED, False))
+        for end, over in ((End.SUCCEEDED, False), (End.RAISED, False), (End.FAILED, False))
     ]
     assert (
         kept
