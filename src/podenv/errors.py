@@ -89,6 +89,19 @@ def nearest(name: str, known: Iterable[str]) -> str:
 class PodenvError(Exception):
     """What podenv raises; the message is one line that ends with the remedy."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle and copy without ``__init__``, which takes other arguments than the message that it makes.
+
+        Exception's own way calls it with ``args``, and then a process pool hangs: python/cpython#103061.
+        """
+        return _remade, (type(self), self.args), self.__dict__
+
+
+def _remade(kind: type[PodenvError], args: tuple[object, ...]) -> PodenvError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
+
 
 class InvalidName(PodenvError):
     """A name that Kubernetes would refuse."""
@@ -354,6 +367,11 @@ class FunctionRaised(TaskFailure):
         self.remote_traceback = traceback
         super().__init__(f"The function raised {type} in environment {environment!r}: {message}")
         self.__cause__ = _RemoteTraceback(traceback)
+
+    def __setstate__(self, state: dict[str, object] | None) -> None:
+        """Give a copy its cause, which does not travel with an exception."""
+        super().__setstate__(state)
+        self.__cause__ = _RemoteTraceback(self.remote_traceback)
 
 
 class ResultRefused(TaskFailure):
