@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from podenv.airflow import dags
+from podenv.dagrun import home
 
 
 def prepare(folder: Path) -> None:
@@ -19,4 +19,4 @@ def prepare(folder: Path) -> None:
     cache = Path(tempfile.mkdtemp(prefix="podenv-airflow-"))
     atexit.register(shutil.rmtree, cache, ignore_errors=True)
     os.environ.pop("AIRFLOW_HOME", None)
-    dags.prepare(folder, cache=cache)
+    home.prepare(folder, cache=cache)

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from tests import airflowhome
 
-from podenv.airflow import dags
-from podenv.airflow.dags import RunResult, TaskResult
+from podenv.dagrun import folder as dagfolder
+from podenv.dagrun import run as dagrun
+from podenv.dagrun.results import RunResult, TaskResult
 
 PROJECT = Path(__file__).parent / "project"
 
@@ -66,7 +67,7 @@ def run_dag() -> Callable[..., Run]:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("airflow.settings.DAGS_FOLDER", str(folder))
-            return Run(dags.run(folder, dag_id, conf=conf, on_line=note, **kwargs), lines)
+            return Run(dagrun.run(dagfolder.read(folder), dag_id, conf=conf, on_line=note, **kwargs), lines)
 
     return run
 

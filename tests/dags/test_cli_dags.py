@@ -58,6 +58,50 @@ def short():
 flow()
 short()
 """
+TALK = """
+import logging
+import subprocess
+import sys
+import warnings
+
+import structlog
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import dag, task
+
+from shared.words import GREETING
+
+print("while the file is read")
+log = logging.getLogger(__name__)
+
+
+@dag(schedule=None)
+def talk():
+    @task
+    def say():
+        print(GREETING)
+        print("to stderr", file=sys.stderr)
+        log.info("an INFO line")
+        log.error("%s failed", "step")
+        logging.warning("of the root logger")
+        structlog.get_logger("steps").warning("structured", rows=3)
+        warnings.warn("old")
+        subprocess.run(["echo", "from a program"])
+        try:
+            {}["x"]
+        except KeyError:
+            log.exception("caught")
+        print("no newline", end="")
+        return 1
+
+    @task
+    def fail():
+        raise KeyError("x")
+
+    say() >> BashOperator(task_id="bash", bash_command="echo in bash") >> fail()
+
+
+talk()
+"""
 WHOLE = """
 from airflow.sdk import dag, task
 
@@ -86,6 +130,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lock.resolve(Catalogue(root / "envs")[name])
     (root / "dags").mkdir()
     (root / "dags" / "flow.py").write_text(FLOW)
+    (root / "talking" / "shared").mkdir(parents=True)
+    (root / "talking" / "shared" / "words.py").write_text('GREETING = "hello"\n')
+    (root / "talking" / "talk.py").write_text(TALK)
     (root / "broken").mkdir()
     (root / "broken" / "typo.py").write_text(FLOW.replace('"small"', '"smal"'))
     (root / "broken" / "whole.py").write_text(WHOLE)
@@ -141,6 +188,52 @@ def test_a_run_that_fails_says_which_task_and_why_and_exits_with_1(project: Path
     assert "first | [bold]six[/bold] 1.16.0\n" in done.stderr
     assert "half | ValueError: 1 is odd\n" in done.stderr or "\nValueError: 1 is odd\n" in done.stderr
     assert re.search(r"^error: The run of flow ended as failed after \d+\.\d s\.$", done.stderr, re.MULTILINE)
+
+
+def test_a_run_shows_what_plain_tasks_print_and_log_and_nothing_of_airflows_own(
+    project: Path, variables: Mapping[str, str]
+) -> None:
+    done = podenv(project, variables, "run", "talk", "--dags", "talking", "--json", exit_code=1)
+    run = json.loads(done.stdout)
+    assert [(task["task_id"], task["state"]) for task in run["tasks"]] == [
+        ("say", "success"),
+        ("bash", "success"),
+        ("fail", "failed"),
+    ]
+    lines = done.stderr.splitlines()
+    assert lines[0] == "while the file is read"
+    assert [line for line in lines if line.startswith("say | ") and "File" not in line and "^" not in line] == [
+        "say | hello",
+        "say | to stderr",
+        "say | INFO talk: an INFO line",
+        "say | ERROR talk: step failed",
+        "say | WARNING of the root logger",
+        "say | WARNING steps: structured rows=3",
+        "say | UserWarning: old",
+        "say | ERROR talk: caught",
+        "say | Traceback (most recent call last):",
+        'say |     {}["x"]',
+        "say | KeyError: 'x'",
+        "say | no newline",
+        "say | success",
+    ]
+    assert "from a program" in lines
+    assert "bash | in bash" in lines
+    # Of the traceback only what is the task's own.
+    start = lines.index("fail | Traceback (most recent call last):")
+    file, number = project / "talking" / "talk.py", TALK.splitlines().index('        raise KeyError("x")') + 1
+    assert lines[start + 1 : start + 5] == [
+        f'fail |   File "{file}", line {number}, in fail',
+        'fail |     raise KeyError("x")',
+        "fail | KeyError: 'x'",
+        "fail | failed: KeyError: 'x'",
+    ]
+
+
+def test_usage_reads_files_that_import_a_module_beside_them(project: Path, variables: Mapping[str, str]) -> None:
+    done = podenv(project, variables, "usage", "--dags", "talking", "--json")
+    assert json.loads(done.stdout) == {"tasks": [], "unused": ["small", "spare"], "broken": {}}
+    assert done.stderr == "while the file is read\n"
 
 
 def test_one_ctrl_c_ends_the_run_not_only_the_task(project: Path, variables: Mapping[str, str]) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from podenv.airflow import dags
+from podenv.dagrun import folder as dagfolder
+from podenv.dagrun import run as dagrun
+from podenv.dagrun import usage as dagusage
 from podenv.errors import DagsUnreadable, UnknownDag
 
 PROJECT = Path(__file__).parent / "project"
@@ -41,7 +43,7 @@ def parse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]
         folder.mkdir(exist_ok=True)
         text = HEAD.format(body="\n    ".join(body.strip().splitlines()), default_args=default_args or {})
         (folder / "made.py").write_text(text)
-        return dags.load(folder)["made"]
+        return dagfolder.read(folder).dag("made")
 
     return made
 
@@ -230,7 +232,7 @@ EnvPodOperator.partial(task_id="everywhere", cmds=["true"]).expand(env=["plain",
 task(function).override(task_id="airflows_own")()
 """)
     file = str(tmp_path / "dags" / "made.py")
-    assert [asdict(use) for use in dags.usage(tmp_path / "dags")] == [
+    assert [asdict(use) for use in dagusage.usage(dagfolder.read(tmp_path / "dags"))] == [
         {
             "dag_id": "made",
             "task_id": task,
@@ -252,7 +254,7 @@ task(function).override(task_id="airflows_own")()
 
 def test_unknown_dag_names_the_nearest() -> None:
     with pytest.raises(UnknownDag, match=r"There is no DAG 'behaviour' in .*\. Did you mean 'behaviours'\?"):
-        dags.run(PROJECT / "dags", "behaviour")
+        dagrun.run(dagfolder.read(PROJECT / "dags"), "behaviour")
 
 
 def test_provider_registers_the_decorator_and_the_settings() -> None:

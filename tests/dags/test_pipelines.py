@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from podenv.airflow import dags
+from podenv.dagrun import home
 
 if TYPE_CHECKING:
     from tests.dags.conftest import Run
@@ -78,7 +78,7 @@ def test_airflows_own_commands_run_a_pipeline_and_list_no_import_error(
         arguments = get_parser().parse_args(argv)
         arguments.func(arguments)
 
-    dags._ensure_database()
+    home.ensure_database()
     monkeypatch.setattr("airflow.settings.DAGS_FOLDER", str(DAGS))
     monkeypatch.setenv("PODENV_BACKEND", "local")
     caplog.set_level("INFO", logger="airflow.task.podenv")
@@ -87,4 +87,5 @@ def test_airflows_own_commands_run_a_pipeline_and_list_no_import_error(
     airflow("dags", "list-import-errors")
     assert "No data found" in capsys.readouterr().out
     airflow("dags", "test", "data_ingestion_dag")
-    assert caplog.messages == ["344 rows, 17 columns, 336 values missing"]
+    printed = [record.getMessage() for record in caplog.records if record.name == "airflow.task.podenv"]
+    assert printed == ["344 rows, 17 columns, 336 values missing"]

@@ -43,6 +43,7 @@ class LocalTask:
             settings.log.warning(
                 "Only pods have %s; on the local backend what they bring is missing.", ", ".join(asked)
             )
+        operator.pod_resources = {"limits": resources.limits}
         self._run = LocalRun(environment, limits=limits, env=self._variables(), emit=settings.emit)
 
     def kill(self) -> None:

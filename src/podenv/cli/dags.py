@@ -17,11 +17,15 @@ from typing import Annotated, Any
 import typer
 
 from podenv import lock, venv
-from podenv.airflow import dags
-from podenv.airflow.dags import RunResult, TaskResult, TaskUse
 from podenv.catalogue.environment import Catalogue
+from podenv.catalogue.request import GPU
 from podenv.cli import output
 from podenv.cli.choice import AsJson
+from podenv.dagrun import folder as dagfolder
+from podenv.dagrun import home
+from podenv.dagrun import run as dagrun
+from podenv.dagrun import usage as dagusage
+from podenv.dagrun.results import RunResult, TaskResult, TaskUse
 from podenv.errors import SettingError
 
 Folder = Annotated[
@@ -75,7 +79,7 @@ def run(
               podenv run multi_env_dag --backend kubernetes
               podenv run multi_env_dag --conf '{"rows": 100}' --json | jq .tasks
     """
-    found, catalogue = _prepare("run", folder)
+    path, catalogue = _prepare("run", folder)
     with output.waiting("starting Airflow") as (said, doing), _stopped_by_signals() as check:
 
         def on_line(task: str, line: str) -> None:
@@ -88,9 +92,9 @@ def run(
             took = output.took(result.seconds or 0)
             said(result.task_id, f"{result.state}{took}{f': {result.error}' if result.error else ''}")
 
-        uses = [use for use in dags.usage(found, broken={}) if use.dag_id == dag]
-        result = dags.run(found, dag, conf=conf, backend=backend.value, on_line=on_line, on_end=on_end)
-    rows = [_row(task, uses, catalogue) for task in result.tasks]
+        found = dagfolder.read(path)
+        result = dagrun.run(found, dag, conf=conf, backend=backend.value, on_line=on_line, on_end=on_end)
+    rows = [_row(task, catalogue) for task in result.tasks]
     if json:
         output.as_json({**asdict(result), "tasks": rows, "result": _last_value(result)})
     else:
@@ -110,10 +114,11 @@ def usage(folder: Folder = None, json: AsJson = False) -> None:
     Example:  podenv usage
               podenv usage --json | jq -r '.unused[]'
     """
-    found, catalogue = _prepare("usage", folder)
-    broken: dict[str, str] = {}
+    path, catalogue = _prepare("usage", folder)
     with output.waiting("reading the DAGs"):
-        uses = sorted(dags.usage(found, broken=broken), key=lambda use: (use.environment, use.dag_id, use.task_id))
+        found = dagfolder.read(path)
+        uses = sorted(dagusage.usage(found), key=lambda use: (use.environment, use.dag_id, use.task_id))
+    broken = found.broken
     used = {use.environment for use in uses}
     unused = None if broken else [name for name in catalogue.names() if name not in used]
     if json:
@@ -127,7 +132,10 @@ def usage(folder: Folder = None, json: AsJson = False) -> None:
 
 
 def _show_usage(uses: Sequence[TaskUse], unused: Sequence[str]) -> None:
-    cells = [(use.environment, use.dag_id, use.task_id, _limits(use)) for use in uses]
+    cells = [
+        (use.environment, use.dag_id, use.task_id, _limits(use.cpu, use.memory, use.gpu, use.max_memory))
+        for use in uses
+    ]
     output.table(("ENVIRONMENT", "DAG", "TASK", "LIMITS"), [*cells, *((name, "unused", "-", "-") for name in unused)])
 
 
@@ -167,13 +175,13 @@ def _prepare(command: str, folder: Path | None) -> tuple[Path, Catalogue]:
     folder = folder or Catalogue.find().root.parent / "dags"
     if not folder.is_dir():
         raise SettingError(f"There is no folder {folder}; name the folder of the DAG files with --dags.")
-    dags.prepare(folder, cache=venv.cache_folder())
+    home.prepare(folder, cache=venv.cache_folder())
     return folder, Catalogue.find(folder)
 
 
-def _row(task: TaskResult, uses: Sequence[TaskUse], catalogue: Catalogue) -> dict[str, Any]:
+def _row(task: TaskResult, catalogue: Catalogue) -> dict[str, Any]:
     """What `podenv run` says of a task."""
-    mine = [use for use in uses if (use.task_id, use.environment) == (task.task_id, task.environment)]
+    limits = task.limits
     python, libraries = None, {}
     if task.environment is not None:
         environment = catalogue[task.environment]
@@ -184,13 +192,15 @@ def _row(task: TaskResult, uses: Sequence[TaskUse], catalogue: Catalogue) -> dic
         **asdict(task),
         "python": python,
         "libraries": libraries,
-        "limits": _limits(mine[0]) if mine else None,
+        "limits": None
+        if limits is None
+        else _limits(limits.get("cpu"), limits.get("memory"), limits.get(GPU), task.max_memory),
     }
 
 
-def _limits(use: TaskUse) -> str:
-    parts = [f"{name} {value}" for name, value in (("cpu", use.cpu), ("memory", use.memory), ("gpu", use.gpu)) if value]
-    return ", ".join(parts) + (f" (up to {use.max_memory})" if use.max_memory else "") or "none"
+def _limits(cpu: str | None, memory: str | None, gpu: str | None, max_memory: str | None) -> str:
+    parts = [f"{name} {value}" for name, value in (("cpu", cpu), ("memory", memory), ("gpu", gpu)) if value]
+    return ", ".join(parts) + (f" (up to {max_memory})" if max_memory else "") or "none"
 
 
 def _show(result: RunResult, rows: Sequence[dict[str, Any]]) -> None:

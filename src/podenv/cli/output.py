@@ -46,7 +46,8 @@ def console(*, stderr: bool = False) -> Console:
     """A console that takes texts as they are: no markup, no guessed colours."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else UNBOUND
-    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+    # The stream itself: while a DAG runs, sys.stderr is where its tasks write.
+    return Console(file=stream, width=width, markup=False, highlight=False, emoji=False)
 
 
 def say(text: str, *, stderr: bool = False) -> None:
@@ -253,6 +254,6 @@ def waiting(text: str) -> Iterator[tuple[Callable[[str, str], None], Say]]:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=target, transient=True, redirect_stdout=False) as progress:
+    with Progress(*columns, console=target, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
         bar = progress.add_task(text, total=None)
         yield said, lambda doing: progress.update(bar, description=doing)

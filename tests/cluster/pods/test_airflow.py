@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.cluster.pods.conftest import PROJECT
 
-from podenv.airflow import dags
+from podenv.dagrun import folder as dagfolder
+from podenv.dagrun import run as dagrun
 
 if TYPE_CHECKING:
     from tests.cluster.pods.conftest import Cluster
 
-    from podenv.airflow.dags import RunResult, TaskResult
+    from podenv.dagrun.results import RunResult, TaskResult
 
 
 class Run:
@@ -30,7 +31,8 @@ class Run:
             self.lines.append((task, line))
             on_line(line)
 
-        self.result: RunResult = dags.run(PROJECT / "dags", dag_id, backend="kubernetes", on_line=keep)
+        dags = dagfolder.read(PROJECT / "dags")
+        self.result: RunResult = dagrun.run(dags, dag_id, backend="kubernetes", on_line=keep)
 
     def __getitem__(self, task_id: str) -> TaskResult:
         (found,) = (task for task in self.result.tasks if task.task_id == task_id)

@@ -1,0 +1,55 @@
+"""The Airflow home that a run uses: its settings, and its metadata database."""
+
+from __future__ import annotations
+
+import os
+import sys
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+from podenv.errors import SettingError
+
+# Set where the home is podenv's own, which may be changed.
+_OWN = "_PODENV_AIRFLOW_HOME"
+
+
+def prepare(folder: Path, *, cache: Path) -> None:
+    """Settle how Airflow will look at ``folder``; call it before Airflow is imported.
+
+    Without ``AIRFLOW_HOME`` it gets a home of its own below ``cache``: the user's home folder stays as it is.
+    """
+    if "airflow" in sys.modules:
+        return
+    folder = folder.absolute()
+    if "AIRFLOW_HOME" not in os.environ:
+        key = sha256(f"{folder}\n{version('apache-airflow')}".encode()).hexdigest()[:16]
+        os.environ["AIRFLOW_HOME"] = str(cache / "airflow" / key)
+        os.environ[_OWN] = "1"
+    os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(folder)
+    os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+
+def is_own() -> bool:
+    """True if the Airflow home is podenv's own, and no other Airflow reads its database."""
+    return _OWN in os.environ
+
+
+def ensure_database() -> None:
+    """Make the metadata database of podenv's own Airflow home, once; a user's own is only looked at.
+
+    Raises `SettingError` where that is not up to date.
+    """
+    from podenv.airflow import compat
+
+    home = Path(os.environ["AIRFLOW_HOME"])
+    if is_own():
+        made = home / "podenv-made-the-database"
+        if not made.exists():
+            compat.make_database()
+            made.touch()
+    elif not compat.database_is_current():
+        raise SettingError(
+            f"The metadata database of AIRFLOW_HOME ({home}) is not up to date; run `airflow db migrate`, or unset "
+            "AIRFLOW_HOME to use one of podenv's own."
+        )

@@ -1,0 +1,182 @@
+"""What the tasks of this process print and log, line by line, without Airflow's own narration.
+
+Airflow logs through structlog and through the standard library, partly with loggers that keep the configuration of
+their first use. So both are rerouted once in a process, to the `Lines` that listen at the time.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+import sysconfig
+import traceback
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any, ClassVar
+
+import structlog
+
+OnLine = Callable[[str, str], None]
+# A person who sets it wants to hear Airflow too.
+LEVEL_VARIABLE = "AIRFLOW__LOGGING__LOGGING_LEVEL"
+# Airflow's own, and what it works with in the same process.
+_NARRATORS = ("airflow", "task", "alembic", "asyncio", "httpcore", "httpx", "sqlalchemy")
+_TASKS = "airflow.task"  # operators and hooks log below it
+_OURS = "airflow.task.podenv"
+_RETURNED = "Done. Returned value was: "  # of each plain task; the result is shown anyway
+
+
+class Lines:
+    """Gives ``on_line`` each line with the task that it is of: `task`, which whoever runs tasks sets."""
+
+    listening: ClassVar[Lines | None] = None
+
+    def __init__(self, on_line: OnLine) -> None:
+        self._on_line = on_line
+        self.task = ""
+        self.failure: str | None = None
+        """The last error that Airflow itself logged, in one line."""
+        self._stdout, self._stderr = _Stream(self), _Stream(self)
+
+    def say(self, text: str) -> None:
+        """Hand on the lines of ``text``."""
+        for line in text.rstrip("\n").split("\n"):
+            self._on_line(self.task, line)
+
+    def end_line(self) -> None:
+        """Hand on what was printed last and had no newline yet."""
+        self._stdout.end_line()
+        self._stderr.end_line()
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """While this lasts, what is printed and logged comes here, and nothing reaches stdout."""
+        _reroute_structlog()
+        root = logging.getLogger()
+        handlers, before = root.handlers, Lines.listening
+        root.handlers = [_Handler()]
+        Lines.listening = self
+        try:
+            with _stdout_of_programs_to_stderr(), redirect_stdout(self._stdout), redirect_stderr(self._stderr):
+                yield
+                self.end_line()
+        finally:
+            Lines.listening = before
+            root.handlers = handlers
+
+
+class _Stream(io.TextIOBase):
+    """Takes the place of stdout or stderr."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        self._open = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *whole, self._open = (self._open + text).split("\n")
+        for line in whole:
+            self._lines.say(line)
+        return len(text)
+
+    def end_line(self) -> None:
+        if self._open:
+            self.write("\n")
+
+
+@contextmanager
+def _stdout_of_programs_to_stderr() -> Iterator[None]:
+    """What programs write that a plain task starts must not mix with the result that podenv prints."""
+    sys.stdout.flush()
+    stdout = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
+
+
+def _reroute_structlog() -> None:
+    processors = structlog.get_config()["processors"]
+    if _drop_narration in processors:
+        return
+    *chain, render = processors
+
+    def render_or_say(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+        if (lines := Lines.listening) is None:
+            return render(logger, method, event)
+        name, text = event.get("logger") or "", str(event.get("event", ""))
+        if name == "py.warnings":
+            lines.say(f"{event.get('category', 'Warning')}: {text}")
+            raise structlog.DropEvent
+        error = event.get("exc_info") or event.get("exception")
+        if isinstance(error, BaseException):
+            text += "\n" + "".join(traceback.format_exception(error))
+        elif isinstance(error, tuple):
+            text += "\n" + "".join(traceback.format_exception(*error))
+        elif isinstance(error, str):
+            text += "\n" + error
+        extra = " ".join(f"{key}={value!r}" for key, value in event.items() if key not in _KNOWN)
+        lines.say(_worded(name, method, f"{text} {extra}".rstrip()))
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[_drop_narration, *chain, render_or_say])
+
+
+# What is in each event beside what the caller gave.
+_KNOWN = {"event", "exc_info", "exception", "filename", "func_name", "level", "lineno", "loc", "logger", "timestamp"}
+
+
+def _drop_narration(logger: Any, method: str, event: Any) -> Any:
+    lines = Lines.listening
+    if lines is None or LEVEL_VARIABLE in os.environ:
+        return event
+    name = event.get("logger_name") or getattr(logger, "name", None) or ""
+    if name == "py.warnings":
+        if str(event.get("filename", "")).startswith(sysconfig.get_path("purelib")):
+            raise structlog.DropEvent
+        return event
+    if _is_narration(name):
+        error = sys.exc_info()[1]
+        if method in ("error", "exception") and error is not None:
+            lines.failure = f"{type(error).__name__}: {error}"
+        raise structlog.DropEvent
+    if str(event.get("event", "")).startswith(_RETURNED):
+        raise structlog.DropEvent
+    return event
+
+
+class _Handler(logging.Handler):
+    """Takes the place of what Airflow gives the root logger."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        lines = Lines.listening
+        if lines is None or (_is_narration(record.name) and LEVEL_VARIABLE not in os.environ):
+            return
+        text = record.getMessage()
+        if record.exc_info:
+            text += "\n" + "".join(traceback.format_exception(*record.exc_info))
+        lines.say(_worded(record.name, record.levelname, text))
+
+
+def _is_narration(name: str) -> bool:
+    return name.partition(".")[0] in _NARRATORS and not _is_below(_TASKS, name)
+
+
+def _is_below(parent: str, name: str) -> bool:
+    return name == parent or name.startswith(f"{parent}.")
+
+
+def _worded(name: str, level: str, text: str) -> str:
+    """A line of the log as a person reads it: with level and logger, where they say something."""
+    level = {"warn": "WARNING", "exception": "ERROR"}.get(level, level.upper())
+    if _is_below(_OURS, name) or (_is_below(_TASKS, name) and level == "INFO"):
+        return text
+    if name.startswith("unusual_prefix_"):  # Airflow's name for a DAG file's module: unusual_prefix_<sha1>_<stem>
+        name = name.split("_", 3)[-1]
+    return f"{level} {text}" if name in ("", "root", _TASKS) else f"{level} {name}: {text}"

@@ -1,0 +1,53 @@
+"""What is known of tasks and their runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TaskUse:
+    """A task, the environment it runs in and its limits there (Kubernetes quantities; None is no limit)."""
+
+    dag_id: str
+    task_id: str
+    environment: str
+    cpu: str | None
+    memory: str | None
+    max_memory: str | None
+    gpu: str | None
+    file: str
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """How a task ended. ``environment`` is None for a task without; ``map_index`` is -1 for one that is not mapped.
+
+    ``limits`` are those that its pod or its processes had, as Kubernetes quantities by resource; None where it never
+    started one. ``max_memory`` is how far its memory may grow. ``value`` is what it returned; ``error`` why it failed.
+    ``tries`` is 0 and ``seconds`` None where it never ran.
+    """
+
+    task_id: str
+    map_index: int
+    environment: str | None
+    state: str
+    tries: int = 0
+    seconds: float | None = None
+    limits: Mapping[str, str] | None = None
+    max_memory: str | None = None
+    value: Any = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run of a DAG ended: ``state`` is ``success`` or ``failed``; the tasks are in the order of their ends."""
+
+    dag_id: str
+    run_id: str
+    state: str
+    seconds: float
+    tasks: list[TaskResult]
