@@ -20,19 +20,35 @@ _MERGE_KEYS = {
     "env": "name",
     "volumes": "name",
     "volumeMounts": "mountPath",
+    "volumeDevices": "devicePath",
     "ports": "containerPort",
     "imagePullSecrets": "name",
     "hostAliases": "ip",
+    "resourceClaims": "name",
+    "claims": "name",
 }
 _APPENDED = {"tolerations", "envFrom", "topologySpreadConstraints"}
+# patchStrategy=retainKeys in k8s.io/api/core/v1: of two sources of one volume the later one counts.
+_RETAINED = {"volumes", "resourceClaims"}
+# Maps that hold one of several keys. Kubernetes merges these too, and then refuses the pod that has two.
+_HANDLERS = {"exec", "grpc", "httpGet", "sleep", "tcpSocket"}
+_ONE_OF = {
+    **dict.fromkeys(("livenessProbe", "readinessProbe", "startupProbe", "preStop", "postStart"), _HANDLERS),
+    "volumeMounts": {"subPath", "subPathExpr"},
+}
+_WHOLE = {"seccompProfile", "appArmorProfile", "env"}
 
 Json = dict[str, Any]
 
 
 def merge(base: Any, over: Any, *, key: str = "") -> Any:
-    """``over`` laid upon ``base``; neither is altered."""
+    """``over`` laid upon ``base``, as the value of ``key``; neither is altered."""
     if isinstance(base, Mapping) and isinstance(over, Mapping):
-        merged = dict(base)
+        if key in _WHOLE:
+            return over
+        rivals = _ONE_OF.get(key, set())
+        replaced = rivals - over.keys() if rivals & over.keys() else set()
+        merged = {name: value for name, value in base.items() if name not in replaced}
         for name, value in over.items():
             merged[name] = merge(merged[name], value, key=name) if name in merged else value
         return merged
@@ -40,18 +56,22 @@ def merge(base: Any, over: Any, *, key: str = "") -> Any:
         if key in _APPENDED:
             return base + [item for item in over if item not in base]
         if key in _MERGE_KEYS:
-            return _merge_named(base, over, _MERGE_KEYS[key])
+            return _merge_named(base, over, key)
     return over
 
 
-def _merge_named(base: list[Json], over: list[Json], name: str) -> list[Json]:
+def _merge_named(base: list[Json], over: list[Json], key: str) -> list[Json]:
+    """Two lists of ``key``: an item of ``over`` is laid upon the one of its name."""
+    name = _MERGE_KEYS[key]
     merged = {item.get(name, number): item for number, item in enumerate(base)}
     for number, item in enumerate(over, start=len(base)):
         identity = item.get(name, number)
-        below = merged.get(identity)
-        # An environment variable has a value or a source of it: the later one replaces the whole.
-        whole = below is None or "value" in item or "valueFrom" in item
-        merged[identity] = item if whole else merge(below, item)
+        below = merged.get(identity, {})
+        if key in _RETAINED:
+            below = {field: value for field, value in below.items() if field in item}
+        elif key == "volumeMounts" and below.get("name") != item.get("name"):
+            below = {}  # how another volume was mounted there says nothing of this one
+        merged[identity] = merge(below, item, key=key)
     return list(merged.values())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -84,6 +85,72 @@ def test_the_base_container_is_found_by_its_name_not_its_place() -> None:
 def test_a_variable_is_replaced_whole_where_it_stands() -> None:
     env = [{"name": "B", "value": "2"}, {"name": "C", "value": "3"}]
     assert base_container(made(with_base(env=env)))["env"] == [{"name": "A", "value": "1"}, *env]
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "merged"),
+    [
+        ({"emptyDir": {"medium": "Memory"}}, {"persistentVolumeClaim": {"claimName": "c"}},
+         {"persistentVolumeClaim": {"claimName": "c"}}),
+        ({"configMap": {"name": "m", "optional": True}}, {"secret": {"secretName": "s"}},
+         {"secret": {"secretName": "s"}}),
+        # A source of the same kind is completed, as Kubernetes' retainKeys does it.
+        ({"emptyDir": {"medium": "Memory"}}, {"emptyDir": {"sizeLimit": "1Gi"}},
+         {"emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}}),
+        # Sources inside a projected volume have no names: the list is the task's.
+        ({"projected": {"defaultMode": 256, "sources": [{"secret": {"name": "a"}}]}},
+         {"projected": {"sources": [{"configMap": {"name": "b"}}]}},
+         {"projected": {"defaultMode": 256, "sources": [{"configMap": {"name": "b"}}]}}),
+    ],
+)  # fmt: skip
+def test_a_volume_has_the_source_that_the_task_gives_it(below: Any, above: Any, merged: Any) -> None:
+    base = {"volumes": [{"name": "tmp", "emptyDir": {}}, {"name": "v", **below}]}
+    assert merge(base, {"volumes": [{"name": "v", **above}]}) == {
+        "volumes": [{"name": "tmp", "emptyDir": {}}, {"name": "v", **merged}],
+    }  # fmt: skip
+
+
+def test_a_claim_to_a_device_has_the_source_that_the_task_gives_it_and_claims_merge_by_name() -> None:
+    base = {"resourceClaims": [{"name": "gpu", "resourceClaimName": "one"}, {"name": "nic", "resourceClaimName": "n"}]}
+    over = {"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "many"}]}
+    assert merge(base, over)["resourceClaims"] == [
+        {"name": "gpu", "resourceClaimTemplateName": "many"}, {"name": "nic", "resourceClaimName": "n"},
+    ]  # fmt: skip
+    both = merge({"resources": {"claims": [{"name": "nic"}]}}, {"resources": {"claims": [{"name": "gpu"}]}})
+    assert both == {"resources": {"claims": [{"name": "nic"}, {"name": "gpu"}]}}
+
+
+@pytest.mark.parametrize("probe", ["livenessProbe", "readinessProbe", "startupProbe"])
+def test_a_probe_asks_in_one_way_the_tasks(probe: str) -> None:
+    base = {probe: {"exec": {"command": ["true"]}, "periodSeconds": 5}}
+    assert merge(base, {probe: {"httpGet": {"port": 80}}}) == {probe: {"httpGet": {"port": 80}, "periodSeconds": 5}}
+    assert merge(base, {probe: {"periodSeconds": 9}}) == {probe: {"exec": {"command": ["true"]}, "periodSeconds": 9}}
+
+
+def test_a_hook_and_a_profile_and_a_path_in_a_volume_are_the_tasks() -> None:
+    hooks = {"lifecycle": {"preStop": {"exec": {"command": ["a"]}}, "postStart": {"exec": {"command": ["b"]}}}}
+    assert merge(hooks, {"lifecycle": {"preStop": {"sleep": {"seconds": 3}}}}) == {
+        "lifecycle": {"preStop": {"sleep": {"seconds": 3}}, "postStart": {"exec": {"command": ["b"]}}},
+    }  # fmt: skip
+    profile = {"securityContext": {"seccompProfile": {"type": "Localhost", "localhostProfile": "p"}, "runAsUser": 1}}
+    assert merge(profile, {"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}}) == {
+        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}, "runAsUser": 1},
+    }  # fmt: skip
+    mounts = {"volumeMounts": [{"name": "v", "mountPath": "/v", "subPath": "x", "readOnly": True}]}
+    assert merge(mounts, {"volumeMounts": [{"name": "v", "mountPath": "/v", "subPathExpr": "$(A)"}]}) == {
+        "volumeMounts": [{"name": "v", "mountPath": "/v", "subPathExpr": "$(A)", "readOnly": True}],
+    }  # fmt: skip
+    assert merge(mounts, {"volumeMounts": [{"name": "w", "mountPath": "/v"}]}) == {
+        "volumeMounts": [{"name": "w", "mountPath": "/v"}],
+    }  # fmt: skip
+
+
+def test_a_variable_has_a_value_or_a_source_the_tasks() -> None:
+    base = {
+        "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}, {"name": "B", "value": "1"}]
+    }
+    over = {"env": [{"name": "A"}, {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]}
+    assert merge(base, over) == over
 
 
 def test_tolerations_are_added_once_and_a_node_selector_merges() -> None:
