@@ -39,6 +39,16 @@ def test_arguments_are_templates_and_context_values_come_by_name(behaviours: Run
     }
 
 
+def test_run_in_env_calls_the_function_with_what_it_was_given_and_nothing_of_the_context(behaviours: Run) -> None:
+    assert behaviours["helper_defaults"].value == [[1], None, 0.5, "mine"]
+
+
+def test_a_context_value_that_reaches_into_airflow_is_refused_and_not_asked(behaviours: Run) -> None:
+    failed = behaviours["wants_an_accessor"]
+    assert (failed.state, failed.tries) == ("failed", 1)
+    assert "the context value 'var' cannot travel to another environment. Name `ds`" in str(failed.error)
+
+
 def test_retries_give_a_function_that_raised_another_try(behaviours: Run) -> None:
     assert behaviours["second_try"].state == "success"
     assert behaviours["second_try"].value == 2

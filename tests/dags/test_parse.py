@@ -275,3 +275,10 @@ def test_provider_registers_the_decorator_and_the_settings() -> None:
 def test_importing_the_provider_imports_nothing_else() -> None:
     code = "import sys; from podenv.airflow import provider; print({'airflow', 'pydantic'} & {*sys.modules})"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_a_parameter_named_like_a_context_value_has_no_default_but_none_as_in_airflows_own_task(
+    parse: Callable[..., Any],
+) -> None:
+    why = refused(parse, "@task.env('plain')\ndef rated(var=0.5): ...\nrated()")
+    assert why == "ValueError: Context key parameter var can't have a default other than None"

@@ -8,10 +8,20 @@ from typing import Any
 
 from pendulum.tz.timezone import FixedTimezone
 
+# Context values that reach into Airflow when they are asked; a function that names one is told so, and asks nothing.
+_ACCESSORS = (
+    "asset_state_store", "conn", "dag", "dag_run", "inlet_events", "macros", "outlet_events", "task", "task_instance",
+    "task_state_store", "ti", "triggering_asset_events", "var",
+)  # fmt: skip
+
 
 def context_values(context: Mapping[str, Any]) -> dict[str, Any]:
     """What a function can name in its signature; ``try_number`` stands for ``ti``, which cannot travel."""
-    return {**context, "try_number": context["ti"].try_number}
+    return {**context, **dict.fromkeys(_ACCESSORS, _Stays()), "try_number": context["ti"].try_number}
+
+
+class _Stays:
+    """Takes the place of what belongs to Airflow's process; it cannot travel."""
 
 
 def readable(value: Any) -> Any:

@@ -16,6 +16,7 @@ from podenv.errors import (
     LocalEnvironmentError,
     PodenvError,
     ProgramError,
+    SourceChanged,
     TaskFailure,
 )
 
@@ -96,4 +97,4 @@ def may_retry(error: PodenvError) -> bool:
     """Whether trying again can help: not for a wrong name, lock or argument."""
     if isinstance(error, TaskFailure):
         return error.retry
-    return isinstance(error, LocalEnvironmentError | ProgramError)
+    return isinstance(error, LocalEnvironmentError | ProgramError | SourceChanged)

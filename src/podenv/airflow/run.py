@@ -1,4 +1,7 @@
-"""`run_in_env` in a process that has Airflow: a plain ``@task``, a script that imports it."""
+"""`run_in_env` in a process that has Airflow: a plain ``@task``, a script that imports it.
+
+The function gets what it is called with, in a task and outside: nothing of the task's context.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,16 @@ from typing import Any
 from airflow.sdk import get_current_context
 
 from podenv.airflow import settings
-from podenv.airflow.exchange import context_values, readable
+from podenv.airflow.exchange import readable
 from podenv.call import source
 from podenv.call.termination import ended_by_sigterm
 from podenv.catalogue.request import TaskRequest
 
 
 def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """`podenv.run_in_env`, with Airflow's settings; in a task, its log and its context values."""
+    """`podenv.run_in_env`, with Airflow's settings; in a task, its log and its DAG's catalogue."""
     try:
-        context: Any = context_values(get_current_context())
+        context: Any = get_current_context()
     except RuntimeError:  # not in a task
         context = None
     within = _locally if settings.backend() == "local" else _in_a_pod
@@ -34,7 +37,7 @@ def _locally(
     environment = settings.catalogue(_start(function, context))[name]
     limits = TaskRequest(env=name).resources(environment, f"run_in_env({name!r})").limits
     source.check_syntax(source.extract(function), python=environment.python)
-    call = source.build_call(function, args, kwargs, context)
+    call = source.build_call(function, args, kwargs)
     run = LocalRun(
         environment,
         limits=Limits(cpu=limits.get("cpu"), memory=limits.get("memory"), max_memory=None),

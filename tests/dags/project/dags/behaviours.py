@@ -27,6 +27,10 @@ def in_india(hour: int, try_number=None):
     return datetime(2024, 1, try_number, hour, tzinfo=timezone(timedelta(hours=5, minutes=30)))
 
 
+def keeps_its_defaults(rows: list, params=None, var=0.5, ds="mine"):
+    return [rows, params, var, ds]
+
+
 def fails(text: str) -> None:
     raise LookupError(text)
 
@@ -244,8 +248,19 @@ def behaviours():
     helper_fails()
 
     @task
+    def helper_defaults(ds=None) -> list:
+        return run_in_env("plain", keeps_its_defaults, [1])
+
+    helper_defaults()
+
+    @task.env("plain", retries=2)
+    def wants_an_accessor(var=None) -> None: ...
+
+    wants_an_accessor()
+
+    @task
     def helper_moment():
-        return run_in_env("plain", in_india, 2)
+        return run_in_env("plain", in_india, 2, try_number=1)
 
     @task
     def as_text(moments: list) -> list[str]:
