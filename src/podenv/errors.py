@@ -46,6 +46,7 @@
     ├── AirflowUnsupported      the installed Airflow lacks what podenv needs of it
     ├── ResourceError           a cpu, memory or gpu that is no Kubernetes quantity, or a request above its limit
     ├── SourceError             the function cannot be sent to another environment
+    │   └── SourceChanged       its file has changed since it was loaded
     ├── CallError               its arguments cannot be sent, or are too large
     └── TaskFailure             the call was started and brought no result
         ├── FunctionRaised
@@ -327,6 +328,10 @@ class ResourceError(PodenvError):
 
 class SourceError(PodenvError):
     """The function cannot be sent to another environment."""
+
+
+class SourceChanged(SourceError):
+    """The function's file has changed since the function was loaded; trying again loads what it holds now."""
 
 
 class CallError(PodenvError):

@@ -160,20 +160,124 @@ def test_the_function_sees_neither_the_call_nor_the_token(python: str) -> None:
     assert (module, working_directory) == (["look"], False)
 
 
-def test_annotations_and_decorators_are_never_evaluated(python: str) -> None:
-    def unwrapped(function: Any) -> Any:
-        return function
+SIGNED = """\
+class Nowhere(dict):
+    pass
 
-    @unwrapped
-    def typed(rows: list[Nowhere] | None = None) -> Nowhere[int]:  # type: ignore[name-defined]  # noqa: F821
-        total: Nowhere = 5  # type: ignore[name-defined]  # noqa: F821
+def unwrapped(function):
+    return function
 
-        def inner(x: Nowhere) -> Nowhere:  # type: ignore[name-defined]  # noqa: F821
-            return x
+@unwrapped
+def f(
+    rows: "list[int]",
+    here: Nowhere or None = None,
+    *rest: dict[
+        str, "é"],
+    **more: Nowhere) -> Nowhere["é"
+                               or int]:
+    return f.__annotations__
+"""
 
-        return inner(total)
 
-    assert run(python, typed).value == 5
+def test_the_signatures_annotations_are_texts_and_no_decorator_is_applied(python: str, tmp_path: Path) -> None:
+    assert run(python, from_file(tmp_path / "dag.py", SIGNED), []).value == {
+        "rows": "list[int]",
+        "here": "Nowhere or None",
+        "rest": '(dict[\n        str, "é"])',
+        "more": "Nowhere",
+        "return": '(Nowhere["é"\n                               or int])',
+    }
+
+
+PLAIN = """\
+Nowhere = int
+
+def f(x: Nowhere) -> Nowhere:
+    from dataclasses import dataclass, fields
+    from typing import ClassVar
+
+    @dataclass
+    class Row:
+        names: ClassVar[list] = []
+        size: int = 1
+
+    def inner(a: int) -> Row:
+        return a
+    size, back = Row.__annotations__["size"], inner.__annotations__["return"]
+    return [field.type.__name__ for field in fields(Row)], size is int, back is Row
+"""
+
+
+def test_annotations_inside_the_function_are_what_they_are_in_plain_python(python: str, tmp_path: Path) -> None:
+    assert run(python, from_file(tmp_path / "dag.py", PLAIN), 1).value == (["int"], True, True)
+
+
+def test_annotations_are_texts_everywhere_where_the_file_says_so(python: str, tmp_path: Path) -> None:
+    text = "def f():\n    class Row:\n        x: Nowhere\n    return Row.__annotations__\n"
+    function = from_file(tmp_path / "dag.py", f"from __future__ import annotations\n{text}")
+    assert run(python, function).value == {"x": "Nowhere"}
+
+
+def test_what_is_logged_from_info_on_is_in_the_log_with_level_and_name(python: str) -> None:
+    def speak() -> Any:
+        import logging
+        import sys
+
+        log = logging.getLogger("my.part")
+        log.debug("not this")
+        log.info("rows: %d", 3)
+        loud = logging.getLogger("loud")
+        loud.warning("root")
+        loud.setLevel(logging.DEBUG)
+        loud.debug("asked for")
+        try:
+            1 / 0  # noqa: B018
+        except ZeroDivisionError:
+            log.exception("failed")
+        ours = [finder for finder in sys.meta_path if "_podenv" in type(finder).__module__]
+        return logging.getLogger().handlers, type(logging.__spec__.loader).__name__, ours
+
+    ran = run(python, speak)
+    assert ran.value == ([], "SourceFileLoader", [])
+    shown = [line for line in ran.log if not re.fullmatch(r"[\s~^]+", line)]
+    assert shown[:4] == [
+        "INFO:my.part:rows: 3",
+        "WARNING:loud:root",
+        "DEBUG:loud:asked for",
+        "ERROR:my.part:failed",
+    ]
+    assert shown[-1] == "ZeroDivisionError: division by zero"
+
+
+def test_the_functions_own_set_up_of_logging_goes_before_podenvs(python: str) -> None:
+    def speak(how: Any) -> Any:
+        import logging.config
+
+        if how == "basic":
+            logging.basicConfig(format="mine %(message)s", level="ERROR")
+        else:
+            logging.config.dictConfig(
+                {
+                    "version": 1,
+                    "formatters": {"own": {"format": "dict %(message)s"}},
+                    "handlers": {"out": {"class": "logging.StreamHandler", "formatter": "own"}},
+                    "root": {"level": "DEBUG", "handlers": ["out"]},
+                }
+            )
+        logging.debug("debug")
+        logging.error("error")
+
+    assert run(python, speak, "basic").log == ["mine error"]
+    assert run(python, speak, "dict").log == ["dict debug", "dict error"]
+
+
+def test_logging_is_loaded_only_where_it_is_used(python: str) -> None:
+    def look() -> Any:
+        import sys
+
+        return "logging" in sys.modules
+
+    assert run(python, look).value is False
 
 
 async def double(x: Any) -> Any:
@@ -235,7 +339,7 @@ def from_file(path: Path, text: str, name: str = "f") -> Callable[..., Any]:
 
     namespace: dict[str, Any] = {"__name__": path.stem}
     linecache.cache[str(path)] = (len(text), None, re.findall(r".*\n", text), str(path))
-    exec(compile(text, str(path), "exec"), namespace)
+    exec(compile(text, str(path), "exec", dont_inherit=True), namespace)
     return namespace[name]  # type: ignore[no-any-return]
 
 

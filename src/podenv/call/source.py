@@ -5,6 +5,7 @@ and does not carry is found here, before anything starts.
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import builtins
@@ -12,15 +13,14 @@ import inspect
 import symtable
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any
 
-from podenv.errors import CallError, SourceError
+from podenv.call import loaded, syntax
+from podenv.errors import CallError, SourceChanged, SourceError
 from podenv.runtime.call import Call, TooLarge, is_indented
 from podenv.runtime.tagged import Refused
-
-_Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
 # What a module has besides builtins and its own names.
 _KNOWN = frozenset(dir(builtins)) | {"__name__", "__builtins__", "__loader__"}
@@ -28,12 +28,16 @@ _KNOWN = frozenset(dir(builtins)) | {"__name__", "__builtins__", "__loader__"}
 
 @dataclass(frozen=True)
 class FunctionSource:
-    """A function as text: without its decorators, with the indentation that it has in ``filename``."""
+    """A function as text: without its decorators, with the indentation that it has in ``filename``.
+
+    ``postponed``: its file has ``from __future__ import annotations``.
+    """
 
     name: str
     text: str
     filename: str
     first_line: int
+    postponed: bool = False
 
     @property
     def where(self) -> str:
@@ -60,15 +64,7 @@ def extract(function: Callable[..., Any]) -> FunctionSource:
 
 def check_syntax(source: FunctionSource, *, python: str) -> None:
     """Raise SourceError when ``source`` uses syntax that is newer than ``python`` ("3.8")."""
-    major, minor = (int(part) for part in python.split(".")[:2])
-    try:
-        ast.parse(_compilable(source), feature_version=(major, minor))
-    except SyntaxError as error:
-        line = source.first_line + (error.lineno or 1) - 1 - is_indented(source.text)
-        raise SourceError(
-            f"{source.filename}:{line}: {source.name} is written for a newer Python than the environment's {python}: "
-            f"{error.msg}. Write it as Python {python} reads it, or raise the environment's `python`."
-        ) from None
+    syntax.check(source.text, python=python, filename=source.filename, first_line=source.first_line, name=source.name)
 
 
 def build_call(
@@ -94,6 +90,7 @@ def build_call(
         source.text,
         filename=source.filename,
         first_line=source.first_line,
+        postponed=source.postponed,
         args=bound.args,
         kwargs=bound.kwargs,
         labels=list(_labels(signature, bound)),
@@ -137,34 +134,23 @@ def _place(function: FunctionType) -> str:
     return f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}: {function.__name__}"
 
 
-def _find(function: FunctionType) -> tuple[FunctionSource, _Definition]:
+def _find(function: FunctionType) -> tuple[FunctionSource, loaded.Definition]:
     code = function.__code__
     try:
-        lines, _ = inspect.findsource(function)
-    except (OSError, TypeError):
+        text, definition = loaded.find(function)
+    except loaded.NoSource:
         raise SourceError(
             f"{_place(function)} has no source to send. Write it in a file or in a notebook's cell."
         ) from None
-    try:
-        definition = _definitions("".join(lines)).get(code.co_firstlineno)
-    except SyntaxError:
-        definition = None
-    if definition is None or definition.name != code.co_name:
-        raise SourceError(f"{_place(function)} no longer stands there: the file has changed. Load it again.")
+    except loaded.Changed:
+        raise SourceChanged(
+            f"{_place(function)} was loaded from a file that has changed since. Run it again with what the file holds "
+            "now, or restart this process."
+        ) from None
     assert definition.end_lineno is not None
-    text = "".join(lines[definition.lineno - 1 : definition.end_lineno])
-    return FunctionSource(definition.name, text, code.co_filename, definition.lineno), definition
-
-
-@lru_cache(maxsize=8)
-def _definitions(text: str) -> dict[int, _Definition]:
-    """Every function of a file by its first line, which is its first decorator's where it has one."""
-    found = {}
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, _Definition):
-            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            found[first] = node
-    return found
+    own = "".join(loaded.lines(text)[definition.lineno - 1 : definition.end_lineno])
+    postponed = bool(code.co_flags & __future__.annotations.compiler_flag)
+    return FunctionSource(definition.name, own, code.co_filename, definition.lineno, postponed), definition
 
 
 def _compilable(source: FunctionSource) -> str:
@@ -173,26 +159,35 @@ def _compilable(source: FunctionSource) -> str:
 
 
 class _Unannotated(ast.NodeTransformer):
-    """Takes annotations away, which are never evaluated, and ``nonlocal`` names that belong to an outer function."""
+    """Takes away annotations that are never evaluated, and ``nonlocal`` names that belong to an outer function."""
 
-    def __init__(self, outer: Sequence[str]) -> None:
+    def __init__(self, outer: Sequence[str], *, postponed: bool) -> None:
         self.outer = outer
+        self.postponed = postponed
         self.taken: set[str] = set()
+        self.scopes: list[ast.AST] = []
 
-    def visit_arg(self, node: ast.arg) -> ast.arg:
-        node.annotation = None
+    def _visit_function(self, node: loaded.Definition) -> ast.AST:
+        if self.postponed or not self.scopes:  # the outer signature's are never evaluated
+            node.returns = None
+            for child in ast.walk(node.args):
+                if isinstance(child, ast.arg):
+                    child.annotation = None
+        return self._visit_scope(node)
+
+    visit_FunctionDef = visit_AsyncFunctionDef = _visit_function  # noqa: N815
+
+    def _visit_scope(self, node: ast.AST) -> ast.AST:
+        self.scopes.append(node)
+        self.generic_visit(node)
+        self.scopes.pop()
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.returns = None
-        return self.generic_visit(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        node.returns = None
-        return self.generic_visit(node)
+    visit_ClassDef = _visit_scope  # noqa: N815
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        node.annotation = ast.Constant(None)
+        if self.postponed or not isinstance(self.scopes[-1], ast.ClassDef):  # those of variables of a function
+            node.annotation = ast.Constant(None)
         return self.generic_visit(node)
 
     def visit_Nonlocal(self, node: ast.Nonlocal) -> ast.AST:
@@ -208,9 +203,9 @@ class _Unannotated(ast.NodeTransformer):
         return ast.Tuple([self.visit(part) for part in (node.value, node.format_spec) if part], ast.Load())
 
 
-def _missing(function: FunctionType, source: FunctionSource, definition: _Definition) -> list[str]:
+def _missing(function: FunctionType, source: FunctionSource, definition: loaded.Definition) -> list[str]:
     """The names that the function uses and neither makes nor finds among the builtins, sorted."""
-    unannotated = _Unannotated(function.__code__.co_freevars)
+    unannotated = _Unannotated(function.__code__.co_freevars, postponed=source.postponed)
     bare = ast.unparse(unannotated.visit(ast.parse(_compilable(source))))
     table = symtable.symtable(bare, source.filename, "exec")
     used: set[str] = unannotated.taken
@@ -294,6 +289,7 @@ def _refusal(source: FunctionSource, refused: Refused, chosen: Mapping[str, Any]
     if refused.path in chosen:
         return (
             f"{source.where}: the context value {refused.path!r} cannot travel to another environment. Name `ds`, "
-            "`run_id`, `params`, `logical_date` … instead, or pass what you need of it as an argument."
+            "`run_id`, `params`, `logical_date` … instead, pass what you need of it as an argument, or give the "
+            "parameter another name."
         )
     return f"{source.where}: the argument {refused}."

@@ -78,7 +78,7 @@ def travel_env(
 @lru_cache(maxsize=1)
 def _code() -> str:
     sources = []
-    for name in ("text", "tagged", "revive", "call", "frame", "main"):
+    for name in ("text", "tagged", "revive", "call", "frame", "logs", "main"):
         source = pkgutil.get_data(__name__, f"{name}.py")
         assert source is not None
         sources.append((name, source.decode()))

@@ -94,6 +94,7 @@ class Call:
     """A function's source, where it stands, and its arguments.
 
     ``labels`` name the positional arguments in refusals. ``source`` keeps the indentation it has in ``filename``.
+    ``postponed``: the file has ``from __future__ import annotations``.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Call:
         *,
         filename: str,
         first_line: int,
+        postponed: bool = False,
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
         labels: Sequence[str] = (),
@@ -111,6 +113,7 @@ class Call:
         self.source = source
         self.filename = filename
         self.first_line = first_line
+        self.postponed = postponed
         self.args = list(args)
         self.kwargs = dict(kwargs or {})
         self._labels = list(labels) or [f"args[{index}]" for index in range(len(self.args))]
@@ -124,6 +127,7 @@ class Call:
                 "source": self.source,
                 "filename": self.filename,
                 "first_line": self.first_line,
+                "postponed": self.postponed,
                 "args": [encode(value, label) for label, value in zip(self._labels, self.args)],
                 "kwargs": {name: encode(value, name) for name, value in self.kwargs.items()},
             }

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 
-from . import frame
+from . import frame, logs
 from .call import PREFIX, Call, Failure, Result, TooLarge, is_indented
 from .tagged import Refused
 
@@ -27,6 +27,7 @@ TERMINATION_LOG_LIMIT = 4_096
 """Bytes of a termination message that Kubernetes keeps."""
 
 _COROUTINE = 0x80  # inspect.CO_COROUTINE
+_ONLY_TREE = 0x400  # ast.PyCF_ONLY_AST; the module ast costs each task milliseconds
 
 
 class _Terminated(BaseException):
@@ -107,6 +108,7 @@ def _call(environ: dict[str, str]) -> Result:
     started = time.perf_counter()
     value, failure = None, None
     try:
+        logs.prepare()
         function = _load(call)
         started = time.perf_counter()
         value = function(*call.args, **call.kwargs)
@@ -126,7 +128,7 @@ def _call(environ: dict[str, str]) -> Result:
 
 
 def _load(call: Call) -> Any:
-    """The function, compiled with the line numbers of its file; its annotations are never evaluated."""
+    """The function, compiled with the line numbers of its file; its signature's annotations are texts."""
     # A function that stands inside something keeps its indentation, hence all text inside it.
     head = "\n" * (call.first_line - 2) + "if True:\n" if is_indented(call.source) else "\n" * (call.first_line - 1)
     main_module = sys.modules["__main__"]
@@ -135,10 +137,46 @@ def _load(call: Call) -> Any:
         del namespace[name]
     # Tracebacks and inspect.getsource ask the module's loader where there is no such file.
     namespace["__loader__"] = _Loader("\n" * (call.first_line - 1) + call.source)
-    flag = __future__.annotations.compiler_flag
+    flags = __future__.annotations.compiler_flag if call.postponed else 0
+    text = head + call.source
+    tree = compile(text, call.filename, "exec", flags | _ONLY_TREE, True)
+    if not call.postponed:
+        _postpone(tree, text)
     # The function runs here, in the environment that is made for it: that is what podenv is for.
-    exec(compile(head + call.source, call.filename, "exec", flag, True), namespace)  # noqa: S102
+    exec(compile(tree, call.filename, "exec", flags, True), namespace)  # noqa: S102
     return namespace[call.name]
+
+
+def _postpone(tree: Any, text: str) -> None:
+    """Make texts of the annotations in the function's signature: what they name may not be here."""
+    definition = tree.body[0]
+    while not hasattr(definition, "args"):  # below `if True:`
+        definition = definition.body[0]
+    arguments = definition.args
+    annotated = [
+        *arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg
+    ]  # fmt: skip
+    lines = text.split("\n")
+    for argument in annotated:
+        if argument is not None:
+            argument.annotation = _as_text(argument.annotation, lines)
+    definition.returns = _as_text(definition.returns, lines)
+
+
+def _as_text(node: Any, lines: list[str]) -> Any:
+    import _ast  # built in
+
+    if node is None or isinstance(node, _ast.Constant):
+        return node
+    first, last = node.lineno - 1, node.end_lineno - 1
+    part = [line.encode() for line in lines[first : last + 1]]
+    part[-1] = part[-1][: node.end_col_offset]
+    part[0] = part[0][node.col_offset :]
+    text = b"\n".join(part).decode()
+    where = {
+        name: getattr(node, name) for name in ("lineno", "col_offset", "end_lineno", "end_col_offset")
+    }  # fmt: skip
+    return _ast.Constant(value="(" + text + ")" if last > first else text, kind=None, **where)
 
 
 class _Loader:

@@ -205,6 +205,8 @@ class _Encoder:
 
         if value != value:
             raise Refused(f"NaT, a missing time, cannot travel: {self.verb} None in its place")
+        if getattr(value, "nanosecond", 0):  # pandas
+            raise Refused(f"{_article(value)} with nanoseconds cannot travel: {self.verb} value.floor('us')")
         clock = datetime(
             value.year,
             value.month,
@@ -240,6 +242,8 @@ class _Encoder:
     def _timedelta(self, value: timedelta) -> dict[str, Any]:
         from datetime import timedelta
 
+        if getattr(value, "nanoseconds", 0):  # pandas
+            raise Refused(f"{_article(value)} with nanoseconds cannot travel: {self.verb} value.floor('us')")
         # The base class's division: subclasses in pendulum and pandas have their own idea of one.
         microseconds = timedelta.__floordiv__(value, timedelta(0, 0, 1))
         # Airflow 3.3 keeps it as a float of seconds: microseconds are whole below 2**53 of them, 285 years.
@@ -267,25 +271,26 @@ class _Encoder:
         return {TAG: "decimal", "v": str(value)}
 
     def _advice(self, value: Any) -> str:
+        # The type alone is asked: an object may look up whatever it is asked for, as Airflow's `var` does.
         kind = type(value)
         verb = self.verb
         if kind.__name__ == "module":
             return "import it inside the function"
-        if hasattr(value, "to_dict") and kind.__name__ == "DataFrame":
+        if hasattr(kind, "to_dict") and kind.__name__ == "DataFrame":
             return verb + " df.to_dict('records')"
-        if hasattr(value, "to_list"):
+        if hasattr(kind, "to_list"):
             return verb + " value.to_list()"
         if hasattr(kind, "__dataclass_fields__"):
             return verb + " dataclasses.asdict(value)"
         if hasattr(kind, "model_dump"):
             return verb + " value.model_dump(mode='json')"
-        if hasattr(kind, "_member_map_") and hasattr(value, "value"):
+        if hasattr(kind, "_member_map_"):
             return verb + " value.value"
         if kind.__name__ == "coroutine":
             return "await it, in an async def"
-        if hasattr(value, "__iter__"):
+        if hasattr(kind, "__iter__"):
             return verb + " list(value)"
-        if hasattr(value, "__fspath__"):
+        if hasattr(kind, "__fspath__"):
             return verb + " str(path)"
         return verb + " numbers, text, lists, dicts, dates instead"
 

@@ -194,6 +194,36 @@ class Row:
     x: int
 
 
+class Timestamp(dt.datetime):
+    """Like pandas'."""
+
+    nanosecond = 0
+
+
+class PreciseTimestamp(Timestamp):
+    nanosecond = 789
+
+
+class PreciseTimedelta(dt.timedelta):
+    """Like pandas'."""
+
+    nanoseconds = 789
+
+
+def test_a_pandas_timestamp_of_whole_microseconds_becomes_a_datetime() -> None:
+    assert same(round_trip(Timestamp(2024, 1, 1, 0, 0, 0, 5)), dt.datetime(2024, 1, 1, 0, 0, 0, 5))
+
+
+class Asking:
+    """Like Airflow's accessors: whatever it is asked for, it looks up."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"asked for {name}")
+
+
+NANOSECONDS = f"a {__name__}.{{}} with nanoseconds cannot travel: pass value.floor('us')"
+
+
 def numbers() -> Iterator[int]:
     yield 1
 
@@ -205,6 +235,9 @@ def numbers() -> Iterator[int]:
         ({"a": [Row(1)]}, f"rows['a'][0]: a {__name__}.Row cannot travel: pass dataclasses.asdict(value)"),
         (numbers(), "rows: a generator cannot travel: pass list(value)"),
         ({"k": {1: 2}.keys()}, "rows['k']: a dict_keys cannot travel: pass list(value)"),
+        ([PreciseTimestamp(2024, 1, 1)], f"rows[0]: {NANOSECONDS.format('PreciseTimestamp')}"),
+        ({"took": PreciseTimedelta(1)}, f"rows['took']: {NANOSECONDS.format('PreciseTimedelta')}"),
+        ([Asking()], f"rows[0]: a {__name__}.Asking cannot travel: pass numbers, text, lists, dicts, dates instead"),
         ([object()], "rows[0]: an object cannot travel: pass numbers, text, lists, dicts, dates instead"),
         (enum.Enum("Size", "BIG").BIG, f"rows: a {__name__}.Size cannot travel: pass value.value"),  # type: ignore[attr-defined]
         ({(1, 2): {"x" * 90: open}}, f"rows[(1, 2)]['{'x' * 56}...]: a builtin_function_or_method cannot travel: "),
