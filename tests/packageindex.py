@@ -2,9 +2,17 @@
 
 import base64
 import hashlib
+import io
+import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
+
+from tests.registryserver import Answer, Asked, basic, serving
+
+BUILD = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
 
 
 class Index:
@@ -30,12 +38,51 @@ class Index:
         with zipfile.ZipFile(wheel, "w") as archive:
             for path, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
                 archive.writestr(path, text)
+        self._list(folder)
+        return wheel
+
+    def add_source(self, name: str, version: str) -> Path:
+        """Publish a source archive; setuptools builds one module from it."""
+        folder = self.root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        archive = folder / f"{name}-{version}.tar.gz"
+        files = {
+            "PKG-INFO": f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n",
+            "pyproject.toml": BUILD + f'[project]\nname = "{name}"\nversion = "{version}"\n',
+            f"{name}.py": f"VERSION = {version!r}\n",
+        }
+        with tarfile.open(archive, "w:gz") as tar:
+            for path, text in files.items():
+                info = tarfile.TarInfo(f"{name}-{version}/{path}")
+                info.size = len(text)
+                tar.addfile(info, io.BytesIO(text.encode()))
+        self._list(folder)
+        return archive
+
+    def _list(self, folder: Path) -> None:
         links = "".join(
             f'<a href="{one.name}#sha256={hashlib.sha256(one.read_bytes()).hexdigest()}">{one.name}</a>\n'
-            for one in sorted(folder.glob("*.whl"))
+            for one in sorted([*folder.glob("*.whl"), *folder.glob("*.tar.gz")])
         )
         (folder / "index.html").write_text(f"<!DOCTYPE html><html><body>\n{links}</body></html>\n")
-        return wheel
+
+
+@contextmanager
+def served(index: Index, login: tuple[str, str] | None = None) -> Iterator[str]:
+    """Serve an index on a free port of this machine, behind a login where there is one; yields its address."""
+
+    def respond(asked: Asked) -> Answer:
+        if login and asked.headers.get("Authorization") != basic(*login):
+            return Answer(401, {"WWW-Authenticate": 'Basic realm="index"'})
+        file = index.root / unquote(asked.path).strip("/")
+        file = file / "index.html" if file.is_dir() else file
+        if not file.is_file():
+            return Answer(404)
+        kind = "text/html" if file.suffix == ".html" else "application/octet-stream"
+        return Answer(200, {"Content-Type": kind}, file.read_bytes())
+
+    with serving(respond) as (host, _):
+        yield f"http://{host}"
 
 
 def _digest(text: str) -> str:

@@ -225,7 +225,8 @@ UV = (
         rf"error sending request|dns error|closed connection|body from connection|{_NETWORK}", Verdict.SOON, "network"
     ),
     Cause(
-        r"no (usable |\S+-compatible )?wheels|Wheels are required|source distributions is disabled",
+        r"Because (\S+) has no wheels|no (?:usable |`.*`-compatible |\S+-compatible )?wheels|Wheels are required|"
+        r"source distributions is disabled",
         Verdict.FINAL,
         "wheel",
     ),

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.lock.project import environment
 
 from podenv import lock
-from podenv.catalogue.environment import Catalogue, Environment
+from podenv.catalogue.environment import Environment
 from podenv.errors import (
     LockError,
     LockMissing,
@@ -18,15 +19,6 @@ from podenv.errors import (
     ResolutionFailed,
 )
 from podenv.lock import program
-
-
-def environment(root: Path, asked: str | None, *, python: str = "3.12", name: str = "etl") -> Environment:
-    folder = root / "envs" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "values.yaml").write_text(f'python: "{python}"\n')
-    if asked is not None:
-        (folder / "requirements.in").write_text(asked)
-    return Catalogue(root / "envs")[name]
 
 
 def stale(subject: Environment) -> str:
@@ -51,7 +43,9 @@ def test_a_lock_holds_every_version_with_its_hashes_and_no_trace_of_the_machine(
     beta = hashlib.sha256((index.root / "beta" / "beta-1.0-py3-none-any.whl").read_bytes()).hexdigest()
     first, second, body = etl.lock_file.read_text().split("\n", 2)
     assert first == "# This file is written by `podenv lock etl`; edit requirements.in instead."
-    assert second.startswith("# podenv-lock 1: python 3.12, inputs sha256:")
+    assert second.startswith(
+        "# podenv-lock 2: python 3.12, platforms linux/amd64 macos/arm64, indexes none, inputs sha256:"
+    )
     assert body == (
         "--only-binary :all:\n\n"
         f"alpha==1.0 \\\n    --hash=sha256:{alpha}\n    # via -r requirements.in\n"
@@ -124,7 +118,9 @@ def test_what_makes_a_lock_stale_is_named_with_the_remedy(etl: Environment, tmp_
         (good.replace("alpha==1.0", "alpha==1.1"), "was changed by hand"),
         (good + "\n", "was changed by hand"),
         (good[:-20], "was changed by hand"),
-        (good.replace("podenv-lock 1", "podenv-lock 2"), "is in format 2, this podenv reads and writes 1"),
+        (good.replace("podenv-lock 2", "podenv-lock 3"), "is in format 3, this podenv reads and writes 2"),
+        (good.replace("linux/amd64 ", ""), "holds for macos/arm64, the values ask for linux/amd64 macos/arm64"),
+        (good.replace("indexes none", "indexes sha256:0"), "was made with other indexes than the values name"),
         (good.split("\n", 2)[2], "was not written by podenv"),
         (f"<<<<<<< HEAD\n{good}", "was not written by podenv"),
         ("", "was not written by podenv"),
@@ -209,7 +205,7 @@ def test_a_package_without_a_wheel_for_this_python_is_refused_with_the_way_out(t
 def test_a_package_that_only_linux_has_is_locked_when_it_is_asked_for_there_only(tmp_path: Path, index: Any) -> None:
     index.add("native", "1.0", tag="cp311-cp311-manylinux2014_x86_64")
     with pytest.raises(
-        ResolutionFailed, match=r"podenv: For a package that only Linux has, write `NAME ; sys_platform"
+        ResolutionFailed, match=r"macos/arm64\. For a package that only Linux has, write `NAME ; sys_platform"
     ):
         lock.resolve(environment(tmp_path, "native\n", python="3.11"))
     subject = environment(tmp_path, "native ; sys_platform == 'linux'\n", python="3.11")
@@ -234,7 +230,7 @@ def test_an_index_that_cannot_be_reached_is_said(tmp_path: Path, index: Any, mon
         lock.resolve(subject)
     assert str(caught.value).startswith(
         f"Environment 'etl': the package index cannot be reached to resolve {subject.requirements_in}; "
-        "check the network and UV_DEFAULT_INDEX. uv says:\n"
+        "check the network, the indexes in the values and UV_DEFAULT_INDEX. uv says:\n"
     )
     assert not subject.lock_file.exists()
 

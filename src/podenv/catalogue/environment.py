@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from podenv.catalogue import quantity, values
 from podenv.catalogue.names import check_environment_name
-from podenv.catalogue.spec import EnvironmentSpec, explain, validate
+from podenv.catalogue.spec import EnvironmentSpec, dependencies, explain, validate
 from podenv.catalogue.spec import image as imagespec
 from podenv.errors import (
     CatalogueNotFound,
@@ -170,13 +170,16 @@ def _load(folder: Path, own_stamp: tuple[int, int], defaults_stamp: tuple[int, i
     try:
         spec = validate(merged)
         quantity.check_resources(spec.resources.requests, spec.resources.limits, "resources")
+        path: tuple[int | str, ...] = ("image",)
         imagespec.check(spec.image)
+        path = ("indexes",)
+        dependencies.check(spec)
     except ValidationError as error:
         path, why = explain(error)
     except ResourceError as error:
         path, why = ("resources",), str(error).removeprefix("resources: ")
     except ValueError as error:
-        path, why = ("image",), str(error)
+        why = str(error)
     else:
         return Environment(folder.name, folder, merged, spec)
     inherited = _has(defaults, path) and not _has(own, path)

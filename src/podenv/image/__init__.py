@@ -38,7 +38,6 @@ class ImageSettings:
     repository: str
     base: str
     uv: str
-    index: str
     platform: str
     builder: str
     plain_http: tuple[str, ...]
@@ -87,7 +86,6 @@ def settings(
         repository=values.repository or names.image_repository(environment.name),
         base=_written_out(environment, "PODENV_BASE_IMAGE", environ, values.base or BASE),
         uv=_written_out(environment, "PODENV_UV_IMAGE", environ, values.uv or UV),
-        index=values.index,
         platform=platform,
         builder=builder,
         plain_http=tuple(sorted({*values.plain_http, *filter(None, plain)})),

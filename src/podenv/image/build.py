@@ -29,7 +29,8 @@ from podenv.errors import (
 from podenv.image import ImageSettings, builder, diagnosis
 from podenv.image.builder import Builder, Job
 from podenv.image.registry import Registries
-from podenv.lock.indexes import IndexConfig, index_config
+from podenv.lock import indexes
+from podenv.lock.indexes import IndexConfig
 
 Say = Callable[[str], None]
 State = Literal["there", "pushed", "built", "external"]
@@ -139,7 +140,7 @@ class Images:
         ref = image.image_ref(environment, lock_hash, chosen)
         base = self._resolve(chosen.base, chosen, "base image")
         uv = self._resolve(chosen.uv, chosen, "image of uv")
-        index = index_config(chosen.index)
+        index = indexes.for_build(environment, lock.required(environment, indexes.named(environment)))
         log = log_file(environment, ref)
         with tempfile.TemporaryDirectory(prefix="podenv-build-") as folder, _writing(log) as file:
             context = Path(folder, "context")
@@ -229,10 +230,11 @@ def _lay_out(environment: Environment, context: Path, labels: Mapping[str, str])
 
 
 def _secrets(folder: Path, index: IndexConfig) -> dict[str, Path]:
-    """Files for the build alone: uv's configuration, and the certificates that SSL_CERT_FILE names."""
+    """Files for the build alone: what uv has to know of indexes, and the certificates that SSL_CERT_FILE names."""
     folder.mkdir(mode=0o700)
-    files = {"uv": folder / "uv", "ca": folder / "ca"}
+    files = {name: folder / name for name in ("uv", "pins", "ca")}
     files["uv"].write_text(index.toml)
+    files["pins"].write_text(index.pins)
     bundle = os.environ.get("SSL_CERT_FILE")
     try:
         files["ca"].write_bytes(Path(bundle).read_bytes() if bundle else b"")

@@ -1,116 +1,225 @@
-"""Where a build gets packages from, as a uv.toml that travels as a build secret: it can hold credentials.
+"""Where packages come from: the values' indexes, beside uv's own variables and configuration.
 
-The build sees what `podenv lock` sees: uv's variables, uv's own user configuration, and the netrc file.
+Lock and sync run uv on this machine: it gets the values' indexes as those of a project, and finds all else itself. A
+build gets the same indexes in the same order as a uv.toml of its own, with the logins that are kept here. It travels
+as a build secret.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import netrc
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from podenv.errors import SettingError
+from packaging.utils import canonicalize_name
 
-_KEPT = ("index-strategy", "allow-insecure-host")
+from podenv.catalogue.environment import Environment
+from podenv.catalogue.spec import EnvironmentSpec
+from podenv.errors import SettingError
+from podenv.lock import logins
+
+Table = dict[str, Any]
+# Settings of uv that decide which file an index gives, and how it is asked.
+_SETTINGS = (
+    "index-strategy", "allow-insecure-host", "no-index", "find-links", "http-proxy", "https-proxy", "no-proxy",
+)  # fmt: skip
+_LISTS = ("allow-insecure-host", "find-links", "no-proxy")
+_VARIABLES = {"allow-insecure-host": "UV_INSECURE_HOST"}
+_NOT_SENT = ("publish-url",)
+PINS = "podenv-indexes"  # the project that says which package comes from which index
 
 
 @dataclass(frozen=True)
 class IndexConfig:
-    """``toml`` is what uv reads; ``secrets`` are the passwords in it, to be kept out of every log."""
+    """What a build gets, to be kept out of every log.
+
+    ``toml`` is uv's configuration, ``pins`` the pyproject.toml of `pins`, ``secrets`` the passwords in both.
+    """
 
     toml: str = field(repr=False)
+    pins: str = field(repr=False)
     secrets: frozenset[str] = field(repr=False)
 
 
-def index_config(default: str = "", environ: Mapping[str, str] = os.environ) -> IndexConfig:
-    """The indexes in force; ``default`` is what the values name where no variable names another.
+def project(environment: Environment, *, table: str = "index", environ: Mapping[str, str] = os.environ) -> str:
+    """The values' indexes for every package as TOML that uv reads as a project's; without logins."""
+    return "".join(_written(index, table) for index in _of_values(environment.spec, environ) if "explicit" not in index)
 
-    Raises `SettingError` when a file that it needs cannot be read.
+
+def pins(environment: Environment, requirements: Sequence[str]) -> str:
+    """A pyproject.toml that asks for ``requirements``, each from the index whose ``packages`` name it.
+
+    Only so does uv take a package from one index and no other; empty where there is nothing to say.
     """
-    user = _user_config(environ)
-    indexes = list(_indexes(default, user, environ))
-    lines = []
-    for key in _KEPT:
-        variable = environ.get({"index-strategy": "UV_INDEX_STRATEGY", "allow-insecure-host": "UV_INSECURE_HOST"}[key])
-        chosen = (variable.split() if key == "allow-insecure-host" else variable) if variable else user.get(key)
-        if chosen:
-            lines.append(f"{key} = {json.dumps(chosen)}")
-    logins = _netrc(environ)
+    return _pins(environment.spec, requirements, _of_values(environment.spec, {}))
+
+
+def fingerprint(environment: Environment) -> str:
+    """Another text for other indexes in the values; ``none`` where they name none."""
+    own = _of_values(environment.spec, {})
+    if not own:
+        return "none"
+    canonical = json.dumps([own, [sorted(index.packages) for index in environment.spec.indexes]])
+    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+
+def named(environment: Environment) -> list[str]:
+    """The packages that the values give an index of their own, normalised, sorted."""
+    return sorted(canonicalize_name(one) for index in environment.spec.indexes for one in index.packages)
+
+
+def for_build(
+    environment: Environment, requirements: Sequence[str], environ: Mapping[str, str] = os.environ
+) -> IndexConfig:
+    """The indexes in force, with their logins; ``requirements`` are those of the lock that `named` names.
+
+    Raises `SettingError` where a file cannot be read, a login cannot be had, or an index is a folder of this machine.
+    """
+    settings = _settings(environ)
     secrets: set[str] = set()
-    for index in indexes:
-        url = _with_login(index, logins, environ)
+    indexes = []
+    for index in _in_order(_of_values(environment.spec, environ), settings, environ):
+        url = _with_login(index, settings, environ)
         parts = urlsplit(url)
-        if parts.password:
-            secrets |= {parts.password, unquote(parts.password)}
-        lines += ["[[index]]", f"url = {json.dumps(url)}"]
-        lines += [f"{key} = {json.dumps(value)}" for key, value in sorted(index.items()) if key in ("name", "default")]
-    return IndexConfig("\n".join(lines) + "\n", frozenset(secrets))
+        # A user without a password is a token, as some indexes take it.
+        if secret := parts.password or parts.username:
+            secrets |= {secret, unquote(secret)}
+        sent = {key: value for key, value in index.items() if key not in _NOT_SENT}
+        indexes.append({**sent, "url": url})
+    lines = [f"{key} = {_toml(value)}\n" for key, value in _general(settings, environ)]
+    toml = "".join(lines + [_written(index, "index") for index in indexes])
+    return IndexConfig(toml, _pins(environment.spec, requirements, indexes), frozenset(secrets))
 
 
-def _indexes(default: str, user: dict[str, Any], environ: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def _of_values(spec: EnvironmentSpec, environ: Mapping[str, str]) -> list[Table]:
+    found: list[Table] = [
+        {"name": index.name, "url": index.url, **({"explicit": True} if index.packages else {})}
+        for index in spec.indexes
+    ]
+    if spec.image.index and not _default_variable(environ):
+        found.append({"url": spec.image.index, "default": True})
+    return found
+
+
+def _default_variable(environ: Mapping[str, str]) -> str:
+    return environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL") or ""
+
+
+def _pins(spec: EnvironmentSpec, requirements: Sequence[str], indexes: Sequence[Table]) -> str:
+    names = {canonicalize_name(package): index.name for index in spec.indexes for package in index.packages}
+    if not names or not requirements:
+        return ""
+    lines = ["[project]", f"name = {_toml(PINS)}", 'version = "0"', f"dependencies = {_toml(list(requirements))}"]
+    lines += ["[tool.uv.sources]"]
+    lines += [f"{_toml(package)} = {{ index = {_toml(index)} }}" for package, index in sorted(names.items())]
+    used = set(names.values())
+    tables = [_written(index, "tool.uv.index") for index in indexes if index.get("name") in used]
+    return "\n".join(lines) + "\n" + "".join(tables)
+
+
+def _in_order(own: list[Table], settings: Table, environ: Mapping[str, str]) -> Iterator[Table]:
     """In uv's order: the first one that has a package gives it; the default comes last."""
-    extra = environ.get("UV_INDEX") or environ.get("UV_EXTRA_INDEX_URL") or ""
-    for word in extra.split():
-        name, equals, url = word.partition("=")
-        # A `=` inside an address is no name.
-        named = bool(equals) and name.replace("-", "").replace("_", "").replace(".", "").isalnum()
-        yield {"name": name, "url": url} if named else {"url": word}
-    own = [index for index in user.get("index", []) if isinstance(index, dict) and "url" in index]
-    yield from ({**index} for index in own if not index.get("default"))
-    yield from ({"url": url} for url in user.get("extra-index-url", []))
-    chosen = environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL") or default
-    name, equals, url = chosen.partition("=")
-    if equals and "://" not in name:
-        yield {"name": name, "url": url, "default": True}
-    elif chosen:
-        yield {"url": chosen, "default": True}
-    elif own_default := next((index for index in own if index.get("default")), None):
-        yield own_default
-    elif "index-url" in user:
-        yield {"url": user["index-url"], "default": True}
+    user = [index for index in settings.get("index", []) if isinstance(index, dict) and "url" in index]
+    variable = _default_variable(environ)
+    chosen = [Table(_split(variable), default=True)] if variable else []
+    extra = (environ.get("UV_EXTRA_INDEX_URL") or "").split()
+    chosen += [_split(word) for word in [*(environ.get("UV_INDEX") or "").split(), *extra]]
+    legacy = [] if extra else [Table(url=url) for url in settings.get("extra-index-url", [])]
+    if "index-url" in settings:
+        legacy.append({"url": settings["index-url"], "default": True})
+    found = [*chosen, *own, *user, *legacy]
+    names: set[str] = set()
+    for index in found:
+        name = str(index.get("name", ""))
+        if not index.get("default") and name not in names:
+            yield index
+        if name:
+            names.add(name)
+    yield from [index for index in found if index.get("default")][:1]
 
 
-def _user_config(environ: Mapping[str, str]) -> dict[str, Any]:
-    chosen = environ.get("UV_CONFIG_FILE")
+def _split(word: str) -> Table:
+    """``name=url`` or an address alone; a ``=`` inside an address is no name."""
+    name, equals, url = word.partition("=")
+    is_named = bool(equals) and name.replace("-", "").replace("_", "").replace(".", "").isalnum()
+    return {"name": name, "url": url} if is_named else {"url": word}
+
+
+def _general(settings: Table, environ: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    for key in _SETTINGS:
+        variable = environ.get(_VARIABLES.get(key, f"UV_{key.replace('-', '_').upper()}"))
+        chosen: Any = settings.get(key)
+        if variable and "proxy" not in key:
+            chosen = variable.replace(",", " ").split() if key in _LISTS else variable
+            chosen = variable.lower() in ("1", "true") if key == "no-index" else chosen
+        if key == "find-links":
+            for place in chosen or []:
+                _check_place(str(place))
+        if chosen:
+            yield key, chosen
+
+
+def _settings(environ: Mapping[str, str]) -> Table:
+    """uv's own configuration: the user's, then the machine's; or the one file that UV_CONFIG_FILE names."""
+    if chosen := environ.get("UV_CONFIG_FILE"):
+        found = _read(Path(chosen))
+        if found is None:
+            raise SettingError(f"UV_CONFIG_FILE names {chosen}, which is not a file; correct it or unset it.")
+        return found
     home = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or "~").expanduser() / ".config")
-    file = Path(chosen) if chosen else home / "uv" / "uv.toml"
+    machine = [Path(folder) for folder in (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":") if folder]
+    merged = _read(home / "uv" / "uv.toml") or {}
+    for folder in (*machine, Path("/etc")):
+        if (system := _read(folder / "uv" / "uv.toml")) is not None:
+            lists = {k: [*merged.get(k, []), *v] for k, v in system.items() if isinstance(v, list)}
+            return {**system, **merged, **lists}
+    return merged
+
+
+def _read(file: Path) -> Table | None:
     try:
         return tomllib.loads(file.read_text())
-    except FileNotFoundError:
-        if chosen:
-            raise SettingError(f"UV_CONFIG_FILE names {chosen}, which is no file; correct it or unset it.") from None
-        return {}
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except (OSError, ValueError) as error:
         raise SettingError(f"{file} cannot be read as uv's configuration: {error}.") from None
 
 
-def _netrc(environ: Mapping[str, str]) -> netrc.netrc | None:
-    chosen = environ.get("NETRC")
-    file = Path(chosen or Path(environ.get("HOME") or "~").expanduser() / ".netrc")
-    try:
-        return netrc.netrc(str(file))
-    except FileNotFoundError:
-        return None
-    except (OSError, netrc.NetrcParseError) as error:
-        raise SettingError(f"{file} cannot be read as a netrc file: {error}.") from None
-
-
-def _with_login(index: dict[str, Any], logins: netrc.netrc | None, environ: Mapping[str, str]) -> str:
+def _with_login(index: Table, settings: Table, environ: Mapping[str, str]) -> str:
     """The address with its login, wherever that is kept."""
     url = str(index["url"])
-    parts = urlsplit(url)
-    if parts.username or parts.scheme not in ("http", "https") or not parts.hostname:
-        return url
-    prefix = f"UV_INDEX_{''.join(c if c.isalnum() else '_' for c in str(index.get('name', ''))).upper()}"
-    user, password = environ.get(f"{prefix}_USERNAME", ""), environ.get(f"{prefix}_PASSWORD", "")
-    if not (user or password) and logins is not None and (found := logins.authenticators(parts.hostname)):
-        user, password = found[0], found[2] or ""
+    _check_place(url)
+    user, password = logins.find(index, settings, environ)
     if not (user or password):
         return url
-    return parts._replace(netloc=f"{quote(user, safe='')}:{quote(password, safe='')}@{parts.netloc}").geturl()
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    login = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
+    return parts._replace(netloc=f"{login}@{host}").geturl()
+
+
+def _check_place(url: str) -> None:
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise SettingError(
+            f"The package index {url} is a folder of this machine, which a build does not see; "
+            "serve it by http, or name another index for the build."
+        )
+
+
+def _written(index: Table, table: str) -> str:
+    lines = [f"{key} = {_toml(value)}\n" for key, value in index.items()]
+    return f"[[{table}]]\n{''.join(lines)}"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value if isinstance(value, bool | int | float) else str(value))

@@ -1,9 +1,10 @@
 """The lock on disk: its header says what it was made from, so that a stale one is noticed without network or program.
 
     # This file is written by `podenv lock <name>`; edit requirements.in instead.
-    # podenv-lock 1: python 3.11, inputs sha256:<64 hex digits>, body sha256:<64 hex digits>
+    # podenv-lock 2: python 3.11, platforms linux/amd64 macos/arm64, indexes none, inputs sha256:…, body sha256:…
 
-``inputs`` is a hash over requirements.in with all it includes and the Python version, ``body`` over what follows.
+``platforms`` are those that each package has a wheel for, ``indexes`` is a hash over the values' indexes, ``inputs``
+one over requirements.in with all it includes, ``body`` one over what follows.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from pathlib import Path
 
 from podenv.catalogue.environment import Environment
 from podenv.errors import LockError, LockMissing, LockStale
-from podenv.lock import requirements
+from podenv.lock import indexes, platforms, requirements
 from podenv.lock.requirements import Requested
 
-FORMAT = 1
+FORMAT = 2
 _HEADER = re.compile(
     r"# This file is written by `podenv lock [^\n]*\n"
     r"# podenv-lock (?P<format>\d+): python (?P<python>\S+), "
+    r"(?:platforms (?P<platforms>[^,\n]+), indexes (?P<indexes>\S+), )?"
     r"inputs sha256:(?P<inputs>[0-9a-f]{64}), body sha256:(?P<body>[0-9a-f]{64})\n"
 )
 
@@ -65,7 +67,11 @@ def stale(environment: Environment, requested: Requested, lock: bytes) -> str:
         return f"is in format {header.format}, this podenv reads and writes {FORMAT}"
     if header.python != environment.python:
         return f"is for Python {header.python}, the values ask for {environment.python}"
-    if header.inputs != _inputs(environment.python, requested):
+    if header.platforms != (asked := " ".join(platforms.of(environment))):
+        return f"holds for {header.platforms}, the values ask for {asked}"
+    if header.indexes != indexes.fingerprint(environment):
+        return "was made with other indexes than the values name"
+    if header.inputs != _inputs(requested):
         return "is older than requirements.in or a file that it includes"
     if not header.intact:
         return "was changed by hand"
@@ -76,7 +82,8 @@ def write(environment: Environment, requested: Requested, body: bytes, *, beside
     """Put a lock with this body in place, whole or not at all; whether it changed."""
     header = (
         f"# This file is written by `podenv lock {environment.name}`; edit requirements.in instead.\n"
-        f"# podenv-lock {FORMAT}: python {environment.python}, inputs sha256:{_inputs(environment.python, requested)}, "
+        f"# podenv-lock {FORMAT}: python {environment.python}, platforms {' '.join(platforms.of(environment))}, "
+        f"indexes {indexes.fingerprint(environment)}, inputs sha256:{_inputs(requested)}, "
         f"body sha256:{hashlib.sha256(body).hexdigest()}\n"
     ).encode()
     with suppress(LockMissing):
@@ -90,16 +97,18 @@ def write(environment: Environment, requested: Requested, body: bytes, *, beside
     return True
 
 
-def is_intact(lock: bytes) -> bool:
-    """True if podenv wrote these bytes and nothing changed them since."""
+def has_its_hashes(environment: Environment, lock: bytes) -> bool:
+    """True if podenv wrote these bytes, from the indexes that the values name now, and nothing changed them since."""
     header = _header(lock)
-    return header is not None and header.intact
+    return header is not None and header.intact and header.indexes == indexes.fingerprint(environment)
 
 
 @dataclass(frozen=True)
 class _Header:
     format: int
     python: str
+    platforms: str
+    indexes: str
     inputs: str
     body: str
     intact: bool  # whether the body is the one that was written
@@ -111,8 +120,9 @@ def _header(lock: bytes) -> _Header | None:
         return None
     rest = lock.split(b"\n", 2)[2]
     intact = hashlib.sha256(rest).hexdigest() == match["body"]
-    return _Header(int(match["format"]), match["python"], match["inputs"], match["body"], intact)
+    chosen = (match["platforms"] or "", match["indexes"] or "")
+    return _Header(int(match["format"]), match["python"], *chosen, match["inputs"], match["body"], intact)
 
 
-def _inputs(python: str, requested: Requested) -> str:
-    return hashlib.sha256(json.dumps([FORMAT, python, requested.lines]).encode()).hexdigest()
+def _inputs(requested: Requested) -> str:
+    return hashlib.sha256(json.dumps([FORMAT, requested.lines]).encode()).hexdigest()

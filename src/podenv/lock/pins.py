@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 from packaging.markers import default_environment
@@ -16,6 +16,17 @@ from podenv.lock import lockfile, requirements
 def direct(environment: Environment) -> list[str]:
     """The normalised names that requirements.in asks for, each once, in its order."""
     return list(dict.fromkeys(requirements.read(environment.requirements_in).names))
+
+
+def required(environment: Environment, names: Collection[str]) -> list[str]:
+    """What the lock says of the packages ``names`` (normalised), without hashes, each with its condition."""
+    found = []
+    for _, line in requirements.logical_lines(lockfile.read(environment).decode(errors="replace")):
+        with suppress(InvalidRequirement):  # an option line
+            one = requirements.parse(line)
+            if canonicalize_name(one.name) in names:
+                found.append(str(one))
+    return found
 
 
 def pinned(environment: Environment, *, markers: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -13,6 +13,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from podenv.errors import RequirementsInvalid, RequirementsMissing
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
+_LOGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/@\s]*)@")
 _HASH = re.compile(r"\s--hash[=\s]\S+")
 _OPTION = re.compile(r"(--[a-z-]+|-[a-zA-Z])[\s=]*(.*)")
 _INCLUDES = {"-r": "-r", "--requirement": "-r", "-c": "-c", "--constraint": "-c"}
@@ -24,12 +25,14 @@ class Requested:
     """What a person asked for.
 
     ``names`` are the distributions asked for, in order, normalised; ``no_binary`` those to build from source;
-    ``lines`` all that decides the result: the lines of every file without comments, each after its kind.
+    ``lines`` all that decides the result: the lines of every file without comments, each after its kind; ``archives``
+    the names of what has to be built from an address, with the line that says so.
     """
 
     names: list[NormalizedName] = field(default_factory=list)
     no_binary: list[NormalizedName] = field(default_factory=list)
     lines: list[tuple[str, str]] = field(default_factory=list)
+    archives: list[tuple[NormalizedName, str]] = field(default_factory=list)
 
 
 def read(file: Path) -> Requested:
@@ -39,6 +42,12 @@ def read(file: Path) -> Requested:
     """
     requested = Requested()
     _read(file, "-r", requested, ())
+    for name, where in requested.archives:
+        if name not in requested.no_binary:
+            raise RequirementsInvalid(
+                f"{where}: this is a source archive, and only wheels are used; add a line `--no-binary {name}` to have "
+                "it built where it is installed, or link a wheel of it."
+            )
     return requested
 
 
@@ -63,9 +72,29 @@ def parse(line: str) -> Requirement:
     return Requirement(_HASH.sub("", line))
 
 
+def has_login(text: str) -> bool:
+    """True if an address in ``text`` holds a password, or a token in its place; `git@host` is not secret."""
+    return any(":" in login or not scheme.endswith("ssh") for scheme, login in _LOGIN.findall(text))
+
+
+def without_login(text: str) -> str:
+    """``text`` as it may be shown: each login in an address becomes ``***``."""
+    return _LOGIN.sub(r"\1://***@", text)
+
+
+def is_archive(url: str) -> bool:
+    """True if what is at this address has to be built: anything but a wheel."""
+    return not re.split("[?#]", url)[0].lower().endswith(".whl")
+
+
 def _read(file: Path, kind: str, requested: Requested, above: tuple[Path, ...]) -> None:
     for number, line in logical_lines(_text(file)):
-        where = f"{file}, line {number}: {line!r}"
+        where = f"{file}, line {number}: {without_login(line)!r}"
+        if has_login(line):
+            raise RequirementsInvalid(
+                f"{where}: the address holds a login, which would be in the lock for all to read; leave it out, and "
+                "give the login in a netrc file, or as that of an index."
+            )
         option = _OPTION.match(line)
         if option is None:
             requirement = _check(line, where)
@@ -75,6 +104,8 @@ def _read(file: Path, kind: str, requested: Requested, above: tuple[Path, ...]) 
                         f"{where}: a hash is not read from here, the lock holds those of the index; remove it."
                     )
                 requested.names.append(canonicalize_name(requirement.name))
+                if requirement.url and is_archive(requirement.url):
+                    requested.archives.append((canonicalize_name(requirement.name), where))
             requested.lines.append((kind, line))
             continue
         name, value = option.groups()

@@ -5,23 +5,26 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement
 
-from podenv import causes, process
+from podenv import process
 from podenv.catalogue.environment import Environment
-from podenv.errors import LockError, LockMissing, ProgramFailed, ResolutionFailed
-from podenv.lock import lockfile, program, requirements
+from podenv.errors import LockError, LockMissing, ProgramFailed
+from podenv.lock import indexes, lockfile, platforms, program, requirements
+from podenv.lock.refusal import check_body, explain
 from podenv.lock.requirements import Requested
 
 _SCRATCH = ".podenv-lock-"
-_SYSTEMS = ("linux", "darwin")
+_BY_PINS = re.compile(rf"^ +#(?: via|  ) {indexes.PINS} \(.*\)\n?", re.MULTILINE)
+_ONLY_BY_PINS = re.compile(rf"# via {indexes.PINS} \(.*\)")
 _TIMEOUT = 1800.0  # seconds; a resolution that builds packages from source can be slow
 
 
@@ -39,6 +42,7 @@ def resolve(environment: Environment, *, upgrade: bool = False, on_line: Callabl
     try:
         with _scratch(environment.folder) as scratch:
             body = _compile(environment, uv, scratch, upgrade=upgrade, on_line=on_line)
+            check_body(environment, requested, body)
             return lockfile.write(
                 environment, requested, (_options(requested) + body).encode(), beside=scratch / "lock"
             )
@@ -64,18 +68,10 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 
 def _compile(
-    environment: Environment,
-    uv: Path,
-    scratch: Path,
-    *,
-    upgrade: bool,
-    on_line: Callable[[str], None] | None,
+    environment: Environment, uv: Path, scratch: Path, *, upgrade: bool, on_line: Callable[[str], None] | None
 ) -> str:
     """What uv resolves requirements.in to."""
-    # Only `environments` of a project says that no other Python or system matters: without it uv resolves for every
-    # later Python too, and refuses numpy 1.24 with pandas 2.1 on 3.11 because 3.12 could not have both.
-    wanted = [f"{_below(environment.python)} and sys_platform == '{system}'" for system in _SYSTEMS]
-    (scratch / "pyproject.toml").write_text(f"[tool.uv]\nenvironments = {json.dumps(wanted)}\n")
+    _lay_out(environment, scratch)
     output = scratch / "requirements.txt"
     output.write_text(_preferences(environment))
     argv: list[str | Path] = [
@@ -88,18 +84,49 @@ def _compile(
     ]  # fmt: skip
     if upgrade:
         argv.append("--upgrade")
-    try:
-        process.run(argv, cwd=environment.folder, env=program.uv_variables(), timeout=_TIMEOUT, on_line=on_line)
-    except ProgramFailed as error:
-        raise _failure(environment, _simplify(environment.python, error.stderr)) from None
-    body = _simplify(environment.python, output.read_text())
-    for _, line in requirements.logical_lines(body):
-        if "--hash=" not in line:
-            raise ResolutionFailed(
-                f"Environment {environment.name!r}: {line!r} has no hash, so nothing could check what is installed; "
-                f"replace what asks for it in {environment.requirements_in} by a published release."
-            )
-    return body
+    explicit = indexes.named(environment)
+    while True:
+        pins = _lay_out_pins(environment, explicit, scratch)
+        try:
+            run = [*argv, *pins]
+            process.run(run, cwd=environment.folder, env=program.uv_variables(), timeout=_TIMEOUT, on_line=on_line)
+        except ProgramFailed as error:
+            raise explain(environment, _simplify(environment, error.stderr)) from None
+        body = output.read_text()
+        needed = [name for name in explicit if not _is_needed_by_pins_alone(body, name)]
+        if needed == explicit:
+            return _simplify(environment, _BY_PINS.sub("", body))
+        explicit = needed  # what only the pins asked for, nothing of the environment needs
+
+
+def _lay_out(environment: Environment, scratch: Path) -> None:
+    """A project that says what uv resolves for, and from which indexes."""
+    # Only `environments` of a project says that no other Python or system matters: without it uv resolves for every
+    # later Python too, and refuses numpy 1.24 with pandas 2.1 on 3.11 because 3.12 could not have both.
+    chosen = platforms.of(environment)
+    possible = [f"{_below(environment.python)} and sys_platform == '{one}'" for one in platforms.systems(chosen)]
+    required = [platforms.marker(one) for one in chosen]
+    (scratch / "pyproject.toml").write_text(
+        f"[tool.uv]\nenvironments = {json.dumps(possible)}\nrequired-environments = {json.dumps(required)}\n"
+        f"{indexes.project(environment, table='tool.uv.index')}"
+    )
+
+
+def _lay_out_pins(environment: Environment, names: Sequence[str], scratch: Path) -> list[Path]:
+    """A second input of uv's, where packages have an index of their own."""
+    project = indexes.pins(environment, names)
+    if not project:
+        return []
+    file = scratch / indexes.PINS / "pyproject.toml"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(project)
+    return [file]
+
+
+def _is_needed_by_pins_alone(body: str, name: str) -> bool:
+    """True if every entry of the package ends with the one reason that the pins ask for it."""
+    entries = re.findall(rf"^{re.escape(name)}(?:==| @ ).*\n(?: +--hash.*\n)*((?: +#.*\n?)*)", body, re.MULTILINE)
+    return bool(entries) and all(_ONLY_BY_PINS.fullmatch(reasons.strip()) for reasons in entries)
 
 
 def _below(python: str) -> str:
@@ -107,10 +134,11 @@ def _below(python: str) -> str:
     return f"python_full_version < '3.{minor + 1}'"
 
 
-def _simplify(python: str, text: str) -> str:
+def _simplify(environment: Environment, text: str) -> str:
     """``text`` without the conditions that hold in every environment of this Python."""
-    below = _below(python)
-    systems = "(sys_platform == 'darwin' or sys_platform == 'linux')"
+    below = _below(environment.python)
+    each = [f"sys_platform == '{one}'" for one in platforms.systems(platforms.of(environment))]
+    systems = f"({' or '.join(sorted(each))})" if len(each) > 1 else each[0]
     for always in (f" ; {below} and {systems}", f"{below} and ", f" and {systems}"):
         text = text.replace(always, "")
     return text
@@ -126,33 +154,13 @@ def _preferences(environment: Environment) -> str:
     except LockMissing:
         return ""
     text = old.decode(errors="replace")
-    if lockfile.is_intact(old):
+    if lockfile.has_its_hashes(environment, old):
         return text
     pins = []
     for _, line in requirements.logical_lines(text):
         with suppress(InvalidRequirement):
             pins.append(f"{requirements.parse(line)}\n")
     return "".join(pins)
-
-
-def _failure(environment: Environment, said: str) -> LockError:
-    file = environment.requirements_in
-    said = said.replace(" for split (markers: sys_platform == 'linux')", "").strip().removeprefix("error: ")
-    kind = causes.find(causes.UV, said).kind
-    what, remedy = f"uv cannot resolve {file}", ""
-    if kind in ("network", "offline"):
-        what = f"the package index cannot be reached to resolve {file}; check the network and UV_DEFAULT_INDEX"
-    elif kind == "credentials":
-        what = f"a package index wants other credentials to resolve {file}; check those in UV_DEFAULT_INDEX or ~/.netrc"
-    elif "No solution found" in said:
-        what = f"no set of versions satisfies {file}"
-        if "for split (markers: sys_platform == 'darwin')" in said:
-            remedy = "\n\npodenv: For a package that only Linux has, write `NAME ; sys_platform == 'linux'`."
-        elif kind == "wheel":
-            remedy = (
-                "\n\npodenv: Only wheels are used; a line `--no-binary NAME` lets one package be built from source."
-            )
-    return ResolutionFailed(f"Environment {environment.name!r}: {what}. uv says:\n{said}{remedy}")
 
 
 def _options(requested: Requested) -> str:

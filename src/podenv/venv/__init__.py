@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -28,6 +29,7 @@ from podenv import causes, lock, process
 from podenv.venv import python
 from podenv.catalogue.environment import Environment
 from podenv.errors import LocalEnvironmentError, LockStale, ProgramFailed
+from podenv.lock import indexes, platforms
 from podenv.catalogue.names import lock_key
 
 MARKER = "podenv.json"
@@ -183,21 +185,25 @@ def _make(
 ) -> None:
     began = time.monotonic()
     uv = lock.uv()
+    _check_system(environment)
     base = python.find(environment.python, wanted_by=environment.name, uv=uv, log=log)
     log(f"Making the virtual environment of {environment.name!r} with {base} in {folder}.")
     remove(folder)
     # uv holds the lock too: if podenv is killed and uv goes on, nobody makes the same folder beside it.
     inherited = () if descriptor is None else (descriptor,)
-    checked = ("--require-hashes", "--compile-bytecode")
-    steps: tuple[tuple[str | Path, ...], ...] = (
-        ("venv", "--no-project", "--no-config", "--no-python-downloads", "--python", base, folder),
-        ("pip", "sync", *checked, "--project", folder, "--python", interpreter(folder), environment.lock_file),
-    )
+
+
+    def run(*words: str | Path) -> None:
+        argv = [uv, *words, "--color=never", "--no-progress"]
+        process.run(argv, cwd=environment.folder, env=lock.uv_variables(), pass_fds=inherited)
+
     try:
-        for step in steps:
-            argv = [uv, *step, "--color=never", "--no-progress"]
-            process.run(argv, cwd=environment.folder, env=lock.uv_variables(), pass_fds=inherited)
-            (folder / "uv.toml").touch()  # the user's settings of uv hold, those of a project around it do not
+        run("venv", "--no-project", "--no-config", "--no-python-downloads", "--python", base, folder)
+        # The user's settings of uv hold, those of a project around it do not.
+        (folder / "uv.toml").write_text(indexes.project(environment))
+        target = ("--project", folder, "--python", interpreter(folder), "--compile-bytecode")
+        with tempfile.TemporaryDirectory(prefix="podenv-pins-") as scratch:
+            run("pip", "sync", "--require-hashes", *target, environment.lock_file, *_pins(environment, Path(scratch)))
         if lock.lock_hash(environment) != lock_hash:
             raise LockStale(f"{environment.lock_file} was changed while it was installed; run it again.")
         _write_marker(folder, environment, lock_hash)
@@ -207,6 +213,30 @@ def _make(
         if _marker(folder) is None:
             shutil.rmtree(folder, ignore_errors=True)
     log(f"Made the virtual environment of {environment.name!r} in {time.monotonic() - began:.1f} s.")
+
+
+def _check_system(environment: Environment) -> None:
+    """A lock for Linux alone lacks what only macOS needs, and the other way round."""
+    chosen = platforms.of(environment)
+    if sys.platform not in platforms.systems(chosen):
+        raise LocalEnvironmentError(
+            f"The lock of {environment.name!r} holds for {' and '.join(chosen)}, and this machine is "
+            f"{platforms.here()}; {_add_platform(environment)}."
+        )
+
+
+def _add_platform(environment: Environment) -> str:
+    return f"add {platforms.here()} to `platforms` in the values and run `podenv lock {environment.name}`"
+
+
+def _pins(environment: Environment, scratch: Path) -> list[Path]:
+    """A second input of uv's, where packages have an index of their own."""
+    project = indexes.pins(environment, lock.required(environment, indexes.named(environment)))
+    if not project:
+        return []
+    file = scratch / "pyproject.toml"
+    file.write_text(project)
+    return [file]
 
 
 def _write_marker(folder: Path, environment: Environment, lock_hash: str) -> None:
@@ -264,6 +294,8 @@ def _explained(error: ProgramFailed, environment: Environment, folder: Path) -> 
             f"hashes say, so it is not installed; if the lock was edited, run `podenv lock {environment.name}`, else "
             "do not trust the index."
         )
+    elif cause.kind == "wheel" and platforms.here() not in platforms.of(environment):
+        message = f"{cause.subject(said)} has no wheel for {platforms.here()}; {_add_platform(environment)}."
     elif cause.kind in ("network", "offline"):
         message = (
             f"The virtual environment of {environment.name!r} needs packages from the network, and uv cannot reach "

@@ -31,6 +31,7 @@ def environment(root: Path, asked: str | None, *, python: str = "3.12", name: st
         ("-i https://example.org/simple", "set UV_DEFAULT_INDEX or UV_INDEX"),
         ("--only-binary=:all:", "it holds for all packages already; remove the line."),
         ("--no-binary :all:", "name one package a line, like `--no-binary pyspark`."),
+        ("x @ https://example.org/x.zip", "add a line `--no-binary x` to have it built where it is installed"),
         ("--pre", "--pre is not supported here"),
         ("-r", "name a file relative to this one"),
         ("-r https://example.org/base.in", "name a file relative to this one"),
@@ -99,3 +100,27 @@ def test_comments_and_empty_lines_decide_nothing(tmp_path_factory: pytest.TempPa
     requested = requirements.read(file)
     assert requested.names == names
     assert len(requested.lines) == len(names)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x @ https://user:s3cret@example.org/x-1-py3-none-any.whl",
+        "x @ https://s3cret@example.org/x-1-py3-none-any.whl",
+        "x@http://user:s3cret@example.org/x-1-py3-none-any.whl ; sys_platform == 'linux'",
+        "x @ git+https://user:s3cret@example.org/x",
+        "x @ git+ssh://git:s3cret@example.org/x",
+        "--find-links https://user:s3cret@example.org/",
+        "--index-url=https://user:s3cret@example.org/simple",
+        "--extra-index-url https://user:s3cret@example.org/simple",
+        "-i https://user:s3cret@example.org/simple",
+        "-r https://user:s3cret@example.org/base.in",
+    ],
+)
+def test_a_login_in_an_address_is_refused_and_not_shown(tmp_path: Path, line: str) -> None:
+    subject = environment(tmp_path, f"alpha\n{line}\n")
+    with pytest.raises(RequirementsInvalid) as caught:
+        lock.check(subject)
+    assert f"{subject.requirements_in}, line 2: " in str(caught.value)
+    assert "the address holds a login, which would be in the lock for all to read" in str(caught.value)
+    assert "s3cret" not in str(caught.value)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from podenv.catalogue.spec.dependencies import DependencySettings
 from podenv.catalogue.spec.fields import Model, Python, Quantity, ResourceName
 from podenv.catalogue.spec.helmschema import for_helm
 from podenv.catalogue.spec.image import ImageSettings
@@ -28,7 +29,7 @@ class ResourcesSpec(Model):
 _MOST_RELAUNCHES = 100
 
 
-class EnvironmentSpec(ImageSettings, PodSettings, ReleaseSettings):
+class EnvironmentSpec(DependencySettings, ImageSettings, PodSettings, ReleaseSettings):
     """What `envs/<name>/values.yaml` may hold, laid upon `envs/defaults.yaml`."""
 
     python: Python = Field(description='Version of Python, quoted: "3.13".')

@@ -77,10 +77,11 @@ class Form:
     because: str = "is set by the chart; choose another"
 
     def check(self, text: str) -> str:
+        shown = re.sub("//[^/ ]*@", "//***@", text)  # a login in an address is for no log
         if self.reserved and re.fullmatch(self.reserved, text):
-            raise ValueError(f"{text!r} {self.because}")
+            raise ValueError(f"{shown!r} {self.because}")
         if len(text) > self.max_length or not re.fullmatch(self.pattern, text):
-            raise ValueError(f"{text!r} is no {self.what}")
+            raise ValueError(f"{shown!r} is no {self.what}")
         return text
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

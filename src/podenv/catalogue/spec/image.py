@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from podenv.catalogue.spec.dependencies import DefaultIndexUrl
 from podenv.catalogue.spec.fields import Form, Model
 
 _HOST = r"[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?"
@@ -24,17 +25,6 @@ Tag = Annotated[str, Form("([A-Za-z0-9_][-A-Za-z0-9_.]*)?", "tag of an image", 1
 Digest = Annotated[str, Form(f"({_DIGEST})?", "digest of an image; write it like sha256:<64 hex digits>", 71)]
 Image = Annotated[str, Form(f"({_IMAGE})?", "reference of an image", 400)]
 Platform = Annotated[str, Form("linux/[a-z0-9]+(/v[0-9]+)?", "platform; write it like linux/amd64", 40)]
-IndexUrl = Annotated[
-    str,
-    Form(
-        "(https?://[^ ]+)?",
-        "package index; write it like https://pypi.example.com/simple",
-        2000,
-        reserved="https?://[^/ ]*@.*",
-        because="holds credentials, which have no place in a values file; "
-        "set UV_DEFAULT_INDEX, or put them into the netrc file",
-    ),
-]
 RelativePath = Annotated[
     str, Form("([^/ ][^ ]*)?", "file in the environment's folder", 255, r"(.*/)?\.\.(/.*)?", "leaves the folder")
 ]
@@ -63,7 +53,9 @@ class ImageSpec(Model):
         "PODENV_BASE_IMAGE goes before it.",
     )
     uv: Image = Field(default="", description="Image that holds /uv; PODENV_UV_IMAGE goes before it.")
-    index: IndexUrl = Field(default="", description="Package index; empty: PyPI. UV_DEFAULT_INDEX goes before it.")
+    index: DefaultIndexUrl = Field(
+        default="", description="Package index of lock, sync and build; empty: PyPI. UV_DEFAULT_INDEX goes before it."
+    )
     platform: Platform = Field(default="linux/amd64", description="What the image runs on.")
     containerfile: RelativePath = Field(default="", description="The environment's own Containerfile, in its folder.")
     refresh: Annotated[str, Form("[ -~]*", "text of plain characters", 100)] = Field(
