@@ -19,6 +19,7 @@
     ├── LocalEnvironmentError   a local virtual environment cannot be made
     │   └── PythonNotFound
     ├── DagsUnreadable          DAG files that Airflow cannot import
+    ├── DagFileInvalid          a DAG file that cannot be read, parsed or written
     ├── UnknownDag              no DAG of that name in the folder
     ├── ImageError              building, finding or checking an image
     │   ├── BuilderNotFound
@@ -199,6 +200,10 @@ class DagsUnreadable(PodenvError):
     def __init__(self, errors: Mapping[str, str]) -> None:
         self.errors = dict(errors)
         super().__init__("; ".join(f"{file}: {why}" for file, why in sorted(errors.items())))
+
+
+class DagFileInvalid(PodenvError):
+    """A DAG file cannot be read, does not parse, or cannot be written; nothing of it was changed."""
 
 
 class UnknownDag(PodenvError):

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from podenv.catalogue.environment import VALUES
 from podenv.catalogue.names import check_environment_name
 from podenv.errors import EnvironmentExists, PodenvError
+
+SCHEMA = "values.schema.json"  # beside the environments, for editors; `podenv init` writes it
+REQUIREMENTS = "requirements.in"
 
 _VALUES = """\
 # The environment {name}, laid upon ../defaults.yaml as `helm -f defaults.yaml -f values.yaml` does
@@ -17,7 +22,8 @@ _VALUES = """\
 
 description: {description}  # one line for people; `podenv list` shows it
 python: "{python}"  # quoted: an unquoted 3.10 would be read as 3.1
-
+"""
+_EXAMPLES = """
 # What each task here reserves and may use. A task can ask for more: @task.env("{name}", memory="2Gi").
 # resources:
 #   requests:
@@ -38,23 +44,56 @@ _REQUIREMENTS = """\
 """
 
 
-def create(catalogue: Path, name: str, python: str, *, description: str = "") -> Path:
-    """Make the folder of environment ``name`` in ``catalogue``, which is made when it is missing, and return it.
+@dataclass(frozen=True)
+class NewEnvironment:
+    """What a new environment starts with.
+
+    ``requirements`` are lines of requirements.in; ``values`` are further keys of values.yaml, each with a comment.
+    """
+
+    name: str
+    python: str
+    description: str = ""
+    requirements: tuple[str, ...] = ()
+    values: Mapping[str, tuple[object, str]] = field(default_factory=dict)
+
+    def texts(self, *, schema: bool = False) -> dict[str, str]:
+        """The files by their names; ``schema``: the catalogue holds the schema that an editor reads."""
+        head = f"# yaml-language-server: $schema=../{SCHEMA}\n" if schema else ""
+        description = json.dumps(self.description, ensure_ascii=False)
+        values = head + _VALUES.format(name=self.name, python=self.python, description=description)
+        for key, (value, comment) in self.values.items():
+            values += f"\n# {comment}\n{_yaml(key, value)}"
+        lines = "".join(f"{line}\n" for line in self.requirements)
+        return {
+            VALUES: values + _EXAMPLES.format(name=self.name),
+            REQUIREMENTS: _REQUIREMENTS.format(name=self.name) + lines,
+        }
+
+
+def create(catalogue: Path, new: NewEnvironment) -> Path:
+    """Make the folder of a new environment in ``catalogue``, which is made when it is missing, and return it.
 
     All of it appears at once. Raises `InvalidName`, `EnvironmentExists`, `PodenvError` when it cannot be written.
     """
-    folder = catalogue / check_environment_name(name)
-    values = _VALUES.format(name=name, python=python, description=json.dumps(description, ensure_ascii=False))
-    unfinished = catalogue / f".new-{name}-{os.getpid()}"
+    folder = catalogue / check_environment_name(new.name)
+    unfinished = catalogue / f".new-{new.name}-{os.getpid()}"
     try:
         if folder.exists():
             raise EnvironmentExists(f"{folder} exists already; edit it, or choose another name.")
         unfinished.mkdir(parents=True)
-        (unfinished / VALUES).write_text(values, encoding="utf-8")
-        (unfinished / "requirements.in").write_text(_REQUIREMENTS.format(name=name), encoding="utf-8")
+        for name, text in new.texts(schema=(catalogue / SCHEMA).is_file()).items():
+            (unfinished / name).write_text(text, encoding="utf-8")
         unfinished.rename(folder)
     except OSError as error:
         raise PodenvError(f"{folder} cannot be made: {error.strerror}.") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+def _yaml(key: str, value: object) -> str:
+    """``key`` with a text, or with a mapping of texts and booleans, as YAML; JSON's scalars are YAML's."""
+    if not isinstance(value, Mapping):
+        return f"{key}: {json.dumps(value)}\n"
+    return f"{key}:\n" + "".join(f"  {name}: {json.dumps(one)}\n" for name, one in value.items())

@@ -19,7 +19,9 @@ from podenv.cli import output
 # Loaded when they are used: what talks to a cluster must not slow down `podenv list`.
 COMMANDS = {
     "list": "environments:list_",
+
     "new": "environments:new",
+    "migrate": "migrate:migrate",
     "lock": "locks:lock",
     "sync": "venvs:sync",
     "prune": "venvs:prune",
@@ -100,7 +102,7 @@ def _options(
     """
     if catalogue is None:
         return
-    if not catalogue.is_dir() and ctx.invoked_subcommand != "new":
+    if not catalogue.is_dir() and ctx.invoked_subcommand not in ("init", "new", "migrate"):
         raise typer.BadParameter(f"there is no folder {catalogue}.", param_hint="--catalogue")
     # DAG files look the catalogue up by themselves, and must find the same.
     os.environ["PODENV_CATALOGUE"] = str(catalogue.absolute())

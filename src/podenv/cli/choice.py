@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from podenv.catalogue.environment import Catalogue
+from podenv.catalogue.names import is_python_version
 from podenv.errors import CatalogueNotFound, PodenvError
 
 
@@ -52,3 +54,24 @@ def chosen(names: Sequence[str] | None) -> tuple[Catalogue, list[str]]:
     if not wanted:
         raise CatalogueNotFound(no_environment(catalogue.root))
     return catalogue, wanted
+
+
+def home() -> Path:
+    """The catalogue for something new: the folder that is named, else the nearest, else ./envs; it may be missing."""
+    named = os.environ.get("PODENV_CATALOGUE")
+    if named:
+        return Path(named).expanduser().absolute()
+    try:
+        return Catalogue.find().root
+    except CatalogueNotFound:
+        return Path.cwd() / "envs"
+
+
+def checked_python(value: str) -> str:
+    """``value`` when it is a Python version that an environment can have."""
+    if not is_python_version(value):
+        raise typer.BadParameter(
+            f"{value!r} is not a Python version that podenv can use; "
+            "write it like 3.13: 3.8 or newer, no patch release."
+        )
+    return value

@@ -12,10 +12,11 @@ import typer
 from podenv import lock, venv
 from podenv.catalogue import scaffold
 from podenv.catalogue.environment import Catalogue, Environment
-from podenv.catalogue.names import check_environment_name, is_python_version, lock_key
+from podenv.catalogue.names import check_environment_name, lock_key
+from podenv.catalogue.scaffold import NewEnvironment
 from podenv.catalogue.spec import json_schema
 from podenv.cli import output
-from podenv.cli.choice import AsJson, no_environment
+from podenv.cli.choice import AsJson, checked_python, home, no_environment
 from podenv.errors import InvalidName, LockError, LockMissing, LockStale, PodenvError
 
 
@@ -103,43 +104,29 @@ def _name(value: str) -> str:
         raise typer.BadParameter(str(error)) from None
 
 
-def _python(value: str) -> str:
-    if not is_python_version(value):
-        raise typer.BadParameter(
-            f"{value!r} is no Python version that podenv can use; write it like 3.13: 3.8 or newer, no patch release."
-        )
-    return value
-
-
 def new(
     name: Annotated[
         str, typer.Argument(metavar="NAME", callback=_name, help="Its name: lower-case letters, digits and '-'.")
     ],
-    python: Annotated[str, typer.Option(metavar="X.Y", callback=_python, help="Its Python, like 3.13.")],
+    python: Annotated[str, typer.Option(metavar="X.Y", callback=checked_python, help="Its Python, like 3.13.")],
     description: Annotated[str, typer.Option(metavar="TEXT", help="One line for people.")] = "",
 ) -> None:
     """Make a new environment to edit.
 
-    That is a folder with values.yaml and requirements.in. It goes into the catalogue that is found (see --catalogue).
-    Where there is none yet, name the folder to make:
+    That is a folder with values.yaml and requirements.in. It goes into the catalogue that is found (see --catalogue),
+    else into envs/ here, which is made.
 
     \b
     Example:  podenv new etl --python 3.13 --description "Loads the raw tables"
-              podenv --catalogue envs new etl --python 3.13
+              podenv --catalogue project/envs new etl --python 3.13
     """
-    folder = scaffold.create(_catalogue_for_new(), name, python, description=description)
+    folder = scaffold.create(home(), NewEnvironment(name, python, description))
     shown = Path(os.path.relpath(folder))
     shown = shown if shown.parts[0] != ".." else folder
     output.say(f"Made {shown} with values.yaml and requirements.in. Next:")
     output.say(f"  1. write its packages into {shown / 'requirements.in'}")
     output.say(f"  2. podenv lock {name}")
     output.say(f"  3. podenv sync {name}, then use it in a DAG: @task.env({name!r})".replace("'", '"'))
-
-
-def _catalogue_for_new() -> Path:
-    """Where to make it: the folder that is named, even if it is missing, else the one that is found."""
-    named = os.environ.get("PODENV_CATALOGUE")
-    return Path(named).expanduser().absolute() if named else Catalogue.find().root
 
 
 def schema() -> None:

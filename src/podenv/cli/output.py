@@ -65,6 +65,17 @@ def text(content: str) -> None:
     sys.stdout.write(content if content.endswith("\n") or not content else f"{content}\n")
 
 
+def diff(content: str) -> None:
+    """Print a unified diff; on a terminal, what comes is green and what goes is red."""
+    if not sys.stdout.isatty():
+        text(content)
+        return
+    styles = {"+++": "bold", "---": "bold", "@@ ": "cyan"}
+    for line in content.splitlines():
+        style = styles.get(line[:3]) or {"+": "green", "-": "red"}.get(line[:1], "")
+        console().print(Text(line, style=style), soft_wrap=True)
+
+
 def as_json(value: object) -> None:
     """Print ``value`` for a program."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")

@@ -1,0 +1,99 @@
+"""Names for environments: what exists and holds the same is used again, what is new is named after its content."""
+
+from __future__ import annotations
+
+import re
+
+from podenv.catalogue.environment import Catalogue, Environment
+from podenv.catalogue.names import MAX_NAME, check_environment_name
+from podenv.catalogue.reference import parse as parse_image
+from podenv.catalogue.scaffold import NewEnvironment
+from podenv.errors import InvalidName, PodenvError
+from podenv.lock import requirements
+from podenv.migrate import images
+from podenv.migrate.findings import Content, Proposal, Wish
+
+_MOST_PACKAGES = 2  # in a name; an environment with more is named after its task
+_INDEX_COMMENT = "Where its packages come from."
+_NAMESPACE_COMMENT = "Where its pods run: what the tasks use there (Secrets, service accounts) stays in reach."
+_IMAGE_COMMENT = "An image that is built elsewhere. requirements.in is for `podenv run` without a cluster."
+
+
+class Namer:
+    """Hands out one environment for each content."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._taken = set(catalogue.names())
+        self._by_content: dict[Content, Proposal] = {}
+        for name in sorted(self._taken):
+            try:
+                environment = catalogue[name]
+                content = _content(environment)
+            except PodenvError:  # a broken one is named by every other command
+                continue
+            self._by_content.setdefault(content, Proposal(name, content, new=None))
+
+    def proposal(self, wish: Wish) -> Proposal:
+        """The environment for ``wish``: one that exists, one that was proposed before, or a new one."""
+        content = wish.content
+        if content not in self._by_content:
+            name = self._free(_stem(wish), content)
+            self._by_content[content] = Proposal(name, content, _new(name, wish))
+        return self._by_content[content]
+
+    def _free(self, stem: str, content: Content) -> str:
+        candidates = [
+            stem,
+            f"{stem}-py{content.python.replace('.', '')}",
+            *(f"{stem}-{number}" for number in range(2, 1000)),
+        ]
+        name = next(one for one in candidates if one not in self._taken and not (self._catalogue.root / one).exists())
+        self._taken.add(name)
+        return name
+
+
+def _content(environment: Environment) -> Content:
+    """What an environment that exists holds, as a task would ask for it."""
+    spec, image = environment.spec, environment.spec.image
+    lines = [line for kind, line in requirements.read(environment.requirements_in).lines if kind == "-r"]
+    reference = ""
+    if image.external:
+        place = f"{image.registry}/{image.repository}" if image.registry else image.repository
+        reference = str(
+            parse_image(f"{place}@{image.digest}" if image.digest else f"{place}:{image.tag}", setting="image")
+        )
+        lines = []
+    return Content(environment.python, tuple(sorted(set(lines))), image.index, spec.namespace or "", reference)
+
+
+def _stem(wish: Wish) -> str:
+    content = wish.content
+    packages = [re.split(r"[^A-Za-z0-9._-]", line)[0] for line in content.requirements if not line.startswith("-")]
+    if content.image:
+        image = images.short_name(content.image)
+        text = f"python-{content.python}" if image == "python" else image
+    elif 0 < len(packages) <= _MOST_PACKAGES:
+        text = "-".join(packages)
+    elif not packages and not content.index:
+        text = f"python-{content.python}"
+    else:
+        text = wish.hint
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[: MAX_NAME - 6].strip("-")  # room for -py313
+    try:
+        return check_environment_name(name)
+    except InvalidName:
+        return "migrated"
+
+
+def _new(name: str, wish: Wish) -> NewEnvironment:
+    content = wish.content
+    lines = [f"{line}  # {wish.comments[line]}" if line in wish.comments else line for line in content.requirements]
+    values: dict[str, tuple[object, str]] = {}
+    if content.namespace:
+        values["namespace"] = (content.namespace, _NAMESPACE_COMMENT)
+    if content.image:
+        values["image"] = (images.values(content.image), _IMAGE_COMMENT)
+    elif content.index:
+        values["image"] = ({"index": content.index}, _INDEX_COMMENT)
+    return NewEnvironment(name, content.python, requirements=tuple(lines), values=values)
