@@ -6,6 +6,7 @@
     ├── CatalogueNotFound       no envs/ folder where one is looked for
     ├── UnknownEnvironment      not in the catalogue
     ├── EnvironmentExists       cannot be made a second time
+    ├── ProjectFileRefused      a file that a project starts with cannot be made or added to
     ├── ProgramError            a program could not start, failed or ran too long
     │   ├── ProgramNotFound
     │   ├── ProgramFailed
@@ -138,6 +139,10 @@ class UnknownEnvironment(PodenvError):
 
 class EnvironmentExists(PodenvError):
     """There is an environment, or another file, of that name already."""
+
+
+class ProjectFileRefused(PodenvError):
+    """A file that a project starts with cannot be made, or not be added to."""
 
 
 class ProgramError(PodenvError):

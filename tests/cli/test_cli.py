@@ -105,7 +105,7 @@ def test_what_needs_a_catalogue_says_that_there_is_none(podenv: Run, tmp_path: P
 def test_a_new_environment_can_be_locked_and_installed(podenv: Run, tmp_path: Path, index: Any) -> None:
     index.add("alpha", "1.0")
     refused = podenv("new", "etl", "--python", "3.11", exit_code=1)
-    assert "make one with `podenv --catalogue envs new" in refused.stderr
+    assert "or begin with `podenv init`." in refused.stderr
     made = podenv("--catalogue", "envs", "new", "etl", "--python", "3.11", "--description", 'Loads "raw": tables')
     assert made.stdout == (
         "Made envs/etl with values.yaml and requirements.in. Next:\n"
@@ -146,7 +146,7 @@ def test_new_refuses_what_exists_and_what_cannot_be(podenv: Run, tmp_path: Path)
     assert "'Etl' cannot name an environment" in podenv("new", "Etl", "--python", "3.11", exit_code=2).stderr
     for python in ("3.11.4", "3.7"):
         bad = podenv("new", "other", "--python", python, exit_code=2).stderr
-        assert f"'{python}' is no Python version that podenv can use; write it like 3.13: 3.8 or newer, no" in bad
+        assert f"'{python}' is not a Python version that podenv can use; write it like 3.13: 3.8 or newer, no" in bad
     podenv("new", "other", exit_code=2)
     assert sorted((tmp_path / "envs").rglob("*")) == before
 

@@ -87,8 +87,7 @@ class Catalogue:
                 return cls(folder)
         raise CatalogueNotFound(
             f"There is no envs/ folder with environments in {begin} or above it; "
-            "go to a project that has one, set PODENV_CATALOGUE, or make one with "
-            "`podenv --catalogue envs new NAME --python X.Y`."
+            "go to a project that has one, set PODENV_CATALOGUE, or begin with `podenv init`."
         )
 
     @classmethod

@@ -19,7 +19,7 @@ from podenv.cli import output
 # Loaded when they are used: what talks to a cluster must not slow down `podenv list`.
 COMMANDS = {
     "list": "environments:list_",
-
+    "init": "environments:init",
     "new": "environments:new",
     "migrate": "migrate:migrate",
     "lock": "locks:lock",
@@ -95,7 +95,8 @@ def _options(
     """Every task of an Airflow pipeline in an environment of its own: locked, with its own Python.
 
     \b
-    Begin:    podenv new etl --python 3.13, then write packages into envs/etl/requirements.in
+    Begin:    podenv init; for DAGs that exist: podenv migrate dags
+    Make:     podenv new etl --python 3.13, then write packages into envs/etl/requirements.in
     Lock:     podenv lock
     Install:  podenv sync
     Run:      podenv run multi_env_dag

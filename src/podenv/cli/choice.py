@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ def _root(ctx: Any) -> Any:
     return ctx.find_root()
 
 
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"  # of an environment that names none
 Names = Annotated[
     list[str] | None,
     typer.Argument(metavar="NAME", help="Environments; all when none is named.", autocompletion=complete),
@@ -65,6 +67,12 @@ def home() -> Path:
         return Catalogue.find().root
     except CatalogueNotFound:
         return Path.cwd() / "envs"
+
+
+def shown(path: Path) -> str:
+    """``path`` as a person here would name it."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
 
 
 def checked_python(value: str) -> str:

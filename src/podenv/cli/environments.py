@@ -1,23 +1,33 @@
-"""`podenv list`, `podenv new`, `podenv schema`."""
+"""`podenv init`, `podenv list`, `podenv new`, `podenv schema`."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
+from enum import Enum
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from podenv import lock, venv
-from podenv.catalogue import scaffold
+from podenv.catalogue import project, scaffold
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.catalogue.names import check_environment_name, lock_key
+from podenv.catalogue.project import ProjectFile
 from podenv.catalogue.scaffold import NewEnvironment
 from podenv.catalogue.spec import json_schema
 from podenv.cli import output
-from podenv.cli.choice import AsJson, checked_python, home, no_environment
+from podenv.cli.choice import PYTHON, AsJson, checked_python, home, no_environment, shown
 from podenv.errors import InvalidName, LockError, LockMissing, LockStale, PodenvError
+
+
+class Ci(Enum):
+    """Whose CI recipe a project gets."""
+
+    GITHUB = "github"
+    GITLAB = "gitlab"
+    NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,51 @@ def _name(value: str) -> str:
         raise typer.BadParameter(str(error)) from None
 
 
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The project. Default: here.")] = Path(),
+    python: Annotated[
+        str, typer.Option(metavar="X.Y", callback=checked_python, help="The Python of the example and of CI.")
+    ] = PYTHON,
+    ci: Annotated[
+        Ci | None, typer.Option(help="Whose CI recipe; else the files and the git remote of the project decide.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Begin: in an empty folder, or in a project that has DAGs.
+
+    Makes envs/ with an example environment, a DAG that uses it, a schema for editors, a CI recipe and a pre-commit
+    hook, each where it is missing. .gitignore and .pre-commit-config.yaml get the lines that they lack; no other file
+    that exists is changed.
+
+    \b
+    Example:  podenv init
+              podenv init ~/pipelines --python 3.12 --ci gitlab
+    """
+    root = folder.expanduser().absolute()
+    files = project.plan(root, python=python, version=version("podenv"), ci=ci.value if ci else None)
+    project.write(files)
+    if json:
+        output.as_json([{"file": str(file.path), "state": file.state, "remedy": file.remedy} for file in files])
+    else:
+        _show_project(root, files)
+
+
+def _show_project(root: Path, files: list[ProjectFile]) -> None:
+    done = [file for file in files if file.state in ("made", "added to")]
+    for file in files:
+        if file.state != "unchanged":
+            output.say(f"{file.state:<9} {file.path.relative_to(root)}{f': {file.remedy}' if file.remedy else ''}")
+    if not done:
+        output.say("Nothing to do: the project has all that podenv needs.")
+        return
+    example = any(file.path.name == f"{project.DAG}.py" and file.state == "made" for file in files)
+    output.say("Next:")
+    if root != Path.cwd():
+        output.say(f"  cd {shown(root)}")
+    output.say("  podenv lock")
+    output.say(f"  podenv run {project.DAG}" if example else "  podenv usage")
+
+
 def new(
     name: Annotated[
         str, typer.Argument(metavar="NAME", callback=_name, help="Its name: lower-case letters, digits and '-'.")
@@ -121,10 +176,8 @@ def new(
               podenv --catalogue project/envs new etl --python 3.13
     """
     folder = scaffold.create(home(), NewEnvironment(name, python, description))
-    shown = Path(os.path.relpath(folder))
-    shown = shown if shown.parts[0] != ".." else folder
-    output.say(f"Made {shown} with values.yaml and requirements.in. Next:")
-    output.say(f"  1. write its packages into {shown / 'requirements.in'}")
+    output.say(f"Made {shown(folder)} with values.yaml and requirements.in. Next:")
+    output.say(f"  1. write its packages into {shown(folder / 'requirements.in')}")
     output.say(f"  2. podenv lock {name}")
     output.say(f"  3. podenv sync {name}, then use it in a DAG: @task.env({name!r})".replace("'", '"'))
 

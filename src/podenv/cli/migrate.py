@@ -11,11 +11,10 @@ import typer
 
 from podenv.catalogue.environment import Catalogue
 from podenv.cli import output
-from podenv.cli.choice import AsJson, checked_python, home
+from podenv.cli.choice import PYTHON, AsJson, checked_python, home, shown
 from podenv.errors import CatalogueNotFound
 from podenv.migrate import plan as planning
 from podenv.migrate.findings import Migration, Proposal
-from podenv.migrate.packages import shown
 
 
 def migrate(
@@ -32,7 +31,7 @@ def migrate(
             callback=checked_python,
             help="The Python of tasks that name none. Default: the one of podenv.",
         ),
-    ] = planning.PYTHON,
+    ] = PYTHON,
     json: AsJson = False,
 ) -> None:
     """Carry tasks with an environment of their own over to podenv.
@@ -96,9 +95,9 @@ def _show(migration: Migration, *, write: bool) -> None:
     new = [proposal for proposal in migration.proposals if proposal.new is not None]
     if not write:
         for change in changed:
-            output.diff(planning.diff(change))
+            output.diff(planning.diff(change, shown(change.file)))
         for proposal in new:
-            output.diff(planning.diff_of_new(migration, proposal))
+            output.diff(planning.diff_of_new(migration, proposal, shown(migration.catalogue)))
     if migration.proposals:
         rows = [_cells(proposal) for proposal in migration.proposals]
         output.table(("ENVIRONMENT", "", "PYTHON", "HOLDS", "TASKS"), rows)
@@ -167,7 +166,7 @@ def _json(migration: Migration, *, write: bool) -> dict[str, Any]:
         "files": [
             {
                 "file": str(change.file),
-                "diff": planning.diff(change) if change.changed or change.written else "",
+                "diff": planning.diff(change, str(change.file)) if change.changed or change.written else "",
                 "written": change.written,
                 "error": str(change.error) if change.error else None,
             }

@@ -197,10 +197,12 @@ def _own_comments(item: cst.Arg | cst.ImportAlias) -> list[cst.EmptyLine]:
 def _with_lines(item: _Item, lines: Sequence[cst.EmptyLine]) -> _Item:
     if not _breaks(item.comma):
         return item
-    comma = cst.ensure_type(item.comma, cst.Comma)
+    return item.with_changes(comma=_longer(cst.ensure_type(item.comma, cst.Comma), lines))
+
+
+def _longer(comma: cst.Comma, lines: Sequence[cst.EmptyLine]) -> cst.Comma:
     space = cst.ensure_type(comma.whitespace_after, cst.ParenthesizedWhitespace)
-    longer = space.with_changes(empty_lines=[*space.empty_lines, *lines])
-    return item.with_changes(comma=comma.with_changes(whitespace_after=longer))
+    return comma.with_changes(whitespace_after=space.with_changes(empty_lines=[*space.empty_lines, *lines]))
 
 
 def _breaks(comma: object) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -169,9 +168,3 @@ def brief(text: str) -> str:
     """``text`` on one line of a message, cut where it is long."""
     line = " ".join(text.split())
     return repr(line if len(line) <= 60 else f"{line[:57]}...")
-
-
-def shown(file: Path) -> str:
-    """``file`` as a person here would name it."""
-    relative = os.path.relpath(file)
-    return str(file) if relative.startswith("..") else relative

@@ -6,7 +6,6 @@ import ast
 import difflib
 import os
 import stat
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -25,12 +24,10 @@ from podenv.migrate.findings import FileChange, Left, Migration, Proposal, Remar
 from podenv.migrate.functions import Functions
 from podenv.migrate.literals import Source
 from podenv.migrate.naming import Namer
-from podenv.migrate.packages import Unfit, shown
-
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+from podenv.migrate.packages import Unfit
 
 
-def plan(files: Sequence[Path], catalogue: Path, *, python: str = PYTHON) -> Migration:
+def plan(files: Sequence[Path], catalogue: Path, *, python: str) -> Migration:
     """What is to be done for ``files``; ``python`` is the version where a task names none. Nothing is written.
 
     A file that cannot be read has its ``error``; the others are handled all the same.
@@ -76,18 +73,20 @@ def write(migration: Migration) -> None:
             change.error = error
 
 
-def diff(change: FileChange) -> str:
-    """What the edit changes, as a unified diff."""
-    name = shown(change.file)
+def diff(change: FileChange, name: str) -> str:
+    """What the edit changes, as a unified diff of the file ``name``."""
     return "".join(_diff(change.before.decode(errors="replace"), change.after.decode(errors="replace"), name, name))
 
 
-def diff_of_new(migration: Migration, proposal: Proposal) -> str:
-    """The files of a new environment, as a unified diff."""
+def diff_of_new(migration: Migration, proposal: Proposal, catalogue: str) -> str:
+    """The files of a new environment in the folder ``catalogue``, as a unified diff."""
     assert proposal.new is not None
-    folder = migration.catalogue / proposal.name
     texts = proposal.new.texts(schema=(migration.catalogue / scaffold.SCHEMA).is_file())
-    return "".join(line for name, text in texts.items() for line in _diff("", text, "/dev/null", shown(folder / name)))
+    return "".join(
+        line
+        for name, text in texts.items()
+        for line in _diff("", text, "/dev/null", f"{catalogue}/{proposal.name}/{name}")
+    )
 
 
 def line_after(change: FileChange, line: int) -> int:
