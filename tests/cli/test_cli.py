@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 PODENV = Path(sys.executable).parent / "podenv"
-COMMANDS = ["list", "new", "lock", "sync", "prune", "run", "usage", "schema"]
+COMMANDS = ["list", "init", "new", "migrate", "lock", "sync", "prune", "run", "usage", "schema"]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -104,9 +104,8 @@ def test_what_needs_a_catalogue_says_that_there_is_none(podenv: Run, tmp_path: P
 
 def test_a_new_environment_can_be_locked_and_installed(podenv: Run, tmp_path: Path, index: Any) -> None:
     index.add("alpha", "1.0")
-    refused = podenv("new", "etl", "--python", "3.11", exit_code=1)
-    assert "or begin with `podenv init`." in refused.stderr
-    made = podenv("--catalogue", "envs", "new", "etl", "--python", "3.11", "--description", 'Loads "raw": tables')
+    assert "or begin with `podenv init`." in podenv("list", exit_code=1).stderr
+    made = podenv("new", "etl", "--python", "3.11", "--description", 'Loads "raw": tables')
     assert made.stdout == (
         "Made envs/etl with values.yaml and requirements.in. Next:\n"
         "  1. write its packages into envs/etl/requirements.in\n"

@@ -58,9 +58,8 @@ def plan(root: Path, *, python: str, version: str, ci: Ci | None = None) -> list
     """
     envs = _envs(root)
     words = {"@PYTHON@": python, "@VERSION@": version, "@ENVS@": envs.relative_to(root).as_posix()}
-    first = not Catalogue(envs).names()
     files = [_new(envs / DEFAULTS, _template(DEFAULTS, words)), _schema(envs)]
-    if first:
+    if not Catalogue(envs).names():
         example = NewEnvironment(EXAMPLE, python, "To begin with; remove it when you have your own", ("humanize>=4",))
         files += [_new(envs / EXAMPLE / name, text) for name, text in example.texts(schema=True).items()]
         files.append(_new(root / "dags" / f"{DAG}.py", _template(f"{DAG}.py.txt", words)))
@@ -143,7 +142,7 @@ def _pre_commit(path: Path, hook: str) -> ProjectFile:
     newline = "\r\n" if lines[0].endswith("\r\n") else "\n"
     indent = " " * (repos.start_mark.column)
     added = _indented(hook, indent).replace("\n", newline)
-    end = max(mark.line for mark in _ends(repos)) + 1
+    end = max(_ends(repos)) + 1
     if end == len(lines) and not lines[-1].endswith("\n"):
         lines[-1] += newline
     longer = "".join([*lines[:end], added, *lines[end:]])
@@ -166,13 +165,14 @@ def _value(node: Any, key: str) -> Any:
     return next((value for name, value in pairs if name.value == key), None)
 
 
-def _ends(node: yaml.Node) -> Iterator[Any]:
-    """Where the texts below ``node`` end; a block of lines ends where the next thing begins."""
+def _ends(node: yaml.Node) -> Iterator[int]:
+    """The lines on which the texts below ``node`` end."""
     if isinstance(node, yaml.ScalarNode):
-        yield node.start_mark if node.end_mark.column == 0 and node.style is None else node.end_mark
+        # A block of lines (| or >) ends where the next thing begins.
+        yield node.end_mark.line - (node.style in ("|", ">"))
     elif isinstance(node, yaml.CollectionNode):
         if node.flow_style:
-            yield node.end_mark
+            yield node.end_mark.line
         for child in node.value:
             for part in child if isinstance(child, tuple) else (child,):
                 yield from _ends(part)

@@ -10,7 +10,7 @@ from podenv.errors import SettingError
 LOCAL = "localhost"  # where builders put what has no registry
 _HUB = "docker.io"
 _REFERENCE = re.compile(
-    r"(?P<name>[a-zA-Z0-9][-a-zA-Z0-9.]*(:[0-9]+)?(/[a-z0-9._-]+)*)(:(?P<tag>[\w][\w.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
+    r"(?P<name>[a-zA-Z0-9][-a-zA-Z0-9.]*(:[0-9]+(?=/))?(/[a-z0-9._-]+)*)(:(?P<tag>[\w][\w.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 
 

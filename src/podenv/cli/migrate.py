@@ -78,11 +78,11 @@ def _catalogue(files: list[Path]) -> Path:
     if not files:
         return home()
     try:
-        return Catalogue.find(files[0].absolute().parent).root
+        return Catalogue.find(files[0].resolve().parent).root
     except CatalogueNotFound:
         new = home()
         for file in files:
-            if not file.absolute().is_relative_to(new.parent):
+            if not file.resolve().is_relative_to(new.parent.resolve()):
                 raise CatalogueNotFound(
                     f"{file} would not find {new}: DAG files look for envs/ in their folder and above it. "
                     "Go to the project's folder, or name the folder: `podenv --catalogue PROJECT/envs migrate ...`."

@@ -50,7 +50,7 @@ class Asked:
     def add(self, text: str) -> None:
         """Take the lines of one requirement, or of a requirements file's text. Raises `Unfit`."""
         if is_template(text):
-            raise Unfit(f"{brief(text)} is a template, known only when the task runs")
+            raise Unfit(f"{brief(text)!r} is a template, known only when the task runs")
         comments = {
             line.partition(" #")[0].strip(): found[1] for line in text.splitlines() if (found := _COMMENT.search(line))
         }
@@ -89,7 +89,7 @@ class Asked:
             requirement = parse(line)
         except InvalidRequirement:
             remedy = "write it as `NAME @ ADDRESS`" if "://" in line else "write it like `pandas>=2.1,<3`"
-            raise Unfit(f"{brief(line)} is not a requirement with a name; {remedy}") from None
+            raise Unfit(f"{brief(line)!r} is not a requirement with a name; {remedy}") from None
         if _CREDENTIALS.search(line) and not line.partition("@")[2].strip().startswith("git+ssh"):
             raise Unfit(f"the address of {requirement.name} holds credentials; move them to the netrc file")
         self.lines.append(line)
@@ -167,4 +167,4 @@ def _name(distribution: Distribution) -> str:
 def brief(text: str) -> str:
     """``text`` on one line of a message, cut where it is long."""
     line = " ".join(text.split())
-    return repr(line if len(line) <= 60 else f"{line[:57]}...")
+    return line if len(line) <= 60 else f"{line[:57]}..."

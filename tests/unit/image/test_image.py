@@ -211,6 +211,7 @@ def test_an_external_image_is_what_the_values_name_whatever_the_variables_say(
     [
         ("python", "docker.io/library/python:latest"),
         ("python:3.13-slim", "docker.io/library/python:3.13-slim"),
+        ("redis:7", "docker.io/library/redis:7"),  # a number behind the colon is not always a port
         ("acme/python:1", "docker.io/acme/python:1"),
         ("localhost/python", "localhost/python:latest"),
         ("127.0.0.1:5000/podenv/base:py3.11", "127.0.0.1:5000/podenv/base:py3.11"),
