@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
     from airflow.providers.cncf.kubernetes.backcompat.backwards_compat_converters import (
         convert_configmap,
-        convert_env_vars_or_raise_error,
         convert_volume,
         convert_volume_mount,
     )
@@ -64,7 +63,6 @@ __all__ = [  # for the type checker: each is in _NAMES too
     "add_unique_suffix",
     "conf",
     "convert_configmap",
-    "convert_env_vars_or_raise_error",
     "convert_volume",
     "convert_volume_mount",
     "create_unique_id",
@@ -95,7 +93,6 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "add_unique_suffix": (f"{_K8S}.kubernetes_helper_functions",),
     "conf": (_SDK,),
     "convert_configmap": (_CONVERTERS,),
-    "convert_env_vars_or_raise_error": (_CONVERTERS,),
     "convert_volume": (_CONVERTERS,),
     "convert_volume_mount": (_CONVERTERS,),
     "create_unique_id": (f"{_K8S}.kubernetes_helper_functions",),
