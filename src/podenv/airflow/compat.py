@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         hookimpl,
     )
     from airflow.sdk import Context
-    from airflow.sdk.bases.decorator import DecoratedOperator, _TaskDecorator
+    from airflow.sdk.bases.decorator import DecoratedOperator, Task, _TaskDecorator
     from airflow.sdk.definitions._internal.expandinput import ExpandInput
     from airflow.sdk.definitions.mappedoperator import (
         MappedOperator,
@@ -58,6 +58,7 @@ __all__ = [  # for the type checker: each is in _NAMES too
     "ExpandInput",
     "MappedOperator",
     "OperatorPartial",
+    "Task",
     "TaskDeferred",
     "_TaskDecorator",
     "add_unique_suffix",
@@ -87,6 +88,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "ExpandInput": ("airflow.sdk.definitions._internal.expandinput",),
     "MappedOperator": ("airflow.sdk.definitions.mappedoperator",),
     "OperatorPartial": ("airflow.sdk.definitions.mappedoperator",),
+    "Task": ("airflow.sdk.bases.decorator",),
     "TaskDeferred": (_SDK,),
     # The only place where `.expand()` of a decorated function can be checked at parse time.
     "_TaskDecorator": ("airflow.sdk.bases.decorator",),
