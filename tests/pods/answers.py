@@ -43,6 +43,7 @@ class Answers:
         self._objects = objects
         self._kubelet = kubelet
         self._closing = closing
+        self.always_bookmarks = False  # also for those who do not ask for them
 
     def of(self, request: Request) -> Answer:
         """Raises `Refusal`."""
@@ -99,12 +100,12 @@ class Answers:
     def _watch(self, request: Request, chosen: Callable[[Json], bool]) -> Iterator[bytes]:
         query, objects = request.query, self._objects
         end = time.monotonic() + float(query.get("timeoutSeconds", 1800))
-        bookmarks = query.get("allowWatchBookmarks") in ("true", "True")
+        bookmarks = self.always_bookmarks or query.get("allowWatchBookmarks") in ("true", "True")
         with objects.changed:
             version = int(query.get("resourceVersion") or 0)
             initial = objects.chosen(request.resource, request.namespace, chosen) if version == 0 else []
             if version and version < objects.oldest:
-                return iter([_event("ERROR", dict(statuses.expired(version).body))])  # type: ignore[arg-type]
+                return iter([told("ERROR", statuses.expired(version).body)])
             version = version or objects.version
         return self._changes(request, chosen, initial, _Watch(version, end, bookmarks))
 
@@ -112,7 +113,7 @@ class Answers:
         self, request: Request, chosen: Callable[[Json], bool], initial: list[Json], watch: _Watch
     ) -> Iterator[bytes]:
         for item in initial:
-            yield _event("ADDED", item)
+            yield told("ADDED", item)
         marked = time.monotonic()
         while (left := watch.end - time.monotonic()) > 0 and not self._closing.is_set():
             for change in self._since(watch.version, min(left, 0.1)):
@@ -123,7 +124,7 @@ class Answers:
                 marked = time.monotonic()
                 metadata = {"resourceVersion": str(watch.version), "creationTimestamp": None}
                 kind = statuses.KINDS[request.resource]
-                yield _event("BOOKMARK", {"kind": kind, "apiVersion": "v1", "metadata": metadata})
+                yield told("BOOKMARK", {"kind": kind, "apiVersion": "v1", "metadata": metadata})
             yield b""
 
     def _since(self, version: int, patience: float) -> list[Change]:
@@ -158,7 +159,8 @@ class _Watch:
     bookmarks: bool
 
 
-def _event(kind: str, item: Json) -> bytes:
+def told(kind: str, item: Any) -> bytes:
+    """An event of a watch, as one line."""
     return json.dumps({"type": kind, "object": item}, separators=(",", ":")).encode() + b"\n"
 
 
@@ -167,8 +169,8 @@ def _seen(change: Change, chosen: Callable[[Json], bool]) -> bytes | None:
     before = change.before if change.before and chosen(change.before) else None
     after = change.after if change.after and chosen(change.after) else None
     if after:
-        return _event("MODIFIED" if before else "ADDED", after)
-    return _event("DELETED", {**before, "metadata": _at(before, change.version)}) if before else None
+        return told("MODIFIED" if before else "ADDED", after)
+    return told("DELETED", {**before, "metadata": _at(before, change.version)}) if before else None
 
 
 def _at(item: Json, version: int) -> Json:

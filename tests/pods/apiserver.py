@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from kubernetes.client import ApiClient, Configuration, CoreV1Api
 from tests.pods import statuses
-from tests.pods.answers import Answers, Request
+from tests.pods.answers import Answers, Request, told
 from tests.pods.kubelet import Kubelet
 from tests.pods.objects import Json, Objects
 from tests.pods.statuses import Refusal
@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
         body = json.loads(raw) if raw else {}
         api.requests.append(Asked(line, body, token, time.monotonic()))
-        trouble = api.troubles.take(line)
+        trouble, self._streamed = api.troubles.take(line), False
         try:
             self._troubled(trouble, token, body)
         except ConnectionLost:
@@ -159,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
             text = refused.body if isinstance(refused.body, str) else json.dumps(refused.body)
             kind = {"Content-Type": "application/json"} if not isinstance(refused.body, str) else {}
             self._send(refused.status, text.encode(), {**kind, **refused.headers})
-        if trouble.after is not None:
+        if trouble.after is not None and not self._streamed:
             trouble.after()
 
     do_GET = do_POST = do_DELETE = do_PATCH = _any
@@ -182,6 +182,8 @@ class _Handler(BaseHTTPRequestHandler):
         answer = self.server_of.answers.of(Request(self.command, namespace, resource, name, below, query, body))
         if trouble.lose_answer:
             raise ConnectionLost
+        if trouble.error is not None:
+            answer = iter([told("ERROR", trouble.error.body)])
         if isinstance(answer, tuple):
             status, item = answer
             self._send(status, json.dumps(item).encode() if item else b"", {"Content-Type": "application/json"})
@@ -209,6 +211,10 @@ class _Handler(BaseHTTPRequestHandler):
                 if self.server_of.closing.is_set():
                     raise ConnectionLost
                 stream.send(chunk)
+                if chunk and not self._streamed:
+                    self._streamed = True
+                    if trouble.after is not None:
+                        trouble.after()
         self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, format: str, *args: object) -> None:

@@ -15,6 +15,8 @@ from tests.pods.statuses import Refusal
 class Trouble:
     """What happens to a request: first ``before``, then ``delay`` seconds, a refusal or a broken connection.
 
+    ``error``: a watch is answered, and its one event is this refusal. ``after``: once the answer was sent, or the first
+    chunk of a stream.
     ``drop``: the connection ends before the request takes effect. ``lose_answer``: it takes effect, and the connection
     ends without an answer. ``cut``, ``finish``, ``silence``: bytes of a stream after which its connection breaks, it
     ends as if all had been said, or nothing more comes. ``trickle``: bytes at a time and the seconds between them.
@@ -24,6 +26,7 @@ class Trouble:
     after: Callable[[], None] | None = None
     delay: float = 0.0
     refuse: Refusal | None = None
+    error: Refusal | None = None
     drop: bool = False
     lose_answer: bool = False
     cut: int | None = None

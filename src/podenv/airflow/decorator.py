@@ -14,8 +14,9 @@ from podenv.airflow.task import check_mapped
 
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
+    from airflow.sdk.bases.decorator import Task
 
-    from podenv.airflow.compat import ExpandInput, Task
+    from podenv.airflow.compat import ExpandInput
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _FORM = 'write @task.env("name-of-the-environment", ...)'

@@ -6,6 +6,7 @@ Knows no Airflow: a client, a pod's name, somebody who takes bytes.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,14 +18,16 @@ from kubernetes.client import ApiException
 from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from podenv.errors import PodLost
+from podenv.errors import ClusterUnreachable, PodLost
 from podenv.pods import status
-from podenv.pods.client import ANSWER_SECONDS, Json, KubernetesClient, Patience
+from podenv.pods.client import ANSWER_SECONDS, Json, KubernetesClient, Patience, words_of
 from podenv.pods.logjoin import LogJoiner
 from podenv.runtime.frame import MAX_LINES
 
-FIRST_EVENT_SECONDS = 5.0  # after which a pod that a watch has not reported is read
+FIRST_EVENT_SECONDS = 5.0  # for a watch to report the pod as it is; after that it is read
 WATCH_SECONDS = 300.0  # that one watch lasts
+LATE_SECONDS = 5.0  # after which a watch that has not ended in time is given up
+LOG_END_SECONDS = 30.0  # for which the rest of a log is tried while the server or the node is away
 SILENCE_SECONDS = (5.0, 60.0)  # without a line, after which the log is opened anew: at first, at most
 PAUSE_SECONDS = (0.25, 5.0)  # between two streams that brought nothing: at first, at most
 GAP = "[podenv] Lines are missing here: the node rotated the log away before they were read."
@@ -47,6 +50,7 @@ class PodFollower:
     def __init__(self, client: KubernetesClient, pod: PodName, *, take: Callable[[bytes], None]) -> None:
         self._client = client
         self._pod = pod
+        self._take = take
         self._lines = LogJoiner(take, lambda: take(GAP.encode() + b"\n"))
         self._refusals = Patience(client, allowed=True)
         self._response: HTTPResponse | None = None
@@ -67,7 +71,7 @@ class PodFollower:
         decide: Callable[[Json], _T | None],
         deadline: Callable[[], float],
         *,
-        at_most: float = WATCH_SECONDS,
+        at_most: float = math.inf,
     ) -> _T | None:
         """What ``decide`` first answers for the pod, asked at each change; None at the ``deadline`` (monotonic).
 
@@ -75,13 +79,11 @@ class PodFollower:
         Raises `PodLost` when the pod is deleted, `ClusterUnreachable`, `Killed`.
         """
         patience, asked = Patience(self._client, allowed=True), False
-        # Seconds of the next watch: short until one has reported the pod, which shows that the server's memory has it.
-        most = FIRST_EVENT_SECONDS
         while (left := deadline() - time.monotonic()) > 0 or not asked:  # at least once, however late it is
             self._client.refuse_stopped()
             asked, reported = True, False
             try:
-                for kind, pod in self._events(max(1.0, min(left, most))):
+                for kind, pod in self._events(max(1.0, min(left, at_most, WATCH_SECONDS))):
                     reported = True
                     patience.reset()
                     if kind == "DELETED":
@@ -93,8 +95,7 @@ class PodFollower:
                 pass
             except (HTTPError, ApiException) as error:
                 patience.outlive(error)
-            most = at_most if reported else FIRST_EVENT_SECONDS
-            # Deleted before this watch began, or between two: each begins with the pod as it is.
+            # Each watch begins with the pod as it is: where none was reported, it was deleted before.
             if not reported and (decision := decide(self.read())) is not None:
                 return decision
         self._client.refuse_stopped()
@@ -108,12 +109,13 @@ class PodFollower:
             resource_version="0",
             timeout_seconds=max(1, round(seconds)),
             _preload_content=False,
-            _request_timeout=(ANSWER_SECONDS, seconds + 5),
+            _request_timeout=(ANSWER_SECONDS, FIRST_EVENT_SECONDS),
         )
         with self._open(response):
             buffer = b""
             for data in response.stream(None):
                 self._client.refuse_stopped()  # what comes after `stop` is ciphertext
+                _allow_silence(response, seconds + LATE_SECONDS)
                 *lines, buffer = (buffer + data).split(b"\n")
                 for event in map(json.loads, filter(None, lines)):
                     if event["type"] == "ERROR":
@@ -163,15 +165,24 @@ class PodFollower:
     def read_log(self, *, frame_only: bool = False) -> None:
         """Hand on what is left of the log of a container that is over; what the node no longer holds stays away.
 
-        ``frame_only``: as many of the last lines as a result can have.
+        ``frame_only``: as many of the last lines as a result can have. Raises `Killed`.
         """
         tail = MAX_LINES + 2 if frame_only else None
-        for _ in range(3):
-            with suppress(HTTPError, ApiException):
+        patience, problem = Patience(self._client, allowed=True, seconds=LOG_END_SECONDS), ""
+        while not problem:
+            try:
                 self._stream(lambda: False, ANSWER_SECONDS, follow=False, tail=tail)
                 break
-            self._client.pause(PAUSE_SECONDS[0])
+            except (HTTPError, ApiException) as error:
+                if isinstance(error, ApiException) and error.status in (400, 404):
+                    break  # the node has no log of this container
+                try:
+                    patience.outlive(error)
+                except (HTTPError, ApiException, ClusterUnreachable):
+                    problem = words_of(error)
         self._lines.end()
+        if problem:
+            self._take(f"[podenv] The rest of the log cannot be read ({problem}).\n".encode())
 
     def _stream_once(self, done: Callable[[], bool], silence: float, *, follow: bool) -> bool:
         try:
@@ -216,6 +227,8 @@ class PodFollower:
                     if follow and done():  # else read to its end, so that the connection can serve again
                         return True
             except ReadTimeoutError:
+                if not follow:
+                    raise
                 return False
         return True
 
@@ -235,3 +248,10 @@ class PodFollower:
             f"Environment {self._client.environment!r}: the pod {self._pod.namespace}/{self._pod.name} was deleted by "
             "somebody else before it had a result; look for who deletes pods in its namespace."
         )
+
+
+def _allow_silence(response: HTTPResponse, seconds: float) -> None:
+    """Let the rest of a stream be silent for ``seconds``, whatever its beginning was allowed."""
+    connection = response.connection
+    if connection is not None and connection.sock is not None:
+        connection.sock.settimeout(seconds)
