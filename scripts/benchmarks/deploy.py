@@ -17,9 +17,9 @@ from benchmarks.report import Comparison, alternate, show
 from podenv.catalogue import reference
 from podenv.errors import ImageMissing
 from podenv.image.registry import Registries
+from podenv.release import chart
 from podenv.release.cluster import Cluster
 from podenv.release.helm import find
-from podenv.release.order import chart
 
 ENVIRONMENTS = 20
 IMAGE = "podenv/base:py3.11"
@@ -37,7 +37,7 @@ def main() -> bool:
     ours, peer = (f"podenv-{kind}-{uuid.uuid4().hex[:6]}-" for kind in ("bench", "loop"))
     with tempfile.TemporaryDirectory() as folder:
         envs = Path(folder, "envs")
-        loop = LOOP.format(names=" ".join(names), helm=find(), chart=chart(), prefix=peer, envs=envs)
+        loop = LOOP.format(names=" ".join(names), helm=find(), chart=chart.folder(), prefix=peer, envs=envs)
         rounds = itertools.count()
         try:
             return show("deploy", _compare(envs, names, lambda: _deploy(envs, ours), lambda: _shell(loop), rounds))

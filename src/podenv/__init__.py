@@ -10,16 +10,20 @@ if TYPE_CHECKING:
     from typing import Any
 
     from podenv.airflow.operator import EnvPodOperator
+    from podenv.airflow.typed import Env
     from podenv.catalogue.environment import Catalogue, Environment
     from podenv.errors import PodenvError
 
-__all__ = ["Catalogue", "EnvPodOperator", "Environment", "PodenvError", "run_in_env"]
+    env: Env
+
+__all__ = ["Catalogue", "EnvPodOperator", "Environment", "PodenvError", "env", "run_in_env"]
 
 _HOMES = {
     "Catalogue": "podenv.catalogue.environment",
     "EnvPodOperator": "podenv.airflow.operator",
     "Environment": "podenv.catalogue.environment",
     "PodenvError": "podenv.errors",
+    "env": "podenv.airflow.decorator",
 }
 
 

@@ -19,6 +19,7 @@
     │   └── ResolutionFailed
     ├── LocalEnvironmentError   a local virtual environment cannot be made
     │   └── PythonNotFound
+    ├── NotAgreed               a question that nobody could be asked
     ├── DagsUnreadable          DAG files that Airflow cannot import
     ├── DagFileInvalid          a DAG file that cannot be read, parsed or written
     ├── UnknownDag              no DAG of that name in the folder
@@ -42,6 +43,7 @@
     │   ├── ReleaseTimedOut
     │   ├── ReleaseBusy         somebody else deploys it
     │   ├── ReleaseMissing
+    │   ├── ReleaseForeign      the release of that name is of another chart
     │   ├── Conflict            somebody else changed an object at the same time
     │   └── ReleaseTestFailed
     ├── SettingError            a podenv setting has a value it cannot have
@@ -199,6 +201,10 @@ class PythonNotFound(LocalEnvironmentError):
     """No interpreter of the version that the environment names."""
 
 
+class NotAgreed(PodenvError):
+    """A command needs an answer first, and there is no terminal to ask on."""
+
+
 class DagsUnreadable(PodenvError):
     """Airflow cannot import ``errors``: file -> why, one line each."""
 
@@ -303,6 +309,10 @@ class ReleaseBusy(ReleaseError):
 
 class ReleaseMissing(ReleaseError):
     """The environment has no release, or not that revision."""
+
+
+class ReleaseForeign(ReleaseError):
+    """The release of that name was made from another chart than podenv's; podenv does not touch it."""
 
 
 class Conflict(ReleaseError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from math import ceil, floor
 from typing import Any
 
 import jsonschema
@@ -45,7 +46,8 @@ def accepted_by(schema: Schema) -> st.SearchStrategy[Any]:
     types = schema.get("type", [])
     made = [_OF_TYPE[one](schema) for one in ([types] if isinstance(types, str) else types)]
     strategy = st.one_of(*made) if made else anything
-    return strategy.filter(is_valid(schema)) if "oneOf" in schema or "not" in schema else strategy
+    narrowed = {"oneOf", "not", "exclusiveMaximum", "patternProperties"} & schema.keys() or not made
+    return strategy.filter(is_valid(schema)) if narrowed else strategy
 
 
 def _texts(schema: Schema) -> st.SearchStrategy[str]:
@@ -61,6 +63,7 @@ def _objects(schema: Schema) -> st.SearchStrategy[Any]:
     names = {"pattern": "^.*$", **schema.get("propertyNames", {})}
     more = schema.get("additionalProperties", True)
     free: st.SearchStrategy[Any] = st.just({})
+    by_form = schema.get("patternProperties", {})
     if isinstance(more, dict):
         free = st.dictionaries(_texts(names).filter(is_valid(names)), accepted_by(more), max_size=2)
     elif more and not known:
@@ -70,9 +73,18 @@ def _objects(schema: Schema) -> st.SearchStrategy[Any]:
     def build(draw: st.DrawFn) -> Any:
         optional = sorted(set(known) - set(required))
         keys = draw(st.lists(st.sampled_from(optional), max_size=6, unique=True)) if optional else []
-        return {**draw(free), **{key: draw(known[key]) for key in (*required, *keys)}}
+        made = {**draw(free), **{key: draw(known[key]) for key in (*required, *keys)}}
+        for form in draw(st.lists(st.sampled_from(sorted(by_form)), max_size=3)) if by_form else []:
+            made[draw(_texts({"pattern": form}))] = draw(accepted_by(by_form[form]))
+        return made
 
     return build()
+
+
+def _numbers(schema: Schema) -> st.SearchStrategy[float]:
+    least: float = schema["minimum"]
+    most: float = {"maximum": schema.get("exclusiveMaximum", 1e12), **schema}["maximum"]
+    return st.floats(least, most, allow_nan=False) | st.integers(ceil(least), floor(most))
 
 
 _OF_TYPE: dict[str, Callable[[Schema], st.SearchStrategy[Any]]] = {
@@ -81,7 +93,7 @@ _OF_TYPE: dict[str, Callable[[Schema], st.SearchStrategy[Any]]] = {
     "null": lambda schema: st.none(),
     "boolean": lambda schema: st.booleans(),
     "integer": lambda schema: st.integers(schema.get("minimum", -(2**31)), schema.get("maximum", 2**31)),
-    "number": lambda schema: st.floats(schema.get("minimum"), 1e12, allow_nan=False) | st.integers(0, 2**40),
+    "number": _numbers,
     "array": lambda schema: st.lists(accepted_by(schema["items"]), max_size=2),
 }
 

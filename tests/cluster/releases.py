@@ -15,9 +15,11 @@ from typer.testing import CliRunner
 
 from podenv.catalogue.environment import Catalogue
 from podenv.catalogue.reference import ImageRef
+from podenv.catalogue.values import dump
 from podenv.cli.app import app
-from podenv.release import Deployed, Releases, Target
+from podenv.release import DeployResult, Releases, Target
 from podenv.release.cluster import Cluster
+from podenv.release.records import Record
 
 ABSENT_DIGEST = f"sha256:{'0' * 64}"
 SMALL = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"cpu": "500m", "memory": "128Mi"}}
@@ -47,16 +49,26 @@ class Stage:
         }  # fmt: skip
         (self.root / name).mkdir(exist_ok=True)
         file = self.root / name / "values.yaml"
-        file.write_text(yaml.safe_dump({"python": "3.11", "image": image, **values}))
+        file.write_text(dump({"python": "3.11", "image": image, **values}))
         return name
 
     def deploy(
-        self, name: str, releases: Releases | None = None, *, timeout: float = 120, wait: float = 60
-    ) -> Deployed:
+        self,
+        name: str,
+        releases: Releases | None = None,
+        *,
+        repair: bool = False,
+        timeout: float = 120,
+        wait: float = 60,
+    ) -> DeployResult:
         target = releases or self.releases
         environment = self.catalogue[name]
         known = target.survey(target.places([environment]))[name]
-        return target.deploy(target.wanted(environment), known, timeout=timeout, wait=wait)
+        return target.deploy(target.spec_of(environment), known, repair=repair, timeout=timeout, wait=wait)
+
+    def rollback(self, name: str, revision: int | None = None, *, timeout: float = 120) -> Record:
+        plan = self.releases.rollback_plan(name, self.namespace(name), revision)
+        return self.releases.rollback(plan, timeout=timeout)
 
     def namespace(self, name: str) -> str:
         return f"{self.prefix}{name}"

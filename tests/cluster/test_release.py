@@ -12,7 +12,7 @@ from tests.chart.helm import SUPPORTED, fetch
 from tests.cluster.releases import Stage
 
 from podenv.errors import ReleaseMissing, ReleaseTestFailed
-from podenv.release import Releases, Target, order
+from podenv.release import Releases, Target, chart
 from podenv.release.cluster import JSON_PATCH
 from podenv.release.status import status
 
@@ -32,7 +32,7 @@ def test_a_release_is_installed_left_alone_upgraded_rolled_back_and_removed(
     assert stage.deploy(name).action == "upgraded"
     assert stage.revisions(name) == [(2, "deployed"), (1, "superseded")]
     assert stage.drift(name) == []
-    stage.releases.rollback(name, stage.namespace(name), None)
+    stage.rollback(name)
     assert stage.revisions(name) == [(3, "deployed"), (2, "superseded"), (1, "superseded")]
     stage.releases.uninstall(name, stage.namespace(name))
     assert stage.revisions(name) == []
@@ -58,7 +58,7 @@ def test_a_namespace_without_pod_security_is_warned_of(stage: Stage) -> None:
 def test_an_edit_of_a_template_is_deployed(stage: Stage, tmp_path: Path) -> None:
     name = stage.write("etl")
     edited = Releases(Target(prefix=stage.prefix), chart=tmp_path / "chart")
-    shutil.copytree(order.chart(), edited.chart)
+    shutil.copytree(chart.folder(), edited.chart)
     assert stage.deploy(name, edited).action == "installed"
     assert stage.deploy(name, edited).action == "unchanged"
     template = edited.chart / "templates" / "serviceaccount.yaml"
@@ -81,15 +81,14 @@ def test_what_people_change_in_the_cluster_is_seen_and_undone(stage: Stage) -> N
     stage.cluster.patch(f"{template}?fieldManager=kubectl-edit", edit, kind=JSON_PATCH)
     stage.cluster.delete(stage.path("ServiceAccount", name, of=name))
     assert sorted(set(stage.drift(name))) == [
-        "PodTemplate/etl has one more: template.spec.containers.base.env.EXTRA",
-        "PodTemplate/etl was added to: template.spec.containers.0.env.1",
-        "PodTemplate/etl was added to: template.spec.hostNetwork",
-        "PodTemplate/etl was added to: template.spec.nodeSelector.disk",
-        "PodTemplate/etl was changed: template.spec.automountServiceAccountToken",
-        "PodTemplate/etl was changed: template.spec.containers.base.image",
+        "PodTemplate/etl lacks: template.spec.automountServiceAccountToken",
+        "PodTemplate/etl was added to: template.spec.containers.base.env.EXTRA (by kubectl-edit)",
+        "PodTemplate/etl was added to: template.spec.hostNetwork (by kubectl-edit)",
+        "PodTemplate/etl was added to: template.spec.nodeSelector.disk (by kubectl-edit)",
+        "PodTemplate/etl was changed: template.spec.containers.base.image (by kubectl-edit)",
         "ServiceAccount/etl is gone",
     ]
-    assert stage.deploy(name).action == "repaired"
+    assert stage.deploy(name, repair=True).action == "repaired"
     assert stage.drift(name) == []
     spec = stage.pod_template(name)["template"]["spec"]
     assert spec["containers"][0]["image"] == str(stage.ref)
@@ -115,19 +114,19 @@ def test_a_rollback_is_seen_in_status_history_and_pod_template(stage: Stage) -> 
     ]
     (row,) = json.loads(stage.run("status", name, "--json")[1])
     assert (row["state"], row["revision"], row["digest"], row["health"]) == ("deployed", 3, stage.ref.digest, "ok")
-    assert row["drift"] == ["values: the values or the chart are not those that are deployed"]
+    assert row["drift"] == ["values: not those that are deployed: env"]
     assert stage.deploy(name).action == "upgraded"
 
 
 def test_a_rollback_to_nothing_says_so(stage: Stage) -> None:
     name = stage.write("etl")
     with pytest.raises(ReleaseMissing, match="has no release in namespace"):
-        stage.releases.rollback(name, stage.namespace(name), None)
+        stage.rollback(name)
     stage.deploy(name)
     with pytest.raises(ReleaseMissing, match="has no earlier revision"):
-        stage.releases.rollback(name, stage.namespace(name), None)
+        stage.rollback(name)
     with pytest.raises(ReleaseMissing, match="has no revision 7; it has 1"):
-        stage.releases.rollback(name, stage.namespace(name), 7)
+        stage.rollback(name, 7)
 
 
 def test_a_pod_of_the_pod_template_is_accepted_and_runs(stage: Stage) -> None:

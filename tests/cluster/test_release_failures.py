@@ -31,7 +31,7 @@ from podenv.errors import (
     ReleaseTimedOut,
     ValuesRefused,
 )
-from podenv.release import Deployed, Releases, Target, lease, nodes
+from podenv.release import DeployResult, Releases, Target, lease, nodes
 from podenv.release.cluster import Cluster
 from podenv.release.state import State
 
@@ -59,7 +59,7 @@ def test_an_image_that_nodes_cannot_pull_leaves_the_release_as_it_was(
     name = stage.write("etl", **WARM)
     stage.deploy(name)
     before = stage.pod_template(name)["template"]
-    wanted = stage.releases.with_image(stage.catalogue[name], stage.ref.at(ABSENT_DIGEST))
+    wanted = stage.releases.spec_with_image(stage.catalogue[name], stage.ref.at(ABSENT_DIGEST))
     known = stage.releases.survey({name: stage.namespace(name)})[name]
     said: list[str] = []
     with pytest.raises(ImageNotPulled, match=r"nodes cannot pull its image: .*not found"):
@@ -69,9 +69,9 @@ def test_an_image_that_nodes_cannot_pull_leaves_the_release_as_it_was(
     assert stage.revisions(name) == [(3, "deployed"), (2, "superseded"), (1, "superseded")]
     assert stage.drift(name) == []
     with pytest.raises(ReleaseMissing, match="has no earlier revision that was deployed"):
-        stage.releases.rollback(name, stage.namespace(name), None)  # 2 is the one that could not be pulled
+        stage.rollback(name)  # 2 is the one that could not be pulled
     with pytest.raises(ImageNotPulled):
-        stage.releases.rollback(name, stage.namespace(name), 2, timeout=90)
+        stage.rollback(name, 2, timeout=90)
     assert stage.pod_template(name)["template"] == before
     assert stage.revisions(name)[0] == (5, "deployed")
 
@@ -102,7 +102,7 @@ def test_a_broken_values_file_fails_its_environment_and_no_other(stage: Stage) -
 
 def test_a_dry_run_says_what_the_schema_of_the_chart_refuses(stage: Stage) -> None:
     name = stage.write("etl")
-    wanted = stage.releases.wanted(stage.catalogue[name])
+    wanted = stage.releases.spec_of(stage.catalogue[name])
     wanted.values["image"] = {**wanted.values["image"], "digest": "sha256:nonsense"}
     known = stage.releases.survey({name: stage.namespace(name)})[name]
     with pytest.raises(ValuesRefused, match="/image/digest"):
@@ -157,18 +157,18 @@ def test_a_user_who_may_not_is_told_which_verb_on_which_object(stage: Stage, tmp
         stage.deploy(name, weak)
     assert 'cannot list resource "secrets"' in str(caught.value)
     assert token not in str(caught.value)
-    wanted = weak.wanted(stage.catalogue[name])
+    wanted = weak.spec_of(stage.catalogue[name])
     with pytest.raises(AccessRefused, match='cannot get resource "namespaces"'):
         weak.deploy(wanted, State())
 
 
 def test_two_deploys_at_once_both_end_well(stage: Stage) -> None:
     name = stage.write("etl", env={"A": "1"})
-    one = stage.releases.wanted(stage.catalogue[name])
+    one = stage.releases.spec_of(stage.catalogue[name])
     stage.write("etl", env={"A": "2"})
-    two = stage.releases.wanted(stage.catalogue[name])
+    two = stage.releases.spec_of(stage.catalogue[name])
     known = stage.releases.survey({name: stage.namespace(name)})[name]
-    ended: list[Deployed | PodenvError] = []
+    ended: list[DeployResult | PodenvError] = []
     said: list[str] = []
 
     def deploy(wanted: Any) -> None:
@@ -182,7 +182,7 @@ def test_two_deploys_at_once_both_end_well(stage: Stage) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(one.action for one in ended if isinstance(one, Deployed)) == ["installed", "upgraded"]
+    assert sorted(one.action for one in ended if isinstance(one, DeployResult)) == ["installed", "upgraded"]
     assert any(line.startswith("waits for ") for line in said)
     assert stage.revisions(name) == [(2, "deployed"), (1, "superseded")]
     assert stage.drift(name) == []
@@ -254,7 +254,7 @@ def test_after_kill_9_in_mid_deploy_the_next_deploy_works(stage: Stage) -> None:
         stage.deploy(name, wait=0)  # for as long as nobody can know that the other is dead
     (row,) = json.loads(stage.run("status", "--json")[1])
     assert (row["state"], row["revision"]) == ("pending-upgrade", 1)
-    assert "is at it" in row["health"]
+    assert "is changing it" in row["health"]
     assert stage.deploy(name).action == "upgraded"
     assert stage.revisions(name)[0] == (4, "deployed")
     assert stage.drift(name) == []

@@ -48,9 +48,9 @@ class Run:
         return sorted((t for t in self.result.tasks if t.task_id == task_id), key=lambda t: t.map_index)
 
     def printed(self, task_id: str) -> list[str]:
-        """Without what whoever needs an environment first sees of its making."""
-        making = re.compile(r"(Making|Made) the virtual environment of ")
-        return [line for task, line in self.lines if task == task_id and not making.match(line)]
+        """Without the lines on which environment runs it, and on the making of that."""
+        start = re.compile(r"(Making|Made) the virtual environment of |Environment '[a-z-]+' \(Python ")
+        return [line for task, line in self.lines if task == task_id and not start.match(line)]
 
 
 @pytest.fixture(scope="session")

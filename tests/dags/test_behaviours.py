@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -116,9 +117,36 @@ def test_variables_of_the_task_come_over_those_of_the_environment_and_airflows_o
 def test_what_only_a_pod_has_is_named_in_a_warning_and_the_task_runs(behaviours: Run) -> None:
     assert behaviours["pod_only"].value == "ran in place"
     assert behaviours.printed("pod_only") == [
-        "Only pods have volumes; on the local backend what they bring is missing.",
-        "Variable TOKEN comes from the cluster; the local backend does not set it.",
+        "Only pods have volumes (of the task); the local backend does without. Only the cluster knows the variables "
+        "TOKEN (env_vars): to give them values here, set them in your shell.",
     ]
+
+
+def test_numbers_and_truth_values_are_texts_as_variables(behaviours: Run) -> None:
+    assert behaviours["numbers_as_variables"].value == {"PORT": "8080", "DEBUG": "True"}
+
+
+def test_a_command_returns_what_it_writes_for_xcom(behaviours: Run) -> None:
+    assert behaviours["command_with_value"].value == {"a": 1}
+
+
+def test_the_log_begins_with_what_runs_the_task(behaviours: Run) -> None:
+    first = next(line for task, line in behaviours.lines if task == "grows")
+    assert re.fullmatch(
+        r"Environment 'plain' \(Python 3\.11, lock [0-9a-f]{16}\), local virtual environment; "
+        r"limits cpu 1, memory 64Mi \(up to 1Gi\)\.",
+        first,
+    )
+
+
+def test_a_task_without_logs_runs_silently(behaviours: Run) -> None:
+    assert (behaviours["silent"].value, behaviours.printed("silent")) == (1, [])
+
+
+def test_results_name_the_limits_that_the_task_had_in_the_end(behaviours: Run) -> None:
+    assert behaviours["produce"].limits == {"cpu": "1", "memory": "300Mi"}
+    assert (behaviours["grows"].limits, behaviours["grows"].max_memory) == ({"cpu": "1", "memory": "256Mi"}, "1Gi")
+    assert behaviours["helper"].limits is None
 
 
 def test_operator_runs_a_function(behaviours: Run) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
+import podenv
 from podenv.airflow import compat
 from podenv.errors import AirflowUnsupported
 
@@ -44,3 +48,15 @@ def test_what_no_version_of_airflow_has_is_an_attribute_error() -> None:
 
 def test_the_type_checker_knows_the_same_names() -> None:
     assert set(compat.__all__) == set(vars(compat)["_NAMES"])
+
+
+def test_no_other_module_imports_what_compat_holds() -> None:
+    private = {module for modules in vars(compat)["_NAMES"].values() for module in modules}
+    found = [
+        f"{file.name}: {node.module}"
+        for file in Path(str(podenv.__file__)).parent.rglob("*.py")
+        if file.name != "compat.py"
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module in private
+    ]
+    assert found == []

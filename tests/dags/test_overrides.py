@@ -14,6 +14,7 @@ from kubernetes.client import models as k8s
 
 from podenv import EnvPodOperator
 from podenv.airflow import overrides
+from podenv.errors import CallError
 from podenv.pods.manifest import base_container, complete
 
 TEMPLATE = {"spec": {"containers": [{"name": "base", "image": "template"}]}}
@@ -145,6 +146,72 @@ def test_what_cannot_be_honoured_is_refused_when_the_dag_is_parsed(name: str) ->
     assert str(caught.value).startswith(f"Task 't': {name} cannot be set: {why}")
 
 
+def test_variables_are_texts_whatever_was_given() -> None:
+    given = {"PORT": 8080, "DEBUG": True, "RATE": 0.5, "HOME": Path("/work"), "NAME": "x"}
+    expected = {"PORT": "8080", "DEBUG": "True", "RATE": "0.5", "HOME": "/work", "NAME": "x"}
+    as_list = [k8s.V1EnvVar(name=name, value=value) for name, value in given.items()]
+    as_dicts = [{"name": name, "value": value} for name, value in given.items()]
+    for form in (given, as_list, as_dicts):
+        variables = base_container(pod_of(env_vars=form))["env"]
+        assert {one["name"]: one["value"] for one in variables} == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (None, "the variable X of env_vars cannot be None; leave it out, or give it a text."),
+        ([1], "the variable X of env_vars cannot be [1]; write it as a text, json.dumps(...) for one."),
+        ({"a": 1}, "the variable X of env_vars cannot be {'a': 1}; write it as a text, json.dumps(...) for one."),
+        (b"x", "the variable X of env_vars cannot be b'x'; write it as a text, json.dumps(...) for one."),
+    ],
+)
+def test_a_variable_that_cannot_be_a_text_is_refused_when_the_dag_is_parsed(value: object, why: str) -> None:
+    forms: list[Any] = [{"X": value}, [k8s.V1EnvVar(name="X", value=value)], [{"name": "X", "value": value}]]
+    for form in forms:
+        with pytest.raises(TypeError) as caught:
+            operator(env_vars=form)
+        assert str(caught.value) == f"Task 't': {why}"
+
+
+def test_variables_that_are_not_a_mapping_or_a_list_of_them_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"env_vars is a mapping of names to texts, or a list of V1EnvVar, not 7\.$"):
+        operator(env_vars=7)
+    with pytest.raises(TypeError, match=r"env_vars has an entry that is not a V1EnvVar: 'A=1'\.$"):
+        operator(env_vars=["A=1"])
+
+
+def test_a_value_that_is_known_only_when_the_task_runs_is_checked_then() -> None:
+    waiting = operator(env_vars="{{ params.variables }}")
+    vars(waiting)["env_vars"] = {"X": None}
+    with pytest.raises(CallError, match=r"^Task 't': the variable X of env_vars cannot be None; leave it out"):
+        overrides.of_operator(waiting)
+
+
+# Works on the local backend as in a pod.
+HERE = {
+    "env_vars", "cmds", "arguments", "container_resources", "do_xcom_push", "get_logs", "skip_on_exit_code",
+    "progress_callback", "container_name_log_prefix_enabled", "log_formatter", "termination_grace_period",
+}  # fmt: skip
+# Says which cluster, and how a pod there is found, followed and left, which no task notices.
+FOLLOWING = {
+    "kubernetes_conn_id", "in_cluster", "cluster_context", "config_file", "namespace", "name", "random_name_suffix",
+    "reattach_on_restart", "durable", "startup_timeout_seconds", "schedule_timeout_seconds", "container_logs",
+    "log_events_on_failure", "log_events_on_startup", "deferrable", "poll_interval", "on_finish_action",
+    "on_kill_action", "trigger_kwargs", "termination_message_policy", *NEEDLESS,
+}  # fmt: skip
+# Named where something of them is missing.
+IN_PARTS = {"secrets", "pod_runtime_info_envs"}
+
+
+def test_every_argument_works_on_the_local_backend_or_is_named_there_or_is_about_following_a_pod() -> None:
+    from podenv.airflow.localtask import POD_ONLY
+
+    known = set(inspect.signature(KubernetesPodOperator.__init__).parameters) - {"self", "kwargs"} - set(REFUSED)
+    assert known == set(POD_ONLY) | HERE | FOLLOWING | IN_PARTS
+    plain = operator()
+    assert [name for name in POD_ONLY if getattr(plain, name)] == []
+
+
 def test_defaults_change_nothing_of_the_template() -> None:
     assert pod_of() == complete(TEMPLATE, [], name="n", namespace="s")
 
@@ -193,7 +260,7 @@ def test_the_settings_are_airflows(monkeypatch: pytest.MonkeyPatch) -> None:
     from podenv.errors import SettingError
 
     options = get_provider_info()["config"]["podenv"]["options"]
-    assert set(options) == {"backend", "catalogue", "namespace_prefix", "payload", "pod_url"}
+    assert set(options) == {"airflow_id", "backend", "catalogue", "namespace_prefix", "payload", "pod_url"}
     monkeypatch.delenv("PODENV_BACKEND", raising=False)
     assert settings.backend() == options["backend"]["default"]
     assert settings.namespace("plain", None) == f"{options['namespace_prefix']['default']}plain"

@@ -83,16 +83,24 @@ def test_wrong_name_is_an_import_error_with_the_nearest_one(
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ("memory='1GB'", "request of memory: '1GB' is no Kubernetes quantity"),
+        ("memory='1GB'", "request of memory: '1GB' is not a Kubernetes quantity"),
         ("memory=512", "memory cannot be 512; write it like '512Mi'."),
         ("cpu=True", "cpu cannot be True; write it like '500m' or 1.5."),
-        ("cpu=-1", "request of cpu: '-1' is no Kubernetes quantity"),
-        ("gpu='0.5'", "gpu (0.5) must be a whole number."),
-        ("gpu=-1", "limit of nvidia.com/gpu: '-1' is no Kubernetes quantity"),
+        ("cpu=-1", "request of cpu: '-1' is not a Kubernetes quantity"),
+        ("memory='512m'", "request of memory: 512m is half a byte; did you mean 512Mi?"),
+        ("cpu='2Gi'", "request of cpu: 2Gi is 2,147,483,648 cores; write it like 500m or 2. Was it meant as memory?"),
+        ("cpu=1000", "request of cpu: 1000 is 1,000 cores; did you mean 1000m?"),
+        ("max_memory='8'", "max_memory: 8 is 8 bytes; did you mean 8Gi?"),
+        (
+            "container_resources={'limits': {'ephemeral-storage': 10}}",
+            "limit of ephemeral-storage: 10 is 10 bytes; did you mean 10Gi?",
+        ),
+        ("gpu='0.5'", "request of nvidia.com/gpu: 0.5 is not a whole number; write it like 1."),
+        ("gpu=-1", "request of nvidia.com/gpu: '-1' is not a Kubernetes quantity"),
         ("memory=['1Gi']", "memory cannot be ['1Gi']; write it like '512Mi'."),
         ("memory='1Gi', max_memory='512Mi'", "max_memory (512Mi) is below memory (1Gi); raise it or leave it out."),
         ("max_memory='256Mi'", "max_memory (256Mi) is below memory (512Mi); raise it or leave it out."),
-        ("max_memory='much'", "limit of max_memory: 'much' is no Kubernetes quantity"),
+        ("max_memory='much'", "max_memory: 'much' is not a Kubernetes quantity"),
         (
             "container_resources={'requests': {'memory': '1Gi'}}",
             "the request of memory (1Gi) is above its limit (512Mi); lower the request or raise the limit.",
@@ -130,7 +138,7 @@ def test_wrong_limit_is_an_import_error_with_the_rule(
 )
 def test_wrong_limit_in_default_args_is_found_too(parse: Callable[..., Any], body: str) -> None:
     assert refused(parse, body, default_args={"memory": "some"}).startswith(
-        "Task 'function': request of memory: 'some' is no Kubernetes quantity"
+        "Task 'function': request of memory: 'some' is not a Kubernetes quantity"
     )
 
 

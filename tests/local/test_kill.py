@@ -108,13 +108,13 @@ def killed_once(begun: threading.Event, run: LocalRun) -> Iterator[None]:
 def test_a_killed_task_is_gone_with_all_that_it_has_started(
     runner: Runner, sampled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "GRACE", 100)
+    monkeypatch.setattr(local, "GRACE_SECONDS", 100)
     began = time.monotonic()
     killed_at_first_line(runner, with_children, sampled=sampled)
     pids = [int(pid) for pid in runner.lines[0].split()]
     assert len(set(pids)) == 3
     assert gone(pids)
-    assert time.monotonic() - began < local.GRACE
+    assert time.monotonic() - began < local.GRACE_SECONDS
 
 
 def test_sigterm_comes_first_so_a_function_can_tidy_up(runner: Runner) -> None:
@@ -125,7 +125,7 @@ def test_sigterm_comes_first_so_a_function_can_tidy_up(runner: Runner) -> None:
 def test_one_that_does_not_end_by_sigterm_is_ended_after_the_grace(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "GRACE", 0.3)
+    monkeypatch.setattr(local, "GRACE_SECONDS", 0.3)
     killed_at_first_line(runner, stubborn)
     assert gone([int(runner.lines[0])])
 
@@ -174,7 +174,7 @@ def forever():
 def emit(line):
     print(line, flush=True)
 
-local.GRACE = 100
+local.GRACE_SECONDS = 100
 
 class TimedOut(BaseException):  # as AirflowTaskTimeout is
     pass

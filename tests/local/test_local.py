@@ -6,12 +6,13 @@ import os
 import sys
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from podenv import local, process, venv
+from podenv import local, lock, process, venv
 from podenv.call import source
 from podenv.catalogue.environment import Catalogue
 from podenv.errors import (
@@ -23,7 +24,6 @@ from podenv.errors import (
     OutOfMemory,
     ProgramNotFound,
     ResultRefused,
-    SettingError,
     UnknownEnvironment,
 )
 from podenv.local import Limits
@@ -373,9 +373,12 @@ def test_the_task_sees_its_own_variables_and_none_of_airflows(
     seen = own(environment_of, env={"LEVEL": "high"})
     folder = venv.sync(own.environment).path
     assert seen.pop("PODENV_TASK")
+    monkeypatch.delenv("PODENV_PASS_ENV", raising=False)
+    proxies = {name for name in seen if name.lower() in ("http_proxy", "https_proxy", "no_proxy")}
     kept = ("HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TMPDIR", "LC_ALL", "LC_CTYPE")
     certificates = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-    assert {name: value for name, value in seen.items() if name not in (*kept, *certificates)} == {
+    seen = {name: value for name, value in seen.items() if name not in {*kept, *certificates, *proxies}}
+    assert seen == {
         "TZ": "Europe/Berlin",
         "LC_TIME": "C",
         "MODE": "batch",
@@ -399,6 +402,60 @@ def test_a_command_runs_with_the_environments_programs_first(runner: Runner) -> 
     )
     runner.run().command(["sh", "-c", "echo out; echo err >&2"])
     assert runner.lines[-3:] == ["1.16.0 you", "out", "err"]
+
+
+def test_a_command_writes_its_value_where_it_does_in_a_pod(runner: Runner) -> None:
+    write = "echo '{\"rows\": [1, 2]}' > /airflow/xcom/return.json"
+    assert runner.run().command(["sh", "-c", write], discard=False) == {"rows": [1, 2]}
+    assert runner.run().command(["sh", "-c", write]) is None
+    assert runner.run().command(["sh", "-c", "true"], discard=False) is None
+    assert runner.run().command(["sh", "-c", ": > /airflow/xcom/return.json"], discard=False) is None
+    by_variable = "import json, os; json.dump(7, open(os.environ['PODENV_XCOM_FILE'], 'w'))"
+    assert runner.run().command(["python", "-c", by_variable], discard=False) == 7
+
+
+def test_two_commands_at_once_do_not_share_the_file(runner: Runner) -> None:
+    words = ["sh", "-c", "echo $$ > /airflow/xcom/return.json; sleep 0.3; cat /airflow/xcom/return.json"]
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: runner.run().command(words, discard=False), range(2))
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{", r"/airflow/xcom/return\.json holds no JSON: Expecting property name"),
+        ("NaN", "the returned value: nan is "),
+    ],
+)
+def test_a_value_of_a_command_that_xcom_cannot_keep_is_refused(runner: Runner, text: str, why: str) -> None:
+    with pytest.raises(ResultRefused, match=rf"^Environment 'small': {why}"):
+        runner.run().command(["sh", "-c", f"echo '{text}' > /airflow/xcom/return.json"], discard=False)
+
+
+def test_the_log_line_of_the_start_names_environment_python_lock_and_limits(runner: Runner) -> None:
+    digits = lock.lock_hash(runner.environment)[:16]
+    start = f"Environment 'small' (Python 3.11, lock {digits}), local virtual environment; "
+    assert runner.run().facts == f"{start}no limits."
+    limits = Limits(cpu="1", memory="512Mi", max_memory="2Gi")
+    assert runner.run(limits).facts == f"{start}limits cpu 1, memory 512Mi (up to 2Gi)."
+
+
+def test_a_variable_from_a_secret_has_the_value_that_the_shell_gives_it(
+    own_catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = own_catalogue["small"].folder / "values.yaml"
+    values.write_text(
+        'python: "3.11"\nsecretEnv:\n  DB_PASSWORD: {name: db, key: password}\n  DB_USER: {name: db, key: user}\n'
+    )
+    monkeypatch.setenv("DB_PASSWORD", "local")
+    monkeypatch.delenv("DB_USER", raising=False)
+    own = Runner(Catalogue(own_catalogue.root)["small"])
+    assert own.run().missing == (
+        "Only the cluster knows the variables DB_USER (secretEnv): to give them values here, set them in your shell."
+    )
+    assert own(environment_of)["DB_PASSWORD"] == "local"
+    assert own.run(env={"DB_USER": "me"}).missing is None
 
 
 def test_a_command_that_fails_says_its_exit_code(runner: Runner) -> None:
@@ -436,9 +493,6 @@ def test_run_in_env_names_what_is_wrong(catalogue: Catalogue, tmp_path: Path, mo
     monkeypatch.setenv("PODENV_CATALOGUE", str(catalogue.root))
     with pytest.raises(UnknownEnvironment, match="Did you mean 'small'"):
         local.run_in_env("smal", lambda_free)
-    monkeypatch.setenv("PODENV_BACKEND", "kubernetes")
-    with pytest.raises(SettingError, match="a function runs on this machine only; unset it, or set it to local"):
-        local.run_in_env("small", lambda_free)
 
 
 def test_run_in_env_says_when_a_task_is_out_of_its_environments_memory(

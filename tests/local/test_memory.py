@@ -109,13 +109,49 @@ def test_a_library_that_hides_it_does_not_hide_it_from_us(runner: Runner, sample
         runner(shrug, limits=Limits(memory="100Mi"), sampled=sampled)
 
 
-@both
-def test_a_short_peak_of_the_process_itself_is_seen(runner: Runner, sampled: bool) -> None:
+@needs_cgroup
+def test_a_short_peak_of_the_process_itself_is_seen_by_the_kernel(runner: Runner) -> None:
     def peak() -> int:
         return len(b"x" * (150 << 20)) >> 20
 
     with pytest.raises(OutOfMemory):
-        runner(peak, limits=Limits(memory="100Mi"), sampled=sampled)
+        runner(peak, limits=Limits(memory="100Mi"))
+
+
+def touch(file: str, seconds: float) -> int:
+    import mmap
+    import time
+    from pathlib import Path
+
+    with Path(file).open("rb") as opened, mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+        pages = sum(mapped[place] for place in range(0, len(mapped), mmap.PAGESIZE))
+        time.sleep(seconds)
+    return pages
+
+
+@both
+@pytest.mark.parametrize("seconds", [0.0, 0.5])
+def test_pages_of_a_mapped_file_do_not_count(runner: Runner, tmp_path: Path, sampled: bool, seconds: float) -> None:
+    file = tmp_path / "large"
+    file.write_bytes(b"\x01" * (300 << 20))
+    pages = (300 << 20) // os.sysconf("SC_PAGE_SIZE")
+    assert runner(touch, str(file), seconds, limits=Limits(memory="128Mi"), sampled=sampled) == pages
+
+
+@both
+def test_shared_memory_counts(runner: Runner, sampled: bool) -> None:
+    def share() -> int:
+        import mmap
+        import time
+
+        block = mmap.mmap(-1, 200 << 20)
+        for place in range(0, len(block), mmap.PAGESIZE):
+            block[place] = 1
+        time.sleep(0.5)
+        return len(block)
+
+    with pytest.raises(OutOfMemory):
+        runner(share, limits=Limits(memory="100Mi"), sampled=sampled)
 
 
 @both

@@ -39,11 +39,11 @@ def test_values_travel_on_stdin_as_utf_8_and_helm_is_not_led_elsewhere(
     monkeypatch.setenv("HELM_KUBECONTEXT", "other")
     monkeypatch.setenv("HELM_DRIVER", "configmap")
     program = Helm("etl", "ns", context="here", secrets=["hunter2"])
-    asyncio.run(program.upgrade(Path("chart"), {"env": {"A": "✨", "TOKEN": "hunter2"}}, inputs="abc"))
+    asyncio.run(program.upgrade(Path("chart"), {"env": {"A": "✨", "TOKEN": "hunter2"}}, revision=7))
     argv = json.loads((fake_helm / "argv").read_text())
     assert argv[:3] == ["upgrade", "etl", "chart"]
     assert argv[-2:] == ["--kube-context", "here"]
-    assert {"--labels", "podenv.dev/inputs=abc", "--namespace", "ns", "--wait=hookOnly"} <= set(argv)
+    assert {"--labels", "podenv.dev/revision=7", "--namespace", "ns", "--wait=hookOnly"} <= set(argv)
     assert "hunter2" not in str(argv)
     assert (fake_helm / "stdin").read_text() == '{"env": {"A": "✨", "TOKEN": "hunter2"}}'
     environ = json.loads((fake_helm / "environ").read_text())
@@ -57,7 +57,7 @@ def test_a_secret_is_not_in_an_error_and_warnings_are_kept(fake_helm: Path) -> N
         'W1122 19:00:00.1 7 warnings.go:70] would violate PodSecurity "restricted:latest"\n'
         'level=WARN msg="extensions/v1beta1 \\"Ingress\\" is deprecated"\n'
     )
-    asyncio.run(program.upgrade(Path("chart"), {}, inputs="abc"))
+    asyncio.run(program.upgrade(Path("chart"), {}, revision=7))
     assert program.warnings == [
         'would violate PodSecurity "restricted:latest"',
         'extensions/v1beta1 "Ingress" is deprecated',
@@ -65,7 +65,7 @@ def test_a_secret_is_not_in_an_error_and_warnings_are_kept(fake_helm: Path) -> N
     (fake_helm / "stderr").write_text("Error: execution error at (x): bad value hunter2\n")
     (fake_helm / "code").write_text("1")
     with pytest.raises(errors.ValuesRefused, match=r"bad value \*\*\*") as caught:
-        asyncio.run(program.upgrade(Path("chart"), {}, inputs="abc"))
+        asyncio.run(program.upgrade(Path("chart"), {}, revision=7))
     assert "hunter2" not in str(caught.value)
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
     from airflow.providers.cncf.kubernetes.backcompat.backwards_compat_converters import (
         convert_configmap,
-        convert_env_vars_or_raise_error,
         convert_volume,
         convert_volume_mount,
     )
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
         hookimpl,
     )
     from airflow.sdk import Context
-    from airflow.sdk.bases.decorator import DecoratedOperator, _TaskDecorator
+    from airflow.sdk.bases.decorator import DecoratedOperator, Task, _TaskDecorator
     from airflow.sdk.definitions._internal.expandinput import ExpandInput
     from airflow.sdk.definitions.mappedoperator import (
         MappedOperator,
@@ -59,12 +58,12 @@ __all__ = [  # for the type checker: each is in _NAMES too
     "ExpandInput",
     "MappedOperator",
     "OperatorPartial",
+    "Task",
     "TaskDeferred",
     "_TaskDecorator",
     "add_unique_suffix",
     "conf",
     "convert_configmap",
-    "convert_env_vars_or_raise_error",
     "convert_volume",
     "convert_volume_mount",
     "create_unique_id",
@@ -89,13 +88,13 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "ExpandInput": ("airflow.sdk.definitions._internal.expandinput",),
     "MappedOperator": ("airflow.sdk.definitions.mappedoperator",),
     "OperatorPartial": ("airflow.sdk.definitions.mappedoperator",),
+    "Task": ("airflow.sdk.bases.decorator",),
     "TaskDeferred": (_SDK,),
     # The only place where `.expand()` of a decorated function can be checked at parse time.
     "_TaskDecorator": ("airflow.sdk.bases.decorator",),
     "add_unique_suffix": (f"{_K8S}.kubernetes_helper_functions",),
     "conf": (_SDK,),
     "convert_configmap": (_CONVERTERS,),
-    "convert_env_vars_or_raise_error": (_CONVERTERS,),
     "convert_volume": (_CONVERTERS,),
     "convert_volume_mount": (_CONVERTERS,),
     "create_unique_id": (f"{_K8S}.kubernetes_helper_functions",),

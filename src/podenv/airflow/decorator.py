@@ -14,9 +14,8 @@ from podenv.airflow.task import check_mapped
 
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
-    from airflow.sdk.bases.decorator import Task
 
-    from podenv.airflow.compat import ExpandInput
+    from podenv.airflow.compat import ExpandInput, Task
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _FORM = 'write @task.env("name-of-the-environment", ...)'

@@ -5,46 +5,47 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from podenv.airflow import settings
+from podenv.airflow import overrides, settings
 from podenv.airflow.exchange import context_values
 from podenv.call import source
-from podenv.local import Limits, LocalRun
+from podenv.local import Limits, LocalRun, clusteronly
+from podenv.local.clusteronly import ClusterOnly
+from podenv.pods.manifest import CONTAINER
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from podenv.airflow.task import EnvTask
 
-# What a pod brings to the function and a local virtual environment cannot.
-_POD_ONLY = (
-    "configmaps",
-    "env_from",
-    "init_containers",
-    "pod_runtime_info_envs",
-    "secrets",
-    "volume_mounts",
-    "volumes",
-)
+# Arguments that shape a pod, and nothing else.
+POD_ONLY = (
+    "affinity", "active_deadline_seconds", "annotations", "automount_service_account_token", "callbacks", "configmaps",
+    "container_security_context", "dns_config", "dnspolicy", "env_from", "full_pod_spec", "host_aliases", "hostname",
+    "hostnetwork", "image", "image_pull_policy", "image_pull_secrets", "init_container_logs", "init_containers",
+    "labels", "node_selector", "pod_template_dict", "pod_template_file", "ports", "priority_class_name",
+    "runtime_class_name", "schedulername", "security_context", "service_account_name", "subdomain", "tolerations",
+    "volume_mounts", "volumes",
+)  # fmt: skip
 
 
 class LocalTask:
-    """The processes of one execution of ``operator``."""
+    """The processes of one execution of ``task``."""
 
-    def __init__(self, operator: EnvTask, context: Context) -> None:
-        self._operator = operator
+    def __init__(self, task: EnvTask, context: Context) -> None:
+        self._task = task
         self._context = context
-        environment = settings.catalogue(operator.dag_file)[operator.env]
-        resources = operator.request.resources(environment, operator.where)
-        limits = Limits(
-            cpu=resources.limits.get("cpu"), memory=resources.limits.get("memory"), max_memory=resources.max_memory
+        self._environment = settings.catalogue(task.dag_file)[task.env]
+        resources = task.request.resources(self._environment, task.where)
+        variables = overrides.variables(task)
+        self._limits = resources.limits
+        self._run = LocalRun(
+            self._environment,
+            limits=Limits(resources.limits.get("cpu"), resources.limits.get("memory"), resources.max_memory),
+            env={**task.connection_variables(), **{one["name"]: one["value"] for one in variables if "value" in one}},
+            emit=self._emit,
+            asked=self._asked_of_the_cluster([one["name"] for one in variables if "value" not in one]),
+            grace=task.termination_grace_period,
         )
-        self._environment = environment
-        if asked := [name for name in _POD_ONLY if getattr(operator, name)]:
-            settings.log.warning(
-                "Only pods have %s; on the local backend what they bring is missing.", ", ".join(asked)
-            )
-        operator.pod_resources = {"limits": resources.limits}
-        self._run = LocalRun(environment, limits=limits, env=self._variables(), emit=settings.emit)
 
     def kill(self) -> None:
         """End the whole process tree; for a signal handler."""
@@ -52,26 +53,49 @@ class LocalTask:
 
     def run(self) -> Any:
         """The value that the function returned; None where XCom does not get it. Raises a `PodenvError`."""
-        operator = self._operator
-        if operator.python_callable is None:
-            return self._run.command([*map(str, operator.cmds), *map(str, operator.arguments)])
-        source.check_syntax(source.extract(operator.python_callable), python=self._environment.python)
-        values = context_values(self._context)
-        call = source.build_call(operator.python_callable, operator.op_args, operator.op_kwargs, values)
-        return self._run.call(call, discard=not operator.do_xcom_push)
+        task = self._task
+        settings.log.info("%s", self._run.facts)
+        if self._run.missing:
+            settings.log.warning("%s", self._run.missing)
+        self._show()
+        try:
+            if task.python_callable is None:
+                argv = [*map(str, task.cmds), *map(str, task.arguments)]
+                return self._run.command(argv, discard=not task.do_xcom_push)
+            source.check_syntax(source.extract(task.python_callable), python=self._environment.python)
+            values = context_values(self._context)
+            call = source.build_call(task.python_callable, task.op_args, task.op_kwargs, values)
+            return self._run.call(call, discard=not task.do_xcom_push)
+        finally:
+            self._show()
 
     def resume(self, event: Mapping[str, Any]) -> Any:
         """A task that was deferred on the cluster, and is resumed by a worker that is set to run tasks here."""
         settings.log.warning("The pod %s is left to itself: this worker runs tasks locally.", event.get("name"))
         return self.run()
 
-    def _variables(self) -> dict[str, str]:
-        given = self._operator.env_vars
-        pairs = given.items() if isinstance(given, Mapping) else [(one.name, one.value) for one in given]
-        variables = self._operator.connection_variables()
-        for name, value in pairs:
-            if value is None:
-                settings.log.warning("Variable %s comes from the cluster; the local backend does not set it.", name)
-            else:
-                variables[name] = str(value)
-        return variables
+    def _show(self) -> None:
+        """Let the rendered fields show the limits, which grow where the task runs out of memory."""
+        memory = self._run.limits.memory
+        self._task.pod_resources = {"limits": {**self._limits, **({"memory": memory} if memory else {})}}
+
+    def _emit(self, line: str) -> None:
+        task = self._task
+        if task.get_logs:
+            settings.emit(overrides.formatted(task, CONTAINER, line))
+        if task._progress_callback:
+            task._progress_callback(line)
+
+    def _asked_of_the_cluster(self, variables: list[str]) -> ClusterOnly:
+        task = self._task
+        keys = [name for name in POD_ONLY if getattr(task, name)]
+        of_secrets = {one.deploy_target for one in task.secrets if one.deploy_type == "env" and one.key is not None}
+        if len(of_secrets) < len(task.secrets):  # volumes, or all keys of a Secret
+            keys.append("secrets")
+        extra = clusteronly.limits_only_of_pods(self._limits.keys() - self._environment.spec.resources.limits.keys())
+        named = {
+            **dict.fromkeys(variables, "env_vars"),
+            **dict.fromkeys(of_secrets, "secrets"),
+            **{one.name: "pod_runtime_info_envs" for one in task.pod_runtime_info_envs or ()},
+        }
+        return ClusterOnly((*keys, *extra), named)

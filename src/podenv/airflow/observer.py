@@ -10,7 +10,7 @@ from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
 from podenv.airflow import compat, settings
-from podenv.airflow.overrides import selected
+from podenv.airflow.overrides import formatted, selected
 from podenv.airflow.task import EnvTask
 from podenv.pods.client import ANSWER_SECONDS, Json, KubernetesClient, plain, words_of
 from podenv.pods.events import PodEvents
@@ -35,7 +35,7 @@ class OperatorObserver(PodEvents):
     def line(self, line: str) -> None:
         task = self._task
         if task.get_logs:
-            settings.emit(self._formatted(CONTAINER, line))
+            settings.emit(formatted(self._task, CONTAINER, line))
         if task._progress_callback:
             task._progress_callback(line)
         self._tell("progress_callback", line=line, container_name=CONTAINER, timestamp=None)
@@ -94,11 +94,6 @@ class OperatorObserver(PodEvents):
                 **details,
             )
 
-    def _formatted(self, container: str, line: str) -> str:
-        if self._task.log_formatter is not None:
-            return str(self._task.log_formatter(container, line))
-        return f"[{container}] {line}" if self._task.container_name_log_prefix_enabled else line
-
     def _logs_of(self, containers: Iterable[str]) -> None:
         """The log so far of the containers beside the task's."""
         assert self._pod is not None
@@ -112,7 +107,7 @@ class OperatorObserver(PodEvents):
                     _request_timeout=(ANSWER_SECONDS, _LOG_SECONDS),
                 )
                 for line in answer.data.decode("utf-8", "replace").splitlines():
-                    settings.emit(self._formatted(container, line))
+                    settings.emit(formatted(self._task, container, line))
             except (ApiException, HTTPError) as error:
                 self.note(f"The log of container {container} cannot be read ({words_of(error)}).")
 

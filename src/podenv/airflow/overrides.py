@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from functools import partial
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
@@ -12,12 +14,11 @@ from airflow.providers.cncf.kubernetes.secret import Secret
 
 from podenv.airflow.compat import (
     convert_configmap,
-    convert_env_vars_or_raise_error,
     convert_volume,
     convert_volume_mount,
     make_safe_label_value,
 )
-from podenv.errors import PodRefused
+from podenv.errors import CallError, PodRefused
 from podenv.pods.manifest import CONTAINER, Json, given, to_json, with_base
 
 # What KubernetesPodOperator takes and podenv's way of running pods has no use for: refused, not ignored.
@@ -35,6 +36,15 @@ def refused(operator: KubernetesPodOperator) -> str | None:
             return f"{name} cannot be set: {why}; leave it out"
     if operator.base_container_name != CONTAINER:
         return f"base_container_name cannot be set: an environment's container is named {CONTAINER!r}; leave it out"
+    env_vars: object = operator.env_vars
+    try:
+        for name, value, source in (
+            () if isinstance(env_vars, str) else _variables(env_vars)
+        ):  # a text may be a template
+            if not hasattr(value, "resolve") and source is None:  # an upstream task's value is known when it runs
+                _text(name, value)
+    except ValueError as why:
+        return str(why)
     return None
 
 
@@ -66,7 +76,9 @@ def _template(operator: KubernetesPodOperator) -> Json:
         found = operator.pod_template_dict
     found = to_json(found or {})
     if not isinstance(found, Mapping) or found.get("kind", "Pod") != "Pod":
-        raise PodRefused(f"Task {operator.task_id!r}: its pod template is no Pod; it must hold one, or parts of one.")
+        raise PodRefused(
+            f"Task {operator.task_id!r}: its pod template is not a Pod; it must hold one, or parts of one."
+        )
     return _parts(found)
 
 
@@ -107,18 +119,56 @@ def _spec(operator: KubernetesPodOperator) -> Json:
 
 
 def _base(operator: KubernetesPodOperator) -> Json:
-    env = [*(convert_env_vars_or_raise_error(operator.env_vars) if operator.env_vars else [])]
     policy = operator.termination_message_policy
     return {
         "image": operator.image,
         "imagePullPolicy": operator.image_pull_policy,
         "ports": operator.ports,
         "volumeMounts": [convert_volume_mount(mount) for mount in operator.volume_mounts],
-        "env": [*env, *operator.pod_runtime_info_envs],
+        "env": [*variables(operator), *operator.pod_runtime_info_envs],
         "envFrom": [*operator.env_from, *(convert_configmap(name) for name in operator.configmaps)],
         "securityContext": _camel(operator.container_security_context),
         "terminationMessagePolicy": None if policy == "File" else policy,
     }
+
+
+def variables(operator: KubernetesPodOperator) -> list[Json]:
+    """The entries of ``env_vars`` as Kubernetes has them: ``name`` with ``value``, a text, or with ``valueFrom``.
+
+    Raises `CallError` for a value that is not a text, a number or a path.
+    """
+    try:
+        return [
+            {"name": name, "value": _text(name, value)} if source is None else {"name": name, "valueFrom": source}
+            for name, value, source in _variables(operator.env_vars)
+        ]
+    except ValueError as why:
+        raise CallError(f"Task {operator.task_id!r}: {why}.") from None
+
+
+def _variables(given: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Name, value and source of each entry. Raises ValueError where ``given`` holds none."""
+    if hasattr(given, "resolve"):  # an upstream task's value
+        return
+    if isinstance(given, Mapping):
+        yield from ((name, value, None) for name, value in given.items())
+        return
+    if not isinstance(given, list | tuple):
+        raise ValueError(f"env_vars is a mapping of names to texts, or a list of V1EnvVar, not {given!r}")
+    for entry in given:
+        read = entry.get if isinstance(entry, Mapping) else partial(getattr, entry)
+        name, source = read("name", None), read("valueFrom", None) or read("value_from", None)
+        if not isinstance(name, str):
+            raise ValueError(f"env_vars has an entry that is not a V1EnvVar: {entry!r}")
+        yield name, read("value", None), to_json(source)
+
+
+def _text(name: str, value: object) -> str:
+    """``value`` as the variable ``name`` holds it."""
+    if not isinstance(value, str | int | float | Decimal | PurePath):
+        remedy = "leave it out, or give it a text" if value is None else "write it as a text, json.dumps(...) for one"
+        raise ValueError(f"the variable {name} of env_vars cannot be {value!r}; {remedy}")
+    return str(value)
 
 
 def _camel(given: Any) -> Any:
@@ -140,6 +190,13 @@ def _secret(secret: Secret) -> Json:
     if secret.key is not None:
         return dict(to_json(with_base(env=[secret.to_env_secret()])))
     return dict(to_json(with_base(envFrom=[secret.to_env_from_secret()])))
+
+
+def formatted(operator: KubernetesPodOperator, container: str, line: str) -> str:
+    """A line of a container's log as the operator's arguments want it."""
+    if operator.log_formatter is not None:
+        return str(operator.log_formatter(container, line))
+    return f"[{container}] {line}" if operator.container_name_log_prefix_enabled else line
 
 
 def selected(containers: Iterable[str] | str | bool | None, known: Iterable[str]) -> list[str]:

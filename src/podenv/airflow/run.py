@@ -44,6 +44,9 @@ def _locally(
         env={},
         emit=settings.emit,
     )
+    settings.log.info("%s", run.facts)
+    if run.missing:
+        settings.log.warning("%s", run.missing)
     with ended_by_sigterm(run.kill):
         return run.call(call)
 

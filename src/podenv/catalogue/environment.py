@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from podenv.catalogue import quantity, values
+from podenv.catalogue import units, values
 from podenv.catalogue.names import check_environment_name
 from podenv.catalogue.spec import EnvironmentSpec, dependencies, explain, validate
 from podenv.catalogue.spec import image as imagespec
@@ -168,7 +168,7 @@ def _load(folder: Path, own_stamp: tuple[int, int], defaults_stamp: tuple[int, i
     merged = values.merge(defaults, own)
     try:
         spec = validate(merged)
-        quantity.check_resources(spec.resources.requests, spec.resources.limits, "resources")
+        units.check_resources(spec.resources.requests, spec.resources.limits, "resources")
         path: tuple[int | str, ...] = ("image",)
         imagespec.check(spec.image)
         path = ("indexes",)

@@ -24,7 +24,7 @@ AIRFLOW_LABEL = "podenv.dev/airflow"
 OWNER_LABEL = "podenv.dev/owner"
 # Of a PodTemplate: how often a pod that the cluster took away is launched again.
 RELAUNCH_ANNOTATION = "podenv.dev/relaunch"
-INPUTS_LABEL = "podenv.dev/inputs"  # on Helm's record of a release: a hash over what it was made from
+REVISION_LABEL = "podenv.dev/revision"  # on Helm's record of a revision that podenv deployed: its number
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 PYTHON = r"3\.([89]|[1-9][0-9])"  # the runtime needs 3.8
 

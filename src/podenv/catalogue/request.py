@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from podenv.catalogue import quantity
+from podenv.catalogue import quantity, units
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.catalogue.names import check_environment_name
 from podenv.errors import ResourceError, nearest
@@ -84,13 +84,13 @@ class TaskRequest:
         """
         own = self._own(where)
         merged = Resources({**requests, **own.requests}, {**limits, **own.limits}, self.max_memory)
-        quantity.check_resources(merged.requests, merged.limits, where)
+        units.check_resources(merged.requests, merged.limits, where)
         if self.max_memory is not None:
             self._check_max_memory(merged.limits, whole, where)
         return merged
 
     def _check_max_memory(self, limits: Mapping[str, str], whole: bool, where: str) -> None:
-        quantity.check_resources({}, {"max_memory": _text("max_memory", self.max_memory, where)}, where)
+        units.check("memory", _text("max_memory", self.max_memory, where), f"{where}: max_memory")
         limit = limits.get("memory")
         if limit is None:
             if whole:
@@ -113,9 +113,6 @@ class TaskRequest:
                         f"({values[name]}); pass one of them."
                     )
             requests[name] = limits[name] = _text(short, argument, where)
-        quantity.check_resources({}, {GPU: limits.get(GPU, "0")}, where)
-        if quantity.parse(limits.get(GPU, "0")) % 1:
-            raise ResourceError(f"{where}: gpu ({limits[GPU]}) must be a whole number.")
         return Resources(requests, limits)
 
 

@@ -93,7 +93,10 @@ def create(catalogue: Path, new: NewEnvironment) -> Path:
 
 
 def _yaml(key: str, value: object) -> str:
-    """``key`` with a text, or with a mapping of texts and booleans, as YAML; JSON's scalars are YAML's."""
-    if not isinstance(value, Mapping):
-        return f"{key}: {json.dumps(value)}\n"
-    return f"{key}:\n" + "".join(f"  {name}: {json.dumps(one)}\n" for name, one in value.items())
+    """``key`` with a text, a mapping of texts and booleans, or a list of such mappings; JSON's scalars are YAML's."""
+    if isinstance(value, Mapping):
+        return f"{key}:\n" + "".join(f"  {name}: {json.dumps(one)}\n" for name, one in value.items())
+    if isinstance(value, list):
+        items = ("\n".join(f"    {name}: {json.dumps(one)}" for name, one in item.items()) for item in value)
+        return f"{key}:\n" + "".join(f"  - {item.lstrip()}\n" for item in items)
+    return f"{key}: {json.dumps(value)}\n"

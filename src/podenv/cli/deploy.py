@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
-import yaml
 from rich.text import Text
 
 from podenv import lock
 from podenv.catalogue.environment import Catalogue, Environment
+from podenv.catalogue.values import dump
 from podenv.cli import output
 from podenv.cli.choice import AsJson, Names, chosen, complete
-from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, releases
+from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, Yes, releases
 from podenv.errors import PodenvError
 from podenv.image.build import Images, Options
-from podenv.release import TIMEOUT, Deployed, Releases, masking
+from podenv.release import TIMEOUT, DeployResult, masking
 from podenv.release import diff as differing
 from podenv.release.diff import Change
+from podenv.release.state import State
 
 AT_ONCE = 4  # helm is busy on the machine for half of the time that it takes
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
@@ -39,6 +40,10 @@ def deploy(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Ask the cluster what would happen, and change nothing.")
     ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Also take back what people changed or added by hand; lists it and asks.")
+    ] = False,
+    yes: Yes = False,
     timeout: _Timeout = TIMEOUT,
     concurrency: _Concurrency = AT_ONCE,
     context: Context = None,
@@ -48,18 +53,29 @@ def deploy(
 ) -> None:
     """Roll environments out: one Helm release each.
 
-    Only what changed: values, lock, image, chart, or objects in the cluster that are not as the release has them. One
-    that fails is as before and stops no other. The images must be in the registry (`podenv build --push`).
+    A release is deployed again where values, lock, image or chart changed, or where something of it is missing in the
+    cluster. What others changed in its objects stays (`podenv status` shows it), unless a deploy sets that field
+    again or --repair takes it back; what controllers added is never removed. An environment whose deploy fails is as
+    before, and the others are deployed all the same. The images must be in the registry (`podenv build --push`).
 
     \b
     Example:  podenv deploy
               podenv deploy model-training --dry-run
+              podenv deploy model-training --repair
     """
-    catalogue, wanted = chosen(names)
+    catalogue, environments = chosen(names)
     target = releases(context, kubeconfig, namespace_prefix)
-    _roll_out(
-        target, catalogue, wanted, dry_run=dry_run, timeout=timeout, concurrency=concurrency, build=False, json=json
-    )
+    states = target.survey(target.places(readable(catalogue, environments)))
+    if repair:
+        _agree_to_repair(states, yes=yes or dry_run, json=json)
+
+    def work(name: str, say: output.Say) -> DeployResult:
+        spec = target.spec_of(catalogue[name])
+        if dry_run:
+            return target.preview(spec, states[name], repair=repair)
+        return target.deploy(spec, states[name], repair=repair, timeout=timeout, say=say)
+
+    _roll_out(environments, work, dry_run=dry_run, concurrency=concurrency, json=json)
 
 
 def up(
@@ -77,35 +93,41 @@ def up(
     Example:  podenv up
               podenv up data-cleaning
     """
-    catalogue, wanted = chosen(names)
+    catalogue, environments = chosen(names)
     target = releases(context, kubeconfig, namespace_prefix)
     target.images = Images(Options(push=True))
-    _roll_out(target, catalogue, wanted, dry_run=False, timeout=timeout, concurrency=concurrency, build=True, json=json)
+    states = target.survey(target.places(readable(catalogue, environments)))
+
+    def work(name: str, say: output.Say) -> DeployResult:
+        environment = catalogue[name]
+        if states[name].foreign is None:  # its error needs no build
+            lock.check(environment)
+            target.images.build(environment, say=say)
+        return target.deploy(target.spec_of(environment), states[name], timeout=timeout, say=say)
+
+    _roll_out(environments, work, dry_run=False, concurrency=concurrency, json=json)
+
+
+def _agree_to_repair(states: Mapping[str, State], *, yes: bool, json: bool) -> None:
+    """Say what a repair takes back, before anything is done, and ask."""
+    lines = [f"{name}: {one}" for name, known in states.items() for one in known.drift]
+    if not lines:
+        return
+    output.say("Takes back:", stderr=json)
+    for line in lines:
+        output.say(line, stderr=json)
+    if not yes:
+        output.agree("Take all of this back?")
 
 
 def _roll_out(
-    target: Releases,
-    catalogue: Catalogue,
     names: Sequence[str],
+    work: Callable[[str, output.Say], DeployResult],
     *,
     dry_run: bool,
-    timeout: float,
     concurrency: int,
-    build: bool,
     json: bool,
 ) -> None:
-    states = target.survey(target.places(readable(catalogue, names)))
-
-    def work(name: str, say: output.Say) -> Deployed:
-        environment = catalogue[name]
-        if build:
-            lock.check(environment)
-            target.images.build(environment, say=say)
-        wanted = target.wanted(environment)
-        if dry_run:
-            return target.preview(wanted, states[name])
-        return target.deploy(wanted, states[name], timeout=timeout, say=say)
-
     outcomes = output.side_by_side(names, work, lambda outcome: _show(outcome, json=json), at_once=concurrency)
     if json:
         output.as_json([_as_dict(outcome) for outcome in outcomes])
@@ -119,7 +141,7 @@ def _roll_out(
 
 
 def readable(catalogue: Catalogue, names: Sequence[str]) -> list[Environment]:
-    """Those whose files are in order; what is wrong with another one is said where its turn comes."""
+    """The environments whose files are in order; the error of another one is shown when its turn comes."""
     found = []
     for name in names:
         with suppress(PodenvError):
@@ -127,17 +149,25 @@ def readable(catalogue: Catalogue, names: Sequence[str]) -> list[Environment]:
     return found
 
 
-def _show(outcome: output.Outcome[Deployed], *, json: bool) -> None:
+def _show(outcome: output.Outcome[DeployResult], *, json: bool) -> None:
     if outcome.error is not None:
         output.error(str(outcome.error))
     elif outcome.value is not None:
-        for warning in outcome.value.warnings:
+        for warning in (*outcome.value.warnings, *_about_others(outcome.value)):
             output.say(f"warning: {outcome.name}: {warning}", stderr=True)
         if not json and outcome.value.action != "unchanged":
             output.say(f"{outcome.name}: {outcome.value.action}{output.took(outcome.seconds)}", stderr=True)
 
 
-def _summary(outcomes: Sequence[output.Outcome[Deployed]], *, dry_run: bool) -> None:
+def _about_others(result: DeployResult) -> Iterator[str]:
+    """What a deploy did to the changes of others."""
+    for one in result.taken_back:
+        yield f"taken back: {one}"
+    for one in result.left:
+        yield f"{one}; `podenv deploy {result.environment} --repair` takes that back"
+
+
+def _summary(outcomes: Sequence[output.Outcome[DeployResult]], *, dry_run: bool) -> None:
     rows = []
     for outcome in outcomes:
         value = outcome.value
@@ -149,7 +179,7 @@ def _summary(outcomes: Sequence[output.Outcome[Deployed]], *, dry_run: bool) -> 
     output.table(("ENVIRONMENT", "RESULT", "REVISION", "NAMESPACE", "IMAGE"), rows)
 
 
-def _as_dict(outcome: output.Outcome[Deployed]) -> dict[str, object]:
+def _as_dict(outcome: output.Outcome[DeployResult]) -> dict[str, object]:
     value = asdict(outcome.value) if outcome.value else {"environment": outcome.name, "action": "failed"}
     return value | {"seconds": round(outcome.seconds, 3), "error": str(outcome.error) if outcome.error else None}
 
@@ -174,15 +204,15 @@ def diff(
     \b
     Example:  podenv diff model-training
     """
-    catalogue, wanted = chosen(names)
+    catalogue, environments = chosen(names)
     target = releases(context, kubeconfig, namespace_prefix)
-    states = target.survey(target.places(readable(catalogue, wanted)))
+    states = target.survey(target.places(readable(catalogue, environments)))
 
     def work(name: str, say: output.Say) -> list[Change]:
         say("asks the API server")
-        order = target.wanted(catalogue[name])
+        spec = target.spec_of(catalogue[name])
         deployed = states[name].deployed
-        return differing.between(deployed.objects if deployed else [], target.rendered(order, states[name]))
+        return differing.between(deployed.objects if deployed else [], target.rendered(spec, states[name]))
 
     def show(outcome: output.Outcome[list[Change]]) -> None:
         if outcome.error is not None:
@@ -190,7 +220,7 @@ def diff(
         elif not json:
             _print_changes(outcome.name, outcome.value or [])
 
-    outcomes = output.side_by_side(wanted, work, show)
+    outcomes = output.side_by_side(environments, work, show)
     if json:
         output.as_json(
             [
@@ -218,21 +248,23 @@ def _print_changes(name: str, changes: list[Change]) -> None:
 
 def template(
     name: _Name,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
     namespace_prefix: Prefix = DEFAULT_PREFIX,
 ) -> None:
-    """Print an environment's manifests, for a GitOps tool.
+    """Print an environment's manifests, for a GitOps tool or `kubectl apply`.
 
-    They are rendered here; the cluster is not asked, the registry is (for the image's digest). The namespace is not
-    among them.
+    They are rendered here, without the cluster; the registry is asked for the image's digest. The environment's own
+    namespace is the first of them, with its Pod Security labels; a namespace that environments share is not among
+    them. Hooks are left out, since only Helm runs them. What is applied so has no release: change it where it comes
+    from, not by `podenv deploy`, `rollback` or `uninstall`; `podenv status` shows its image and lock.
 
     \b
     Example:  podenv template data-cleaning > deploy/data-cleaning.yaml
+              podenv template data-cleaning | kubectl apply -f -
     """
     catalogue, _ = chosen([name])
-    target = releases(context, kubeconfig, namespace_prefix)
-    output.text(target.template(target.wanted(catalogue[name])))
+    target = releases(None, None, namespace_prefix)
+    environment = catalogue[name]
+    output.text(target.template(environment, target.spec_of(environment)))
 
 
 def values(
@@ -248,13 +280,12 @@ def values(
     Example:  podenv values data-cleaning --reveal | helm upgrade --install data-cleaning charts/airflow-env -f - -n ...
     """
     catalogue, _ = chosen([name])
-    environment = catalogue[name]
-    made = releases(None, None, DEFAULT_PREFIX).wanted(environment).values
+    shown = releases(None, None, DEFAULT_PREFIX).spec_of(catalogue[name]).values
     if not reveal:
-        made, hidden = masking.masked_values(made)
+        shown, hidden = masking.masked_values(shown)
         if hidden:
             output.say(f"warning: {', '.join(hidden)} masked; --reveal shows them.", stderr=True)
     if json:
-        output.as_json(made)
+        output.as_json(shown)
     else:
-        output.text(yaml.safe_dump(made, sort_keys=False, allow_unicode=True, width=1000))
+        output.text(dump(shown))

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from podenv import process
-from podenv.errors import PodenvError
+from podenv.errors import NotAgreed, PodenvError
 
 T = TypeVar("T")
 Say = Callable[[str], None]
@@ -53,6 +53,13 @@ def console(*, stderr: bool = False) -> Console:
 def say(text: str, *, stderr: bool = False) -> None:
     """Print a line."""
     console(stderr=stderr).print(text, soft_wrap=True)
+
+
+def agree(question: str) -> None:
+    """Ask, and end the command unless the answer is yes. Without a terminal to ask on, ``--yes`` is needed."""
+    if not sys.stdin.isatty():
+        raise NotAgreed(f"{question} There is no terminal to ask on; --yes says so beforehand.")
+    typer.confirm(question, abort=True, err=True)
 
 
 def error(message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
@@ -11,10 +12,11 @@ import typer
 from podenv.cli import output
 from podenv.cli.choice import AsJson, Names, chosen, complete
 from podenv.cli.deploy import readable, short
-from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, releases
-from podenv.errors import PodenvError, ReleaseMissing, ReleaseTestFailed
+from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, Yes, releases
+from podenv.errors import PodenvError, ReleaseTestFailed
 from podenv.release import TIMEOUT, Releases, manifest
 from podenv.release.records import Record
+from podenv.release.rollback import RollbackPlan
 from podenv.release.status import NOT_DEPLOYED, Status
 from podenv.release.status import status as read_status
 
@@ -32,15 +34,16 @@ def status(
     """Show what is deployed, its health, and its drift.
 
     Drift is any difference between the lock in the repository, the image, the release, the objects in the cluster and
-    the running pods.
+    the running pods. What controllers, operators or policies added to an object is not drift. The lock is "unknown"
+    where a release was made without podenv and does not record it.
 
     \b
     Example:  podenv status
               podenv status --json | jq -r '.[] | select(.drift != []) | .environment'
     """
-    catalogue, wanted = chosen(names)
+    catalogue, environments = chosen(names)
     target = releases(context, kubeconfig, namespace_prefix)
-    found = readable(catalogue, wanted)
+    found = readable(catalogue, environments)
     rows = read_status(target, found)
     if json:
         output.as_json([asdict(row) for row in rows])
@@ -51,7 +54,7 @@ def status(
             for one in row.drift:
                 output.say(f"{row.environment}: {one}")
     in_order = {environment.name for environment in found}
-    broken = [name for name in wanted if name not in in_order]
+    broken = [name for name in environments if name not in in_order]
     for name in broken:
         try:
             catalogue[name]
@@ -66,7 +69,7 @@ def _cells(row: Status) -> tuple[str, ...]:
         return row.environment, row.state, "-", "-", "-", "-", "-", "-"
     drift = str(len(row.drift)) if row.drift else "none"
     return (
-        row.environment, row.state, str(row.revision), short(row.digest), short(row.lock), _since(row.since),
+        row.environment, row.state, str(row.revision or "-"), short(row.digest), short(row.lock), _since(row.since),
         row.health, drift,
     )  # fmt: skip
 
@@ -93,7 +96,7 @@ def history(
     Example:  podenv history model-training
     """
     target, namespace = _find(name, context, kubeconfig, namespace_prefix)
-    rows = [_revision(record) for record in _history(target, name, namespace)]
+    rows = [_revision(record) for record in target.own_history(name, namespace)]
     if json:
         output.as_json(rows)
         return
@@ -124,27 +127,47 @@ def rollback(
     revision: Annotated[
         int | None, typer.Argument(metavar="[REVISION]", min=1, help="Default: the last one that was deployed before.")
     ] = None,
+    yes: Yes = False,
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="As for deploy.")] = TIMEOUT,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     namespace_prefix: Prefix = DEFAULT_PREFIX,
     json: AsJson = False,
 ) -> None:
-    """Go back to an earlier revision.
+    """Go back to an earlier revision, after saying what that changes.
 
-    The next task runs on its image. The repository is not changed; `podenv status` shows the difference, and the next
-    `podenv deploy` rolls forward.
+    The next task runs on its image. All of the release goes back with it, not the image alone: access, limits, quota,
+    network policy, variables, resources. It says first what differs, and asks where somebody would lose access (an
+    Airflow that may not launch pods any more fails every task). The repository is not changed; `podenv status` shows
+    the difference, and the next `podenv deploy` rolls forward.
 
     \b
     Example:  podenv rollback model-training
               podenv rollback model-training 3
     """
     target, namespace = _find(name, context, kubeconfig, namespace_prefix)
-    made = target.rollback(name, namespace, revision, timeout=timeout)
+    plan = target.rollback_plan(name, namespace, revision)
+    for line in _consequences(plan):
+        output.say(f"{name}: {line}", stderr=json)
+    if plan.lost_access and not yes:
+        output.agree("Tasks that they launch would fail. Go back all the same?")
+    record = target.rollback(plan, timeout=timeout)
     if json:
-        output.as_json(_revision(made))
+        changes = {"changes": plan.changes, "lost_access": plan.lost_access}
+        output.as_json(_revision(record) | changes)
     else:
-        output.say(f"{name}: {made.description.lower()}, as revision {made.revision}; image {short(made.digest)}")
+        output.say(f"{name}: {record.description.lower()}, as revision {record.revision}; image {short(record.digest)}")
+
+
+def _consequences(plan: RollbackPlan) -> Iterator[str]:
+    """What going back changes, for people."""
+    current, goal = plan.current, plan.goal
+    images = "the same image"
+    if current.digest != goal.digest:
+        images = f"image {short(current.digest)} becomes {short(goal.digest)}"
+    yield f"from revision {current.revision} back to {goal.revision}: {images}"
+    yield from plan.changes
+    yield from plan.lost_access
 
 
 def run_test(
@@ -165,7 +188,6 @@ def run_test(
     Example:  podenv test model-training
     """
     target, namespace = _find(name, context, kubeconfig, namespace_prefix)
-    _history(target, name, namespace)
     failure, log = None, ""
     try:
         log = target.test(name, namespace, timeout=timeout)
@@ -183,13 +205,13 @@ def run_test(
 
 def uninstall(
     name: _Name,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     namespace_prefix: Prefix = DEFAULT_PREFIX,
     json: AsJson = False,
 ) -> None:
-    """Remove an environment's release, after saying what goes.
+    """Remove an environment's release, after saying what that removes.
 
     Its folder, its image and its namespace stay; tasks of it fail until it is deployed again.
 
@@ -197,18 +219,18 @@ def uninstall(
     Example:  podenv uninstall model-training
     """
     target, namespace = _find(name, context, kubeconfig, namespace_prefix)
-    newest = _history(target, name, namespace)[0]
-    goes = [manifest.title(item) for item in newest.objects]
+    newest = target.own_history(name, namespace)[0]
+    objects = [manifest.title(item) for item in newest.objects]
     for line in (
-        f"Release {name!r} in namespace {namespace!r} and its objects go: {', '.join(goes)}.",
+        f"Removes release {name!r} in namespace {namespace!r} with its objects: {', '.join(objects)}.",
         f"The namespace stays; `kubectl delete namespace {namespace}` removes it with all that is in it.",
     ):
         output.say(line, stderr=json)
     if not yes:
-        typer.confirm("Remove them?", abort=True, err=True)
+        output.agree("Remove them?")
     target.uninstall(name, namespace)
     if json:
-        output.as_json({"environment": name, "namespace": namespace, "removed": goes})
+        output.as_json({"environment": name, "namespace": namespace, "removed": objects})
     else:
         output.say(f"{name}: removed")
 
@@ -218,12 +240,3 @@ def _find(name: str, context: str | None, kubeconfig: Kubeconfig, prefix: str) -
     catalogue, _ = chosen([name])
     target = releases(context, kubeconfig, prefix)
     return target, target.places([catalogue[name]])[name]
-
-
-def _history(target: Releases, name: str, namespace: str) -> list[Record]:
-    found = target.history(name, namespace)
-    if not found:
-        raise ReleaseMissing(
-            f"Environment {name!r} has no release in namespace {namespace!r}; `podenv deploy {name}` makes it."
-        )
-    return found

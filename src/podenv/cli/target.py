@@ -1,4 +1,4 @@
-"""Which cluster a command is about: options that all of them take."""
+"""Options that commands on a cluster share: which cluster, which namespaces, and whether to ask."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ Prefix = Annotated[
         help="What the namespaces of environments begin with.",
     ),
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 DEFAULT_PREFIX = NAMESPACE_PREFIX
 
 

@@ -5,15 +5,13 @@ It isolates libraries, not users: the task has this user's rights and files.
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from math import ceil
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from podenv import runtime, venv
 from podenv.call import source
@@ -28,7 +26,10 @@ from podenv.errors import (
     OutOfMemory,
     ProgramNotFound,
 )
+from podenv.local import clusteronly, variables, xcomfile
 from podenv.local.child import Child
+from podenv.local.clusteronly import ClusterOnly
+from podenv.lock.lockfile import lock_hash
 from podenv.process import ended_with_parent
 from podenv.runtime.call import Call, Result
 from podenv.runtime.frame import FrameReader
@@ -36,17 +37,7 @@ from podenv.runtime.tagged import Refused
 
 T = TypeVar("T")
 
-GRACE = 3.0  # seconds between SIGTERM and SIGKILL
-# What a program needs of this machine; all else, Airflow's settings and secrets first, stays here.
-_KEPT = (
-    "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR",
-    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
-)  # fmt: skip
-# How numerical libraries are told the number of their threads.
-_THREADS = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS", "LOKY_MAX_CPU_COUNT",
-)  # fmt: skip
+GRACE_SECONDS = 3.0  # between SIGTERM and SIGKILL, where the environment sets none
 
 
 @dataclass(frozen=True)
@@ -60,11 +51,20 @@ class Limits:
     memory: str | None = None
     max_memory: str | None = None
 
+    @property
+    def facts(self) -> str:
+        """What they are, for the log."""
+        given = {"cpu": self.cpu, "memory": self.memory}
+        text = ", ".join(f"{name} {value}" for name, value in given.items() if value is not None)
+        more = f" (up to {self.max_memory})" if self.max_memory else ""
+        return f"limits {text}{more}" if text else "no limits"
+
 
 class LocalRun:
     """One task in the virtual environment of ``environment``, which is made when it is not there.
 
-    ``env`` comes over the environment's own variables; ``emit`` gets the log line by line as it is printed. ``sampled``
+    ``env`` comes over the environment's own variables; ``emit`` gets the log line by line as it is printed. ``asked``
+    is what the task itself asks of a cluster; ``grace`` the seconds that it gets to end after SIGTERM. ``sampled``
     watches the memory without control groups.
     """
 
@@ -75,15 +75,32 @@ class LocalRun:
         limits: Limits,
         env: Mapping[str, str],
         emit: Callable[[str], None],
+        asked: ClusterOnly = clusteronly.NOTHING,
+        grace: float | None = None,
         sampled: bool = False,
     ) -> None:
+        by_cluster = clusteronly.of_environment(environment.spec)
         self._environment = environment
-        self._limits = limits
-        self._env = {**environment.spec.env, **env}
+        self.limits = limits
+        """What it may use; after a run, what it might use in the end."""
+        self._env = {**environment.spec.env, **clusteronly.values_here(by_cluster, asked), **env}
+        self.missing = clusteronly.sentence(by_cluster, asked, self._env)
+        """What only a cluster gives it, in one line; None if nothing is missing."""
+        own_grace = environment.spec.termination_grace_period_seconds if grace is None else grace
+        self._grace = GRACE_SECONDS if own_grace is None else own_grace
         self._emit = emit
         self._sampled = sampled
         self._killed = False
         self._child: Child | None = None
+
+    @property
+    def facts(self) -> str:
+        """Its environment and its limits, for the log. Raises `LockError` where there is no lock."""
+        environment = self._environment
+        return (
+            f"Environment {environment.name!r} (Python {environment.python}, lock {lock_hash(environment)[:16]}), "
+            f"local virtual environment; {self.limits.facts}."
+        )
 
     def call(self, call: Call, *, discard: bool = False) -> Any:
         """The value that the function returned; None with ``discard``, when nobody wants it and it may be anything.
@@ -108,26 +125,31 @@ class LocalRun:
 
         return value_of(self._with_enough_memory(attempt), self._environment.name)
 
-    def command(self, argv: Sequence[str]) -> None:
-        """Run ``argv`` to its end, the environment's programs first on its PATH.
+    def command(self, argv: Sequence[str], *, discard: bool = True) -> Any:
+        """Run ``argv`` to its end, the environment's programs first on its PATH; the JSON that it wrote for XCom.
 
-        Raises `Exited` when its exit code is not 0, `OutOfMemory`, `Killed`, `ProgramNotFound`.
+        As in a pod it writes that to ``/airflow/xcom/return.json``, which here is a folder of its own: the path is
+        replaced in ``argv``, and `XCOM_VARIABLE` names the file. None where it wrote none, and with ``discard``.
+        Raises `Exited` when its exit code is not 0, `OutOfMemory`, `Killed`, `ProgramNotFound`, `ResultRefused`.
         """
+        with xcomfile.folder() as own:
 
-        def attempt(folder: Path, limit: int | None) -> None:
-            variables = self._variables(folder)
-            program = shutil.which(argv[0], path=variables["PATH"])
-            if program is None:
-                raise ProgramNotFound(
-                    f"{argv[0]} is neither in environment {self._environment.name!r} nor on PATH; add the package that "
-                    f"brings it to {self._environment.requirements_in}, or install it on this machine."
-                )
-            started = ended_with_parent(venv.interpreter(folder), [program, *argv[1:]])
-            code = self._run(started, variables, limit, FrameReader(secrets.token_hex(16), self._emit))
-            if code != 0:
-                raise Exited(self._environment.name, code, f"It was {argv[0]!r}; the log holds what it said.")
+            def attempt(folder: Path, limit: int | None) -> None:
+                variables = {**self._variables(folder), xcomfile.VARIABLE: str(own / xcomfile.NAME)}
+                program = shutil.which(argv[0], path=variables["PATH"])
+                if program is None:
+                    raise ProgramNotFound(
+                        f"{argv[0]} is neither in environment {self._environment.name!r} nor on PATH; add the package "
+                        f"that brings it to {self._environment.requirements_in}, or install it on this machine."
+                    )
+                words = [program, *xcomfile.redirected(argv[1:], own)]
+                started = ended_with_parent(venv.interpreter(folder), words)
+                code = self._run(started, variables, limit, FrameReader(secrets.token_hex(16), self._emit))
+                if code != 0:
+                    raise Exited(self._environment.name, code, f"It was {argv[0]!r}; the log holds what it said.")
 
-        self._with_enough_memory(attempt)
+            self._with_enough_memory(attempt)
+            return None if discard else xcomfile.value(own, self._environment.name)
 
     def kill(self) -> None:
         """End the task's whole process tree, SIGTERM first; `call` then raises `Killed`.
@@ -136,12 +158,12 @@ class LocalRun:
         """
         self._killed = True
         if (child := self._child) is not None:
-            child.end(GRACE)
+            child.end(self._grace)
 
     def _with_enough_memory(self, attempt: Callable[[Path, int | None], T]) -> T:
         """``attempt``, again with twice the memory as often as it is out of it and ``max_memory`` allows."""
         limit, largest = (
-            None if text is None else quantity.to_bytes(text) for text in (self._limits.memory, self._limits.max_memory)
+            None if text is None else quantity.to_bytes(text) for text in (self.limits.memory, self.limits.max_memory)
         )
         with venv.held(self._environment, log=self._emit) as folder:
             while True:
@@ -151,9 +173,10 @@ class LocalRun:
                     if limit is None or largest is None or limit >= largest:
                         raise
                     limit = min(2 * limit, largest)
+                    self.limits = replace(self.limits, memory=quantity.of_bytes(limit))
                     self._emit(
-                        f"Out of memory at the limit of {error.limit}; running again with {quantity.of_bytes(limit)} "
-                        f"(max_memory is {self._limits.max_memory})."
+                        f"Out of memory at the limit of {error.limit}; running again with {self.limits.memory} "
+                        f"(max_memory is {self.limits.max_memory})."
                     )
 
     def _run(self, argv: Sequence[str], env: Mapping[str, str], limit: int | None, reader: FrameReader) -> int:
@@ -179,21 +202,15 @@ class LocalRun:
         return child.code or 0
 
     def _memory_hint(self) -> str:
-        if self._limits.memory is None:
+        if self.limits.memory is None:
             return "Let it hold less at a time, or give it a memory limit that this machine has room for."
-        which = "max_memory" if self._limits.max_memory else "memory"
+        which = "max_memory" if self.limits.max_memory else "memory"
         return f"Raise the task's {which}, or let it hold less at a time."
 
     def _variables(self, folder: Path) -> dict[str, str]:
         """The task's environment variables."""
-        kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("LC_")}
-        variables = {**kept, "PYTHONUNBUFFERED": "1", "VIRTUAL_ENV": str(folder)}
-        if self._limits.cpu is not None:
-            threads = max(1, ceil(quantity.parse(self._limits.cpu)))
-            variables |= dict.fromkeys(_THREADS, str(threads))
-        variables |= self._env
-        path = self._env.get("PATH") or _path_of_this_machine()
-        return {**variables, "PATH": f"{folder / 'bin'}{os.pathsep}{path}"}
+        own = {**variables.of_machine(self.limits.cpu), **self._env}
+        return {**own, **variables.of_venv(folder, self._env.get("PATH"))}
 
 
 def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -205,16 +222,12 @@ def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs:
     call = source.build_call(function, args, kwargs, None)
     most = environment.spec.resources.limits
     limits = Limits(cpu=most.get("cpu"), memory=most.get("memory"))
-    return LocalRun(environment, limits=limits, env={}, emit=_print).call(call)
+    run = LocalRun(environment, limits=limits, env={}, emit=lambda line: _print(line, sys.stdout))
+    if run.missing:
+        _print(run.missing, sys.stderr)
+    return run.call(call)
 
 
-def _print(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
-def _path_of_this_machine() -> str:
-    """PATH without the virtual environment that podenv itself runs in: its ``pip`` must not pass for the task's."""
-    own = Path(sys.prefix) / "bin"
-    folders = os.get_exec_path()
-    return os.pathsep.join(f for f in folders if sys.prefix == sys.base_prefix or Path(f) != own)
+def _print(line: str, stream: TextIO) -> None:
+    stream.write(f"{line}\n")
+    stream.flush()

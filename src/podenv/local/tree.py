@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from podenv.local import cgroup
+from podenv.local import cgroup, resident
 
 MARK = "PODENV_TASK"
 INTERVAL = 0.1  # seconds between two looks at the memory
@@ -80,9 +80,9 @@ class CgroupTree(Tree):
 
 
 class SampledTree(Tree):
-    """Members are found by parent and by a mark in their environment; their resident memory is added up now and then.
+    """Members are found by parent and by a mark in their environment; their memory is added up now and then.
 
-    What happens between two looks is not seen, but for the peak of each process that still lives (on Linux).
+    What happens between two looks is not seen. The kernel keeps a peak of each process, but with pages of files in it.
     """
 
     def __init__(self, limit: int | None) -> None:
@@ -101,8 +101,7 @@ class SampledTree(Tree):
     def out_of_memory(self, *, last: bool = False, killed: bool = False) -> bool:
         began = time.monotonic()
         if self._limit is not None and not self._exceeded and (last or began >= self._next_look):
-            members = self._look()
-            self._exceeded = _memory(members, self._limit) > self._limit or any(_peak(m) > self._limit for m in members)
+            self._exceeded = resident.total(self._look(), self._limit) > self._limit
             now = time.monotonic()
             self._next_look = now + max(INTERVAL, SHARE * (now - began))
         return self._exceeded or (killed and _kernel_oom_kills() > self._kernel_kills)
@@ -156,30 +155,6 @@ def _lives(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
-
-
-def _memory(processes: list[psutil.Process], enough: int) -> int:
-    """Resident memory in bytes; pages shared by several count once, found out (it is slow) only above ``enough``."""
-    resident = shared_once = 0
-    for process in processes:
-        with suppress(psutil.Error):
-            resident += process.memory_info().rss
-    if resident <= enough:
-        return resident
-    for process in processes:
-        with suppress(psutil.Error):
-            full = process.memory_full_info()
-            shared_once += getattr(full, "pss", full.uss)
-    return shared_once
-
-
-def _peak(process: psutil.Process) -> int:
-    """The most resident memory that one process has had, in bytes; 0 where the system does not say."""
-    with suppress(OSError):
-        for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return 0
 
 
 def _kernel_oom_kills() -> int:

@@ -144,19 +144,10 @@ class Decider:
                 asked.add(text)
             asked.comments |= self._comments(given.get("requirements"))
         asked.option(self._texts(given, "pip_install_options"))
-        for url in self._texts(given, "index_urls"):
-            asked.index(url)
+        for number, url in enumerate(self._texts(given, "index_urls")):
+            asked.from_index(url, extra=number > 0)
         python = self._version(self._value(given, "python_version"), remarks)
-        return asked, self._content(asked, python)
-
-    def _content(self, asked: Asked, python: str) -> Content:
-        first, *rest = [*dict.fromkeys(asked.indexes), ""]
-        if others := [url for url in rest if url]:
-            asked.remarks.append(
-                f"values.yaml gets its first index only; set UV_INDEX for the other{'s' * (len(others) > 1)}: "
-                f"{' '.join(others)}"
-            )
-        return Content(python, tuple(sorted(set(asked.lines))), index=first)
+        return asked, Content(python, tuple(sorted(set(asked.lines))), asked.index, tuple(asked.indexes))
 
     def _version(self, value: object, remarks: list[str]) -> str:
         if value is None:

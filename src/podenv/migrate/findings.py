@@ -32,12 +32,14 @@ class Remark:
 class Content:
     """What an environment holds: two tasks with equal content share one.
 
-    ``requirements`` are the lines of requirements.in, sorted; ``image`` is the reference of an image built elsewhere.
+    ``requirements`` are the lines of requirements.in, sorted; ``index`` is the package index in the place of PyPI,
+    ``indexes`` are further ones; ``image`` is the reference of an image built elsewhere.
     """
 
     python: str
     requirements: tuple[str, ...] = ()
     index: str = ""
+    indexes: tuple[str, ...] = ()
     namespace: str = ""
     image: str = ""
 

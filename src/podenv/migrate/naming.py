@@ -14,7 +14,8 @@ from podenv.migrate import images
 from podenv.migrate.findings import Content, Proposal, Wish
 
 _MOST_PACKAGES = 2  # in a name; an environment with more is named after its task
-_INDEX_COMMENT = "Where its packages come from."
+_INDEX_COMMENT = "Where its packages come from, in the place of PyPI."
+_INDEXES_COMMENT = "Where packages come from too; `packages: [NAME, ...]` binds an index to those that only it has."
 _NAMESPACE_COMMENT = "Where its pods run: what the tasks use there (Secrets, service accounts) stays in reach."
 _IMAGE_COMMENT = "An image that is built elsewhere. requirements.in is for `podenv run` without a cluster."
 
@@ -64,7 +65,8 @@ def _content(environment: Environment) -> Content:
             parse_image(f"{place}@{image.digest}" if image.digest else f"{place}:{image.tag}", setting="image")
         )
         lines = []
-    return Content(environment.python, tuple(sorted(set(lines))), image.index, spec.namespace or "", reference)
+    indexes = tuple(index.url for index in spec.indexes)
+    return Content(environment.python, tuple(sorted(set(lines))), image.index, indexes, spec.namespace or "", reference)
 
 
 def _stem(wish: Wish) -> str:
@@ -75,7 +77,7 @@ def _stem(wish: Wish) -> str:
         text = f"python-{content.python}" if image == "python" else image
     elif 0 < len(packages) <= _MOST_PACKAGES:
         text = "-".join(packages)
-    elif not packages and not content.index:
+    elif not packages and not content.index and not content.indexes:
         text = f"python-{content.python}"
     else:
         text = wish.hint
@@ -84,6 +86,10 @@ def _stem(wish: Wish) -> str:
         return check_environment_name(name)
     except InvalidName:
         return "migrated"
+
+
+def _index_name(url: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", url.partition("://")[2].lower()).strip("-")[:MAX_NAME].strip("-")
 
 
 def _new(name: str, wish: Wish) -> NewEnvironment:
@@ -96,4 +102,6 @@ def _new(name: str, wish: Wish) -> NewEnvironment:
         values["image"] = (images.values(content.image), _IMAGE_COMMENT)
     elif content.index:
         values["image"] = ({"index": content.index}, _INDEX_COMMENT)
+    if content.indexes:
+        values["indexes"] = ([{"name": _index_name(url), "url": url} for url in content.indexes], _INDEXES_COMMENT)
     return NewEnvironment(name, content.python, requirements=tuple(lines), values=values)

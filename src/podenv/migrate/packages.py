@@ -35,9 +35,13 @@ class Unfit(Exception):
 
 @dataclass
 class Asked:
-    """Lines for requirements.in, and what else was asked for beside them."""
+    """Lines for requirements.in, and what else was asked for beside them.
+
+    ``index`` takes the place of PyPI, ``indexes`` are further ones.
+    """
 
     lines: list[str] = field(default_factory=list)
+    index: str = ""
     indexes: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     comments: dict[str, str] = field(default_factory=dict)
@@ -66,8 +70,8 @@ class Asked:
                 value = rest.pop(0)
             self._option(name, value)
 
-    def index(self, url: str) -> None:
-        """Take the address of a package index. Raises `Unfit`."""
+    def from_index(self, url: str, *, extra: bool) -> None:
+        """Take the address of a package index, ``extra``: beside another one. Raises `Unfit`."""
         if is_template(url):
             raise Unfit("the address of its index is a template, known only when the task runs")
         if _CREDENTIALS.search(url):
@@ -75,7 +79,9 @@ class Asked:
                 "its index has credentials in the address, which have no place in a values file: "
                 "set UV_DEFAULT_INDEX, or put them into the netrc file"
             )
-        elif url.rstrip("/") != _PYPI:
+        elif not extra:
+            self.index = "" if url.rstrip("/") == _PYPI else url
+        elif url not in self.indexes:
             self.indexes.append(url)
 
     def _line(self, line: str, comment: str) -> None:
@@ -100,7 +106,7 @@ class Asked:
         if name in _SILENT:
             return
         if name in _INDEX:
-            self.index(value)
+            self.from_index(value, extra=name == "--extra-index-url")
         elif name == "--no-binary" and value not in (":all:", ":none:", ""):
             self.lines += [f"--no-binary {one}" for one in value.split(",")]
         elif name == "--pre":

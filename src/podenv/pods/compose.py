@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from podenv import runtime
-from podenv.catalogue import names
+from podenv.catalogue import names, units
 from podenv.catalogue.request import TaskRequest
 from podenv.errors import CallError
 from podenv.pods.client import Json
@@ -50,6 +50,7 @@ def pod(
     ``where`` begins their messages.
     """
     named = complete(template.template, overrides, name=identity.name, namespace=template.namespace)
+    units.check_pod(named["spec"], where)
     base = base_container(named)
     resources = base.get("resources", {})
     amounts = request.upon(resources.get("requests", {}), resources.get("limits", {}), where)

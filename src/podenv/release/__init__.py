@@ -1,27 +1,28 @@
-"""One environment, one Helm release: what it should be, and making it so."""
+"""One environment, one Helm release: from a spec to a release, and what can be done with it then."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from podenv import image
-from podenv.catalogue import names
+from podenv.catalogue import names, values
 from podenv.catalogue.environment import Environment
 from podenv.catalogue.reference import ImageRef
-from podenv.errors import ImageMissing, ReleaseError, ReleaseMissing, ReleaseTestFailed
+from podenv.errors import Conflict, ImageMissing, ReleaseBusy, ReleaseError, ReleaseTestFailed
 from podenv.image.build import Images
-from podenv.release import lease, manifest, masking, nodes, order, records, state
+from podenv.release import claim, lease, manifest, masking, nodes, records, rollback, spec, state
+from podenv.release.chart import folder as chart_folder
 from podenv.release.cluster import Cluster, Json
-from podenv.release.order import Order
 from podenv.release.records import Record
-from podenv.release.rollout import Rollout, namespace_path
-from podenv.release.state import State
+from podenv.release.rollback import RollbackPlan
+from podenv.release.rollout import Rollout, namespace_object, namespace_path
+from podenv.release.spec import ReleaseSpec
+from podenv.release.state import Drift, State
 
 if TYPE_CHECKING:
     from podenv.release.helm import Helm
@@ -30,15 +31,19 @@ Say = Callable[[str], None]
 Action = Literal["installed", "upgraded", "repaired", "unchanged"]
 TIMEOUT = 600.0  # seconds for nodes to pull the image, where pre-pull is on
 PATIENCE = 60.0  # seconds to wait for somebody else who changes the same release
+_MANAGED_BY = "app.kubernetes.io/managed-by"
 
 
 def _silent(text: str) -> None:
-    """Where nobody looks on."""
+    """For callers that do not watch."""
 
 
 @dataclass(frozen=True)
-class Deployed:
-    """What became of one environment; ``revision`` is 0 where there is none yet (a dry run)."""
+class DeployResult:
+    """What a deploy did to one environment; ``revision`` is 0 where there is none yet (a dry run).
+
+    ``taken_back`` are changes of others that it has undone (or would undo), ``left`` those that it has not touched.
+    """
 
     environment: str
     namespace: str
@@ -46,11 +51,13 @@ class Deployed:
     revision: int
     digest: str
     warnings: tuple[str, ...] = ()
+    taken_back: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Target:
-    """Which cluster; where None, what the kubeconfig in force says. ``prefix`` is how namespaces begin."""
+    """Which cluster; where None, the one of the kubeconfig in force. ``prefix`` is how namespaces begin."""
 
     kubeconfig: Path | None = None
     context: str | None = None
@@ -63,15 +70,15 @@ class Releases:
 
     target: Target = field(default_factory=Target)
     images: Images = field(default_factory=Images)
-    chart: Path = field(default_factory=order.chart)
+    chart: Path = field(default_factory=chart_folder)
 
     @cached_property
     def cluster(self) -> Cluster:
         """The API server; raises `NoCluster`."""
         return Cluster(self.target.kubeconfig, self.target.context)
 
-    def wanted(self, environment: Environment) -> Order:
-        """What the release should be now.
+    def spec_of(self, environment: Environment) -> ReleaseSpec:
+        """What the environment's release is made from, as the repository is now.
 
         Raises `LockError` where the lock is not fresh, `RegistryError`, `ImageMissing` where the image is not built.
         """
@@ -79,19 +86,19 @@ class Releases:
         ref = image.wanted(environment)
         if digest is None:
             raise ImageMissing(f"{ref} is not in its registry; run `podenv build {environment.name} --push`.")
-        return self.with_image(environment, ref.at(digest), lock_hash=order.lock_in(environment))
+        return self.spec_with_image(environment, ref.at(digest), lock_hash=spec.lock_of(environment))
 
-    def with_image(self, environment: Environment, ref: ImageRef, *, lock_hash: str = "") -> Order:
+    def spec_with_image(self, environment: Environment, ref: ImageRef, *, lock_hash: str = "") -> ReleaseSpec:
         """The same for an image whose digest is known."""
-        made = order.release_values(environment, ref, lock_hash=lock_hash)
-        return Order(environment.name, order.place(environment, self.target.prefix), self.chart, made)
+        merged = spec.release_values(environment, ref, lock_hash=lock_hash)
+        return ReleaseSpec(environment.name, spec.namespace(environment, self.target.prefix), self.chart, merged)
 
     def places(self, environments: Sequence[Environment]) -> dict[str, str]:
         """Name -> namespace."""
-        return {one.name: order.place(one, self.target.prefix) for one in environments}
+        return {one.name: spec.namespace(one, self.target.prefix) for one in environments}
 
     def survey(self, places: Mapping[str, str]) -> dict[str, State]:
-        """How the releases are now; see `state.survey`."""
+        """The state of the releases; see `state.survey`."""
         return state.survey(self.cluster, dict(places))
 
     def program(self, name: str, namespace: str, given: Json | None = None) -> Helm:
@@ -108,77 +115,97 @@ class Releases:
 
     def deploy(
         self,
-        wanted: Order,
+        spec: ReleaseSpec,
         known: State,
         *,
+        repair: bool = False,
         timeout: float = TIMEOUT,
         wait: float = PATIENCE,
         say: Say = _silent,
-    ) -> Deployed:
-        """Make the release what it should be; where that fails it is as before.
+    ) -> DeployResult:
+        """Make the release from its spec; where that fails it is as before.
 
-        ``known`` is its state as surveyed; nothing is done when it is settled. ``timeout`` is for nodes that pull the
-        image, ``wait`` for somebody else who changes the release, both in seconds. Raises `ReleaseError`.
+        ``known`` is its state as surveyed; nothing is done when it is settled. With ``repair``, fields that others
+        changed, or added by hand, are taken back, as far as ``known`` names them. ``timeout`` is for nodes that pull
+        the image, ``wait`` for somebody else who changes the release, both in seconds.
+
+        Raises `ReleaseError`, `ReleaseForeign` where the release is of another chart.
         """
-        if known.is_settled(wanted.inputs):
-            return _unchanged(wanted, known)
-        rollout = Rollout(self.cluster, wanted, self.program, say)
+        _check_chart(known)
+        if known.is_settled(spec, repair=repair):
+            return _unchanged(spec, known)
+        rollout = Rollout(self.cluster, spec, self.program, say)
         warnings = rollout.ensure_namespace()
-        with lease.held(self.cluster, wanted.name, wanted.namespace, wait=wait, say=say):
+        with lease.held(self.cluster, spec.name, spec.namespace, wait=wait, say=say):
+            additions = known.drift if repair else ()
             known = rollout.settle(known)
-            if known.is_settled(wanted.inputs):  # somebody else did it while this one waited
-                return _unchanged(wanted, known)
-            revision, more = rollout.run(known, timeout=timeout)
-        return Deployed(
-            wanted.name, wanted.namespace, _action(wanted, known), revision, wanted.digest, (*warnings, *more)
-        )
+            if known.is_settled(spec, repair=repair):  # somebody else did it while this one waited
+                return _unchanged(spec, known)
+            revision, more = rollout.run(known, timeout=timeout, repair=additions)
+        return _result(spec, known, revision, warnings=(*warnings, *more), repair=repair)
 
-    def preview(self, wanted: Order, known: State) -> Deployed:
-        """What `deploy` would do; the API server judges it, and nothing changes. Raises `ReleaseError`."""
-        if known.is_settled(wanted.inputs):
-            return _unchanged(wanted, known)
-        program = self.program(wanted.name, wanted.namespace, wanted.values)
-        self.rendered(wanted, known, program=program)
+    def preview(self, spec: ReleaseSpec, known: State, *, repair: bool = False) -> DeployResult:
+        """What `deploy` would do; the API server checks it, and nothing changes. Raises `ReleaseError`."""
+        _check_chart(known)
+        if known.is_settled(spec, repair=repair):
+            return _unchanged(spec, known)
+        program = self.program(spec.name, spec.namespace, spec.values)
+        self.rendered(spec, known, program=program)
         revision = known.latest.revision if known.latest else 0
-        return Deployed(
-            wanted.name, wanted.namespace, _action(wanted, known), revision, wanted.digest, tuple(program.warnings)
-        )
+        return _result(spec, known, revision, warnings=tuple(program.warnings), repair=repair)
 
-    def rendered(self, wanted: Order, known: State, *, program: Helm | None = None) -> list[Json]:
-        """The objects that a deploy would send; from a dry run on the server, where there is the namespace."""
-        program = program or self.program(wanted.name, wanted.namespace, wanted.values)
-        if known.pending or self.cluster.get(namespace_path(wanted.namespace)) is None:
-            return manifest.parse(asyncio.run(program.render(wanted.chart, wanted.values)))
-        made = asyncio.run(program.preview(wanted.chart, wanted.values))
-        return manifest.parse(made["manifest"])
+    def rendered(self, spec: ReleaseSpec, known: State, *, program: Helm | None = None) -> list[Json]:
+        """The objects that a deploy would send; from a dry run on the server, where the namespace exists."""
+        _check_chart(known)
+        program = program or self.program(spec.name, spec.namespace, spec.values)
+        if known.pending or self.cluster.get(namespace_path(spec.namespace)) is None:
+            return manifest.parse(asyncio.run(program.render(spec.chart, spec.values)))
+        if known.latest is None:
+            claim.check_objects(self.cluster, spec.name, spec.namespace)
+        answer = asyncio.run(program.preview(spec.chart, spec.values))
+        return manifest.parse(answer["manifest"])
 
-    def template(self, wanted: Order) -> str:
-        """The manifests as YAML, rendered without a cluster."""
-        program = self.program(wanted.name, wanted.namespace, wanted.values)
-        return asyncio.run(program.render(wanted.chart, wanted.values))
+    def template(self, environment: Environment, spec: ReleaseSpec) -> str:
+        """The manifests as YAML, for a tool other than Helm; rendered without a cluster.
+
+        A namespace of the environment's own is the first of them. Hooks, which only Helm runs, are left out, and so is
+        the label that says that Helm manages the object.
+        """
+        program = self.program(spec.name, spec.namespace, spec.values)
+        items = manifest.parse(asyncio.run(program.render(spec.chart, spec.values)))
+        if environment.spec.namespace is None:
+            items.insert(0, namespace_object(spec.namespace))
+        return "".join(f"---\n{values.dump(manifest.without_label(item, _MANAGED_BY, 'Helm'))}" for item in items)
+
+    def rollback_plan(self, name: str, namespace: str, revision: int | None) -> RollbackPlan:
+        """What going back to a revision (the last good one where None) would change. Raises `ReleaseMissing`."""
+        return rollback.plan(self.own_history(name, namespace), revision)
 
     def rollback(
-        self, name: str, namespace: str, revision: int | None, *, timeout: float = TIMEOUT, say: Say = _silent
+        self, plan: RollbackPlan, *, timeout: float = TIMEOUT, wait: float = PATIENCE, say: Say = _silent
     ) -> Record:
-        """Re-apply the objects of an earlier revision, the last good one where None; returns the record it made.
+        """Re-apply the objects of the plan's goal; returns the record that this makes.
 
-        It is as before where nodes cannot pull that revision's image. Raises `ReleaseMissing`, `ReleaseBusy`,
-        `ReleaseError`.
+        It is as before where nodes cannot pull that revision's image. Raises `ReleaseBusy`, also where the release was
+        changed since the plan was made, and `ReleaseError`.
         """
-        if not self.history(name, namespace):
-            raise _missing(name, namespace)
-        with lease.held(self.cluster, name, namespace, wait=PATIENCE, say=say):
-            past = self.history(name, namespace)
-            good = _earlier(name, past, revision)
-            say(f"goes back to revision {good.revision}")
+        name, namespace, goal = plan.goal.name, plan.goal.namespace, plan.goal
+        with lease.held(self.cluster, name, namespace, wait=wait, say=say):
+            newest = self.own_history(name, namespace)[0]
+            if newest.revision != plan.newest:
+                raise ReleaseBusy(
+                    f"Environment {name!r} was changed in the meantime, to revision {newest.revision}; look at `podenv "
+                    f"history {name}`, then run the command again."
+                )
+            say(f"goes back to revision {goal.revision}")
             program = self.program(name, namespace)
-            asyncio.run(program.back(good.revision))
-            if any(item["kind"] == "DaemonSet" for item in good.objects):
+            asyncio.run(program.back(goal.revision))
+            if any(item["kind"] == "DaemonSet" for item in goal.objects):
                 try:
-                    nodes.wait(self.cluster, name, namespace, good.digest, timeout=timeout, say=say)
+                    nodes.wait(self.cluster, name, namespace, goal.digest, timeout=timeout, say=say)
                 except ReleaseError:
                     say("puts the release back")
-                    asyncio.run(program.back(past[0].revision))
+                    asyncio.run(program.back(newest.revision))
                     raise
         return self.history(name, namespace)[0]
 
@@ -186,16 +213,33 @@ class Releases:
         """The revisions that Helm remembers, newest first; empty without a release."""
         return records.read(self.cluster, {name: namespace}, history=True)[name]
 
+    def own_history(self, name: str, namespace: str) -> list[Record]:
+        """The same; raises `ReleaseMissing` without a release, `ReleaseForeign` for one of another chart."""
+        past = self.history(name, namespace)
+        if not past:
+            raise claim.missing(self.cluster, name, namespace)
+        claim.check_chart(past[0])
+        return past
+
     def uninstall(self, name: str, namespace: str, *, say: Say = _silent) -> None:
         """Remove the release, its objects and its test pod; the namespace stays. Raises `ReleaseError`."""
-        if not self.history(name, namespace):
-            raise _missing(name, namespace)
+        self.own_history(name, namespace)
         with lease.held(self.cluster, name, namespace, wait=PATIENCE, say=say):
+            self.own_history(name, namespace)
             asyncio.run(self.program(name, namespace).remove())
-            self.cluster.delete(self._test_pod(name, namespace))  # to Helm a hook's objects are nobody's
+            pod = self._test_pod(name, namespace)
+            if _is_test_of(name, self.cluster.get(pod)):
+                self.cluster.delete(pod)  # Helm leaves the objects of hooks
 
     def test(self, name: str, namespace: str, *, timeout: float = TIMEOUT) -> str:
-        """Run the release's test pod; what it printed. Raises `ReleaseTestFailed` with that, `ReleaseMissing`."""
+        """Run the release's test pod; returns its log. Raises `ReleaseTestFailed` with the log, `ReleaseMissing`."""
+        self.own_history(name, namespace)
+        found = self.cluster.get(self._test_pod(name, namespace))
+        if found is not None and not _is_test_of(name, found):
+            raise Conflict(
+                f"Pod {names.part(name, 'test')!r} in namespace {namespace!r} is not the test of environment {name!r}, "
+                "which would replace it; remove or rename that pod, then run the test again."
+            )
         try:
             asyncio.run(self.program(name, namespace).test(timeout))
         except ReleaseTestFailed as error:
@@ -216,37 +260,40 @@ class Releases:
         return self.cluster.path("v1", "Pod", namespace, names.part(name, "test"))
 
 
-def _action(wanted: Order, known: State) -> Action:
+def _check_chart(known: State) -> None:
+    if known.foreign is not None:
+        claim.check_chart(known.foreign)
+
+
+def _is_test_of(name: str, pod: Json | None) -> bool:
+    labels = (pod or {}).get("metadata", {}).get("labels") or {}
+    return names.selector(name, "test").items() <= labels.items()
+
+
+def _result(spec: ReleaseSpec, known: State, revision: int, *, warnings: Sequence[str], repair: bool) -> DeployResult:
+    """What a deploy did that began at the state ``known``. Every field that the release renders was set again."""
+    action: Action = "upgraded"
     if known.deployed is None:
-        return "installed"
-    return "repaired" if known.deployed.inputs == wanted.inputs else "upgraded"
-
-
-def _unchanged(wanted: Order, known: State) -> Deployed:
-    revision = known.deployed.revision if known.deployed else 0
-    return Deployed(wanted.name, wanted.namespace, "unchanged", revision, wanted.digest)
-
-
-def _earlier(name: str, past: list[Record], revision: int | None) -> Record:
-    """The record to go back to."""
-    if revision is not None:
-        found = next((one for one in past if one.revision == revision), None)
-        if found is None:
-            known = ", ".join(str(one.revision) for one in past)
-            raise ReleaseMissing(f"Environment {name!r} has no revision {revision}; it has {known}.")
-        return found
-    # After a rollback, what came after its goal was left for a reason.
-    back = re.fullmatch(r"Rollback to (\d+)", past[0].description)
-    before = int(back[1]) if back else past[0].revision
-    good = [one for one in past if one.revision < before and one.status == "superseded"]
-    if not good:
-        raise ReleaseMissing(
-            f"Environment {name!r} has no earlier revision that was deployed; `podenv history {name}` shows all."
-        )
-    return good[0]
-
-
-def _missing(name: str, namespace: str) -> ReleaseMissing:
-    return ReleaseMissing(
-        f"Environment {name!r} has no release in namespace {namespace!r}; `podenv deploy {name}` makes it."
+        action = "installed"
+    elif not spec.differences(known.deployed):
+        action = "repaired"
+    taken_back = [one for one in known.drift if repair or one.what != "was added to"]
+    return DeployResult(
+        spec.name,
+        spec.namespace,
+        action,
+        revision,
+        spec.digest,
+        tuple(warnings),
+        taken_back=_texts(taken_back),
+        left=_texts(one for one in known.drift if one not in taken_back),
     )
+
+
+def _unchanged(spec: ReleaseSpec, known: State) -> DeployResult:
+    revision = known.deployed.revision if known.deployed else 0
+    return DeployResult(spec.name, spec.namespace, "unchanged", revision, spec.digest, left=_texts(known.drift))
+
+
+def _texts(drift: Iterable[Drift]) -> tuple[str, ...]:
+    return tuple(map(str, drift))

@@ -46,20 +46,20 @@ def find() -> Path:
 
 @lru_cache
 def _version(program: Path) -> Version:
-    said = process.run([program, "version", "--template", "{{ .Version }}"], timeout=30).stdout.strip()
+    printed = process.run([program, "version", "--template", "{{ .Version }}"], timeout=30).stdout.strip()
     try:
-        version = Version(said)
+        version = Version(printed)
     except InvalidVersion:
-        raise HelmUnsupported(f"{program} says that its version is {said!r}. {GET_HELM}") from None
+        raise HelmUnsupported(f"{program} says that its version is {printed!r}. {GET_HELM}") from None
     if not OLDEST <= version < NEXT:
         raise HelmUnsupported(f"{program} is helm {version}, podenv works with {OLDEST} up to 4. {GET_HELM}")
     return version
 
 
 class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
-    """What is asked of helm for one release, one command after the other.
+    """The helm program for one release, one command after the other.
 
-    ``secrets`` are replaced by ``***`` in its errors and warnings. ``warnings`` holds what the API server warned of.
+    ``secrets`` are replaced by ``***`` in its errors and warnings. ``warnings`` are those of the API server.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
         for option, value in (("--kubeconfig", self._kubeconfig), ("--kube-context", self._kubecontext)):
             if value:
                 argv += [option, str(value)]
-        # A helm that outlives a killed podenv would go on, and perhaps roll back, beside the next one.
+        # A helm that outlived a killed podenv would go on, and perhaps roll back, beside the next one.
         argv = process.ended_with_parent(Path(sys.executable), argv)
         given = json.dumps(json.loads(input), ensure_ascii=False).encode() if input is not None else b""
         try:
@@ -104,16 +104,15 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
         self.warnings += warnings(self._redacted(done.stderr))
         return done.stdout.encode()
 
-    async def upgrade(self, chart: Path, values: Json, *, inputs: str) -> Json:
-        """Install or upgrade the release; returns the revision as Helm prints it.
+    async def upgrade(self, chart: Path, values: Json, *, revision: int) -> Json:
+        """Install or upgrade the release, marking the new ``revision`` as podenv's; returns it as Helm prints it.
 
-        Nothing is waited for but hooks. Helm's own rollback is not asked for: it would wait for all objects, those
-        that a person added too, and then again for what it goes back to (seen with 4.1.4).
+        Helm waits for hooks only. Its own rollback is not asked for: it would wait for all objects, those of
+        ``extraObjects`` too, and then again after it has gone back (seen with 4.1.4).
         """
-        # Nothing is checked twice: the values were, by the model that the chart's schema is made from, and what is
-        # applied on the server is checked there (its schema, megabytes, need not be fetched for that).
-        checked = ["--skip-schema-validation", *(["--disable-openapi-validation"] if self._is_4 else [])]
-        self._set([*self._waiting(), *checked, "--labels", f"{names.INPUTS_LABEL}={inputs}"])
+        # The values were checked by the model that the chart's schema is made from.
+        mark = f"{names.REVISION_LABEL}={revision}"
+        self._set([*self._waiting(), "--skip-schema-validation", *self._unchecked(), "--labels", mark])
         made: Json = await self.install_or_upgrade(
             self._release,
             chart,
@@ -128,8 +127,8 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
         return made
 
     async def preview(self, chart: Path, values: Json) -> Json:
-        """The revision that an upgrade would make; the API server has seen it, and nothing is kept."""
-        self._set(["--dry-run=server"])
+        """The revision that an upgrade would make; the API server has checked it, and nothing is kept."""
+        self._set(["--dry-run=server", *self._unchecked()])
         made: Json = await self.install_or_upgrade(
             self._release,
             chart,
@@ -159,13 +158,13 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
         await self.run(["test", self._release, "--namespace", self._namespace, "--timeout", f"{seconds:.0f}s"])
 
     async def render(self, chart: Path, values: Json) -> str:
-        """The manifests, rendered without a cluster."""
+        """The manifests without hooks, rendered without a cluster."""
         self._set([])
-        command = ["template", self._release, chart, "--namespace", self._namespace, "--values", "-"]
+        command = ["template", self._release, chart, "--namespace", self._namespace, "--no-hooks", "--values", "-"]
         return (await self.run(command, json.dumps(values).encode())).decode()
 
     def _redacted(self, text: str) -> str:
-        """``text`` without secrets; stdout keeps them, since it is parsed and shown to nobody."""
+        """``text`` without secrets. (Helm's stdout keeps them: it is parsed, and never shown.)"""
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
@@ -177,19 +176,23 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
     def _waiting(self) -> list[str]:
         return ["--wait=hookOnly"] if self._is_4 else []
 
+    def _unchecked(self) -> list[str]:
+        """What is applied on the server is checked there: its OpenAPI schema, megabytes, need not be fetched."""
+        return ["--disable-openapi-validation"] if self._is_4 else []
+
     def _server_side(self) -> dict[str, Any]:
-        """What somebody changed by hand goes back to what the release says."""
+        """The fields that the release renders are set also where another field manager has changed them."""
         return {"server_side": "true", "force_conflicts": True} if self._is_4 else {}
 
 
 def warnings(stderr: str) -> list[str]:
-    """What the API server warned of, each once."""
+    """The API server's warnings, each once."""
     found = (_WARNING.search(line) for line in stderr.splitlines())
     return list(dict.fromkeys((one["klog"] or one["slog"]).replace('\\"', '"').strip() for one in found if one))
 
 
 def _environ() -> dict[str, str]:
-    """Variables of this process without those that would lead helm to another cluster, place or storage than ours."""
+    """Variables of this process but for those that lead helm to another cluster, namespace or storage."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HELM_KUBE", "HELM_NAMESPACE"))}
     # A short life and a small heap: collecting garbage costs more than it gives.
     return kept | {"HELM_DRIVER": "secret", "GOGC": "400"}

@@ -1,4 +1,4 @@
-"""One at a time: whoever changes an environment's release holds a Lease beside it.
+"""One at a time: a process that changes an environment's release holds a Lease beside it.
 
 Protocol: coordination.k8s.io/v1, as Kubernetes' own leader election uses it
 (https://kubernetes.io/docs/concepts/architecture/leases/), except that both sides take the time from the API server's
@@ -31,14 +31,14 @@ _LOOK = 0.5  # seconds between two looks at somebody else's lease
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lease: ``who`` for people, and since when (UTC)."""
+    """Who holds a lease, in words for people, and since when (UTC)."""
 
     who: str
     since: str
 
 
 def identity() -> str:
-    """This process, for people and for no other process: ``user@host, process 123 (random)``."""
+    """A name that only this process has, readable for people: ``user@host, process 123 (random)``."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user often has no name
@@ -47,7 +47,7 @@ def identity() -> str:
 
 
 def holder(cluster: Cluster, environment: str, namespace: str) -> Holder | None:
-    """Who changes the release now; None when nobody does, or the one who did is silent for too long."""
+    """Who changes the release now; None if nobody does, or the last one has been silent for too long."""
     lease = cluster.get(_path(cluster, environment, namespace))
     return _live(cluster, lease) if lease else None
 
@@ -95,9 +95,9 @@ class _Mine(threading.Thread):
         try:
             self._lease = self._cluster.replace(self._path, renewed)
         except Conflict:  # also after a renewal whose answer was lost
-            there = self._cluster.get(self._path)
-            self.lost = there is None or there["spec"].get("holderIdentity") != self._lease["spec"]["holderIdentity"]
-            self._lease = there or self._lease
+            found = self._cluster.get(self._path)
+            self.lost = found is None or found["spec"].get("holderIdentity") != self._lease["spec"]["holderIdentity"]
+            self._lease = found or self._lease
 
     def give_back(self) -> None:
         self._done.set()
@@ -109,15 +109,15 @@ class _Mine(threading.Thread):
 
 def _acquire(cluster: Cluster, environment: str, namespace: str, *, wait: float, say: Callable[[str], None]) -> Json:
     deadline = time.monotonic() + wait
-    while isinstance(taken := _take(cluster, environment, namespace), Holder):
+    while isinstance(answer := _take(cluster, environment, namespace), Holder):
         if time.monotonic() >= deadline or process.interrupted.is_set():
             raise ReleaseBusy(
-                f"Environment {environment!r} is being changed by {taken.who} since {taken.since}; "
+                f"Environment {environment!r} is being changed by {answer.who} since {answer.since}; "
                 "wait until that is done, and run the command again."
             )
-        say(f"waits for {taken.who}")
+        say(f"waits for {answer.who}")
         process.interrupted.wait(_LOOK)
-    return taken
+    return answer
 
 
 def _take(cluster: Cluster, environment: str, namespace: str) -> Json | Holder:
@@ -125,15 +125,20 @@ def _take(cluster: Cluster, environment: str, namespace: str) -> Json | Holder:
     path = _path(cluster, environment, namespace)
     mine = _lease(cluster, environment, namespace)
     while True:
-        with suppress(Conflict):  # mostly nobody has it
+        with suppress(Conflict):  # most often there is none
             return cluster.create(path.rpartition("/")[0], mine)
         lease = cluster.get(path)
         if lease is None:
             continue
+        if (lease["metadata"].get("labels") or {}).get(names.ENVIRONMENT_LABEL) != environment:
+            raise Conflict(
+                f"Lease {lease['metadata']['name']!r} in namespace {namespace!r} is not podenv's, and podenv needs "
+                f"that name to change environment {environment!r}; give the environment a namespace of its own."
+            )
         other = _live(cluster, lease)
         if other is not None:
             return other
-        with suppress(Conflict):  # somebody else was faster: look who
+        with suppress(Conflict):  # another process was faster: ask again who
             return cluster.replace(path, {**mine, "metadata": lease["metadata"]})
 
 

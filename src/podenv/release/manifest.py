@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,14 +11,13 @@ from podenv.catalogue import quantity
 from podenv.errors import ResourceError
 
 Json = dict[str, Any]
-Path = tuple[str | int, ...]
+Step = str | int
+Path = tuple[Step, ...]
 ABSENT = object()
 # What a list of objects is told apart by, as Kubernetes merges them.
 _KEYS = ("name", "mountPath", "key", "ip", "port")
 _QUANTITIES = {"requests", "limits", "hard", "default", "defaultRequest", "min", "max", "capacity", "sizeLimit"}
 _FALSE_IS_NOTHING = {"readOnly", "hostNetwork", "hostPID", "hostIPC", "stdin", "stdinOnce", "tty"}
-# Parts of Kubernetes and of its additions, which write into objects of others on purpose.
-_SYSTEM = re.compile(r"^(kube-(apiserver|controller|scheduler)|kubelet|helm$|podenv$)|controller|operator")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -44,9 +41,10 @@ def title(item: Mapping[str, Any]) -> str:
 
 
 def changes(rendered: Any, live: Any, path: Path = ()) -> Iterator[tuple[Path, Any, Any]]:
-    """Where ``live`` is not as rendered: path, rendered and live value (`ABSENT` where there is none).
+    """Where ``live`` differs from ``rendered``: path, rendered and live value (`ABSENT` where there is none).
 
-    What the API server fills in by itself is no change; fields that others have added to a map are not seen here.
+    In a path, the element of a list stands by its name where the elements have names. What the API server fills in by
+    itself is no change; fields that were added to a map are not seen here.
     """
     if rendered is None or path == ("status",):
         return
@@ -68,12 +66,12 @@ def _list_changes(rendered: list[Any], live: list[Any], path: Path) -> Iterator[
         for number, (one, other) in enumerate(zip(rendered, live, strict=True)):
             yield from changes(one, other, (*path, number))
         return
-    here, there = ({one[key]: one for one in side} for side in (rendered, live))
-    for name in here | there:
-        if name not in here:
-            yield (*path, name), ABSENT, there[name]
+    sent, actual = ({one[key]: one for one in side} for side in (rendered, live))
+    for name in sent | actual:
+        if name not in sent:
+            yield (*path, name), ABSENT, actual[name]
         else:
-            yield from changes(here[name], there.get(name, ABSENT), (*path, name))
+            yield from changes(sent[name], actual.get(name, ABSENT), (*path, name))
 
 
 def _key_of(*sides: list[Any]) -> str | None:
@@ -102,70 +100,22 @@ def _same(rendered: Any, live: Any, path: Path) -> bool:
 
 
 def _is_nothing(value: Any, key: object) -> bool:
-    """What the API server does not keep: what is empty, and a false that means the same as nothing."""
+    """True for what the API server does not keep: what is empty, and a false that means the same as no value."""
     if isinstance(value, dict):
         return all(_is_nothing(one, name) for name, one in value.items())
     return value in ("", [], None) or (value is False and key in _FALSE_IS_NOTHING)
 
 
-def additions(rendered: Json, live: Json) -> list[Path]:
-    """Fields that somebody (not Helm, not a controller) has added to ``live``: paths into it, the outermost only."""
-    found: dict[Path, None] = {}
-    for entry in live.get("metadata", {}).get("managedFields") or ():
-        if _SYSTEM.search(entry.get("manager", "")) or entry.get("subresource") or "fieldsV1" not in entry:
-            continue
-        for path in _added(entry["fieldsV1"], rendered, live, ()):
-            if path[0] != "status":
-                found[path] = None
-    return sorted(found, key=str)
-
-
-def _added(fields: Json, rendered: Any, live: Any, path: Path) -> Iterator[Path]:
-    """Walk a set of fields (https://kubernetes.io/docs/reference/using-api/server-side-apply) beside both objects."""
-    for token, inner in fields.items():
-        if token == ".":  # noqa: S105 - no password
-            continue
-        step = _step(token, live)
-        if step is None:
-            continue  # gone in the meantime
-        mine = _find(token, rendered)
-        if mine is ABSENT:
-            yield (*path, step)
-        elif inner and mine is not None:
-            yield from _added(inner, mine, live[step], (*path, step))
-
-
-def _step(token: str, live: Any) -> str | int | None:
-    """The key or the index in ``live`` that a token of a set of fields stands for."""
-    kind, _, rest = token.partition(":")
-    if kind == "f":
-        return rest if isinstance(live, dict) and rest in live else None
-    if not isinstance(live, list):
-        return None
-    if kind == "i":
-        return int(rest) if int(rest) < len(live) else None
-    wanted = json.loads(rest)
-    return next((number for number, one in enumerate(live) if _matches(kind, wanted, one)), None)
-
-
-def _find(token: str, rendered: Any) -> Any:
-    kind, _, rest = token.partition(":")
-    if kind == "f":
-        return rendered.get(rest, ABSENT) if isinstance(rendered, dict) else ABSENT
-    if not isinstance(rendered, list):
-        return ABSENT
-    if kind == "i":
-        return rendered[int(rest)] if int(rest) < len(rendered) else ABSENT
-    wanted = json.loads(rest)
-    return next((one for one in rendered if _matches(kind, wanted, one)), ABSENT)
-
-
-def _matches(kind: str, wanted: Any, one: Any) -> bool:
-    """Whether an element of a list has the keys, or is the value, that a token names."""
-    if kind == "v":
-        return bool(one == wanted)
-    # A key that is not rendered has its default there, like the protocol of a port.
-    return isinstance(one, dict) and all(one.get(key, value) == value for key, value in wanted.items())
+def without_label(item: Json, label: str, value: str) -> Json:
+    """An object of an environment, and the pods it makes, without a label where that has this value."""
+    metadata = item.get("metadata")
+    if isinstance(metadata, dict) and (metadata.get("labels") or {}).get(label) == value:
+        labels = {key: one for key, one in metadata["labels"].items() if key != label}
+        item = {**item, "metadata": {**metadata, "labels": labels}}
+    inner = {
+        key: without_label(item[key], label, value) for key in ("template", "spec") if isinstance(item.get(key), dict)
+    }
+    return {**item, **inner}
 
 
 def removal(paths: list[Path]) -> list[Json]:
@@ -174,10 +124,24 @@ def removal(paths: list[Path]) -> list[Json]:
     return [{"op": "remove", "path": "".join(f"/{_escaped(step)}" for step in path)} for path in pointers]
 
 
-def _escaped(step: str | int) -> str:
+def _escaped(step: Step) -> str:
     return str(step).replace("~", "~0").replace("/", "~1")
 
 
-def dotted(path: Path) -> str:
-    """A path for people: ``template.spec.containers.base.image``."""
-    return ".".join(map(str, path))
+def dotted(path: Path, item: Any = None) -> str:
+    """A path for people: ``template.spec.containers.base.image``; where ``item`` is given, by names in it."""
+    steps = []
+    for step in path:
+        if isinstance(step, int) and isinstance(item, list) and (key := _key_of(item)):
+            steps.append(str(item[step][key]))
+        else:
+            steps.append(str(step))
+        item = _below(item, step)
+    return ".".join(steps)
+
+
+def _below(item: Any, step: Step) -> Any:
+    try:
+        return item[step]
+    except (KeyError, IndexError, TypeError):
+        return None

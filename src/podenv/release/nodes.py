@@ -1,4 +1,4 @@
-"""The nodes that pull an environment's image before the first task: how far they are, and what keeps them."""
+"""The nodes that pull an environment's image before the first task: how many have it, and why others do not."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverP
 
 @dataclass(frozen=True)
 class Warmth:
-    """How many nodes hold the image, of how many that shall."""
+    """How many nodes hold the image, and how many are meant to."""
 
     ready: int
-    wanted: int
+    desired: int
 
 
 def is_warm(daemon_set: Json) -> bool:
-    """Whether every node that shall hold the image of a pre-pull DaemonSet's newest form does."""
+    """True if every node that a pre-pull DaemonSet's newest form asks for holds its image."""
     status = daemon_set.get("status") or {}
     seen = status.get("observedGeneration", 0) >= daemon_set.get("metadata", {}).get("generation", 1)
-    wanted = status.get("desiredNumberScheduled", 0)
-    return bool(seen and status.get("updatedNumberScheduled", 0) >= wanted and status.get("numberReady", 0) >= wanted)
+    desired = status.get("desiredNumberScheduled", 0)
+    return bool(seen and status.get("updatedNumberScheduled", 0) >= desired and status.get("numberReady", 0) >= desired)
 
 
 def warmth(daemon_set: Json) -> Warmth:
-    """What a pre-pull DaemonSet says of itself."""
+    """How far a pre-pull DaemonSet is, by its status."""
     status = daemon_set.get("status") or {}
     return Warmth(int(status.get("numberReady") or 0), int(status.get("desiredNumberScheduled") or 0))
 
@@ -59,7 +59,7 @@ def wait(
         pods = cluster.list("v1", "Pod", namespace=namespace, labels=labels)
         pull, other = _trouble(pods)
         warm = warmth(found)
-        say(f"image on {warm.ready} of {warm.wanted} nodes{': ' if pull or other else ''}{pull or other}")
+        say(f"image on {warm.ready} of {warm.desired} nodes{': ' if pull or other else ''}{pull or other}")
         now = time.monotonic()
         failing_since = (failing_since or now) if pull else None
         over = now - begun >= timeout or process.interrupted.is_set()
@@ -78,7 +78,7 @@ def wait(
 
 
 def _trouble(pods: list[Json]) -> tuple[str, str]:
-    """What keeps the pods: a failure to pull, anything else; an empty text for nothing."""
+    """Why pods do not run: a failure to pull, and any other reason; each is empty where there is none."""
     pull = other = ""
     for pod in pods:
         status = pod.get("status") or {}
@@ -97,13 +97,13 @@ def _trouble(pods: list[Json]) -> tuple[str, str]:
 
 def _events(cluster: Cluster, namespace: str, pods: list[Json]) -> str:
     """The last warnings about the pods."""
-    wanted = {pod["metadata"]["name"] for pod in pods}
-    said = [
+    names_of_pods = {pod["metadata"]["name"] for pod in pods}
+    messages = [
         _one_line(event.get("message", ""))
         for event in cluster.list("v1", "Event", namespace=namespace)
-        if event.get("type") == "Warning" and event["involvedObject"].get("name") in wanted
+        if event.get("type") == "Warning" and event["involvedObject"].get("name") in names_of_pods
     ]
-    return "; ".join(list(dict.fromkeys(said))[-_EVENTS:])
+    return "; ".join(list(dict.fromkeys(messages))[-_EVENTS:])
 
 
 def _one_line(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from podenv.catalogue import names
 from podenv.errors import AccessRefused
-from podenv.release import manifest
+from podenv.release import chart, manifest
 from podenv.release.cluster import Cluster, Json, selector
 
 PENDING = ("pending-install", "pending-upgrade", "pending-rollback", "uninstalling")
@@ -24,14 +24,31 @@ PENDING = ("pending-install", "pending-upgrade", "pending-rollback", "uninstalli
 
 @dataclass(frozen=True)
 class Record:
-    """One revision of a release. ``inputs`` names what it was made from (see `release.Order`)."""
+    """One revision of a release. ``mark`` is the last revision of it that podenv deployed; 0 where it deployed none."""
 
     name: str
     namespace: str
     revision: int
     status: str
-    inputs: str
+    mark: int
     content: Json
+
+    @property
+    def is_left_by_podenv(self) -> bool:
+        """True if podenv began this pending change. Helm hands a mark on to the next revision, whoever makes it."""
+        return self.mark == self.revision if self.status in ("pending-install", "pending-upgrade") else self.mark > 0
+
+    @property
+    def chart(self) -> str:
+        """Its chart with the version, like ``airflow-1.22.0``."""
+        metadata = (self.content.get("chart") or {}).get("metadata") or {}
+        return f"{metadata.get('name', 'unknown')}-{metadata.get('version', 'unknown')}"
+
+    @property
+    def is_of_podenv(self) -> bool:
+        """True if it was made from podenv's chart, by podenv, by plain helm or by a GitOps tool."""
+        metadata = (self.content.get("chart") or {}).get("metadata") or {}
+        return metadata.get("name") == chart.NAME and f"{names.ENVIRONMENT_LABEL}: " in self.manifest
 
     @property
     def updated(self) -> str:
@@ -72,8 +89,8 @@ class Record:
 def read(cluster: Cluster, places: dict[str, str], *, history: bool = False) -> dict[str, list[Record]]:
     """The records of releases, newest first: of each name in ``places`` (name -> namespace).
 
-    Without ``history``, only those that say how a release is now. One call for all where the user may list Secrets in
-    all namespaces, else one for each namespace.
+    Without ``history``, only those that say how a release is now. One request for all where the user may list Secrets
+    in all namespaces, else one for each namespace.
     """
     labels: dict[str, str | Iterable[str]] = {"owner": "helm", "name": sorted(places)}
     if not history:
@@ -109,6 +126,6 @@ def _decode(secret: Json) -> Record:
         namespace=secret["metadata"]["namespace"],
         revision=int(labels["version"]),
         status=labels["status"],
-        inputs=labels.get(names.INPUTS_LABEL, ""),
+        mark=int(labels.get(names.REVISION_LABEL, "0")),
         content=content,
     )

@@ -1,4 +1,4 @@
-"""One deploy of one environment, from what is there to what is wanted, and back where that fails."""
+"""One deploy of one environment: from the release as it is to its spec, and back where that fails."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from podenv import process
 from podenv.errors import Conflict, NoCluster, ReleaseBusy, ReleaseError
-from podenv.release import manifest, nodes, records, state
+from podenv.release import claim, manifest, nodes, ownership, records, state
 from podenv.release.cluster import JSON_PATCH, Cluster, Json
-from podenv.release.order import Order
 from podenv.release.records import Record
-from podenv.release.state import State
+from podenv.release.spec import ReleaseSpec
+from podenv.release.state import Drift, State
 
 if TYPE_CHECKING:
     from podenv.release.helm import Helm
@@ -27,26 +27,21 @@ class Rollout:
     def __init__(
         self,
         cluster: Cluster,
-        wanted: Order,
+        spec: ReleaseSpec,
         program: Callable[[str, str, Json | None], Helm],
         say: Callable[[str], None],
     ) -> None:
         self._cluster = cluster
-        self._wanted = wanted
+        self._spec = spec
         self._program = program
         self._say = say
 
     def ensure_namespace(self) -> list[str]:
         """Make the namespace, with Pod Security; a warning where there is one without."""
-        namespace = self._wanted.namespace
+        namespace = self._spec.namespace
         found = self._cluster.get(namespace_path(namespace))
         if found is None:
-            labels = {f"{_POD_SECURITY}/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
-            body = {
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {"name": namespace, "labels": {**labels, "app.kubernetes.io/managed-by": "podenv"}},
-            }
+            body = namespace_object(namespace, {"app.kubernetes.io/managed-by": "podenv"})
             with suppress(Conflict):  # another environment's deploy made it
                 self._cluster.create("/api/v1/namespaces", body)
             return []
@@ -60,37 +55,45 @@ class Rollout:
         ]
 
     def settle(self, known: State) -> State:
-        """The state now that the lease is held; what somebody left half-done is ended first."""
+        """The state now that the lease is held; a change that podenv left half-done is ended first."""
         newest = self._newest()
+        if newest is not None:
+            claim.check_chart(newest)
         if newest is not None and newest.status in records.PENDING:
-            self._say(f"ends what was left {newest.status}")
+            self._say(f"ends a change that was left {newest.status}")
             self._recover(newest)
         elif (newest and newest.revision) == (known.latest and known.latest.revision):
             return known
-        return state.survey(self._cluster, {self._wanted.name: self._wanted.namespace})[self._wanted.name]
+        return state.survey(self._cluster, {self._spec.name: self._spec.namespace})[self._spec.name]
 
-    def run(self, known: State, *, timeout: float) -> tuple[int, list[str]]:
-        """Make the release what it should be; its revision, and what the API server warned of."""
-        wanted = self._wanted
-        self._undo_additions(known)
-        program = self._program(wanted.name, wanted.namespace, wanted.values)
+    def run(self, known: State, *, timeout: float, repair: tuple[Drift, ...]) -> tuple[int, list[str]]:
+        """Make the release from its spec; its revision, and the API server's warnings.
+
+        ``repair`` are the additions of others that may be removed.
+        """
+        spec = self._spec
+        if known.latest is None:
+            claim.check_objects(self._cluster, spec.name, spec.namespace)
+        self._remove_additions(known, repair)
+        program = self._program(spec.name, spec.namespace, spec.values)
         self._say("upgrades" if known.deployed else "installs")
+        revision = 1 + (known.latest.revision if known.latest else 0)
         with self._as_before(known):
-            made = asyncio.run(program.upgrade(wanted.chart, wanted.values, inputs=wanted.inputs))
-            if wanted.warms:
-                nodes.wait(self._cluster, wanted.name, wanted.namespace, wanted.digest, timeout=timeout, say=self._say)
+            made = asyncio.run(program.upgrade(spec.chart, spec.values, revision=revision))
+            if spec.pulls_first:
+                nodes.wait(self._cluster, spec.name, spec.namespace, spec.digest, timeout=timeout, say=self._say)
         return int(made["version"]), program.warnings
 
     def _newest(self) -> Record | None:
-        name = self._wanted.name
-        return next(iter(records.read(self._cluster, {name: self._wanted.namespace})[name]), None)
+        name = self._spec.name
+        return next(iter(records.read(self._cluster, {name: self._spec.namespace})[name]), None)
 
     def _helm(self) -> Helm:
-        return self._program(self._wanted.name, self._wanted.namespace, None)
+        return self._program(self._spec.name, self._spec.namespace, None)
 
     @contextmanager
     def _as_before(self, known: State) -> Iterator[None]:
-        """Put the release back where what is done fails; an interruption leaves that to the next deploy."""
+        """Put the release back where the deploy fails; after an interruption, the next deploy does that."""
         try:
             yield
         except ReleaseError as error:
@@ -112,12 +115,12 @@ class Rollout:
         asyncio.run(helm.back(known.deployed.revision) if known.deployed else helm.remove())
 
     def _recover(self, newest: Record) -> None:
-        """Make a release usable that a killed deploy left behind; nobody else holds its lease."""
-        name, namespace = self._wanted.name, self._wanted.namespace
-        if not newest.inputs:
+        """Make a release usable again that a killed podenv left pending; we hold its lease, so that none is at work."""
+        name, namespace = self._spec.name, self._spec.namespace
+        if not newest.is_left_by_podenv:
             raise ReleaseBusy(
                 f"Release {name!r} in namespace {namespace!r} is {newest.status} since {newest.updated} by something "
-                "other than podenv; wait until that is done, or end it with `helm rollback` or `helm uninstall`."
+                "other than podenv; wait until it is done, or end it with `helm rollback` or `helm uninstall`."
             )
         past = records.read(self._cluster, {name: namespace}, history=True)[name]
         good = [one for one in past if one.status in ("deployed", "superseded")]
@@ -127,10 +130,15 @@ class Rollout:
         else:
             asyncio.run(helm.back(good[0].revision))
 
-    def _undo_additions(self, known: State) -> None:
-        """Remove what people added to the objects: Helm leaves fields alone that it does not render."""
+    def _remove_additions(self, known: State, repair: tuple[Drift, ...]) -> None:
+        """Remove what people added by hand and ``repair`` names; Helm leaves fields that it does not render."""
+        named = {(one.object, one.path) for one in repair}
         for rendered, live in known.live:
-            paths = manifest.additions(rendered, live)
+            paths = [
+                one.path
+                for one in ownership.additions(rendered, live)
+                if (manifest.title(rendered), manifest.dotted(one.path, live)) in named
+            ]
             if paths:
                 meta = live["metadata"]
                 path = self._cluster.path(
@@ -144,3 +152,13 @@ class Rollout:
 def namespace_path(namespace: str) -> str:
     """Where a namespace is."""
     return f"/api/v1/namespaces/{namespace}"
+
+
+def namespace_object(namespace: str, labels: dict[str, str] | None = None) -> Json:
+    """A namespace under Pod Security "restricted"."""
+    levels = {f"{_POD_SECURITY}/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": namespace, "labels": {**levels, **(labels or {})}},
+    }

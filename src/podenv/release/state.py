@@ -1,82 +1,105 @@
-"""How releases are: what Helm remembers, and whether the cluster still has it so."""
+"""The state of releases: what Helm has recorded, and how the cluster differs from that."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Literal
 
 from podenv.catalogue import names
 from podenv.errors import AccessRefused
-from podenv.release import manifest, nodes, records
+from podenv.release import manifest, nodes, ownership, records
 from podenv.release.cluster import Cluster, Json
 from podenv.release.records import Record
+from podenv.release.spec import ReleaseSpec
 
 _AT_ONCE = 8  # requests; each kind of object is one
+_WORDS: dict[str, Literal["lacks", "was changed", "was added to"]] = {
+    "missing": "lacks", "changed": "was changed", "added": "was added to",
+}  # fmt: skip
 Key = tuple[str, tuple[str, str, str]]  # namespace, and what tells objects of one release apart
 
 
 @dataclass(frozen=True)
 class Drift:
-    """One way in which an object is not as the release has it: ``what`` is gone, changed or added, ``path`` where."""
+    """One way in which an object differs from the release: ``what`` happened, ``path`` says where, ``by`` says who.
+
+    Who is the field manager's name, or empty where that is not recorded.
+    """
 
     object: str
-    what: str
+    what: Literal["is gone", "lacks", "was changed", "was added to"]
     path: str = ""
+    by: str = ""
+
+    @property
+    def is_missing(self) -> bool:
+        """True if something of the release is missing; putting it back takes nothing from anybody."""
+        return self.what in ("is gone", "lacks")
 
     def __str__(self) -> str:
-        return f"{self.object} {self.what}: {self.path}" if self.path else f"{self.object} {self.what}"
+        where = f"{self.object} {self.what}: {self.path}" if self.path else f"{self.object} {self.what}"
+        return f"{where} (by {self.by})" if self.by else where
 
 
 @dataclass(frozen=True)
 class State:
-    """One release: its newest record, the one that is deployed, and how the cluster differs from the latter."""
+    """One release: its newest record, the deployed one, and how the cluster differs from the latter."""
 
     latest: Record | None = None
     deployed: Record | None = None
     drift: tuple[Drift, ...] = ()
     live: tuple[tuple[Json, Json], ...] = ()
-    """The deployed record's objects, each as rendered and as it is; a missing one is not among them."""
+    """The deployed record's objects, each as rendered and as it is; missing ones are left out."""
 
     @property
     def pending(self) -> bool:
-        """Whether a change was begun and not ended."""
+        """True if a change was begun and not ended."""
         return self.latest is not None and self.latest.status in records.PENDING
 
-    def is_settled(self, inputs: str) -> bool:
-        """Whether nothing is to be done for a release that should be made from ``inputs``; nodes that pull are."""
-        if self.deployed is None or self.latest is not self.deployed or self.drift:
+    @property
+    def foreign(self) -> Record | None:
+        """A record of another chart than podenv's: the release is somebody else's."""
+        return next((one for one in (self.latest, self.deployed) if one and not one.is_of_podenv), None)
+
+    def is_settled(self, spec: ReleaseSpec, *, repair: bool = False) -> bool:
+        """True if the deployed revision was made from ``spec``, nothing drifted, and pre-pull nodes hold the image.
+
+        Without ``repair`` only what is missing counts as drifted, with it also what others changed or added by hand.
+        """
+        if self.deployed is None or self.latest is not self.deployed:
+            return False
+        if any(repair or one.is_missing for one in self.drift):
             return False
         warm = all(nodes.is_warm(live) for _, live in self.live if live["kind"] == "DaemonSet")
-        return warm and self.deployed.inputs == inputs
+        return warm and not spec.differences(self.deployed)
 
 
 def survey(cluster: Cluster, places: dict[str, str]) -> dict[str, State]:
     """The state of each release in ``places`` (name -> namespace).
 
-    One call for the records, one for each kind of object; where the user may not list all namespaces, one for each of
-    them. Raises `NoCluster`, `AccessRefused`.
+    One request for the records, one for each kind of object; where the user may not list all namespaces, one for each
+    of them. The objects of other charts are not read. Raises `NoCluster`, `AccessRefused`.
     """
-    found = {name: read[:] for name, read in records.read(cluster, places).items()}
-    deployed = {
-        name: next((record for record in of_one if record.status == "deployed"), None) for name, of_one in found.items()
-    }
-    live = _live(cluster, [record for record in deployed.values() if record is not None])
+    found = records.read(cluster, places)
+    deployed = {name: next((one for one in of_one if one.status == "deployed"), None) for name, of_one in found.items()}
+    live = _live(cluster, [record for record in deployed.values() if record is not None and record.is_of_podenv])
     states = {}
     for name, of_one in found.items():
         record = deployed[name]
-        pairs = tuple(_pairs(record, live)) if record else ()
-        drift = tuple(one for rendered, there in pairs for one in _drift(rendered, there))
-        kept = tuple((rendered, there) for rendered, there in pairs if there is not None)
-        states[name] = State(of_one[0] if of_one else None, record, drift, kept)
+        pairs = tuple(_pairs(record, live)) if record is not None and record.is_of_podenv else ()
+        drift = dict.fromkeys(one for rendered, actual in pairs for one in _drift(rendered, actual))
+        present = tuple((rendered, actual) for rendered, actual in pairs if actual is not None)
+        states[name] = State(of_one[0] if of_one else None, record, tuple(drift), present)
     return states
 
 
 def _pairs(record: Record, live: dict[Key, Json]) -> Iterator[tuple[Json, Json | None]]:
     for rendered in record.objects:
         identity = manifest.identity(rendered)
-        there = live.get((_namespace(rendered, record), identity))
-        yield rendered, there or live.get(("", identity))  # what lives in no namespace
+        actual = live.get((_namespace(rendered, record), identity))
+        yield rendered, actual or live.get(("", identity))  # an object without a namespace
 
 
 def _namespace(item: Json, record: Record) -> str:
@@ -88,30 +111,28 @@ def _drift(rendered: Json, live: Json | None) -> Iterator[Drift]:
     if live is None:
         yield Drift(title, "is gone")
         return
-    for path, wanted, _ in manifest.changes(rendered, live):
-        yield Drift(title, "has one more" if wanted is manifest.ABSENT else "was changed", manifest.dotted(path))
-    for path in manifest.additions(rendered, live):
-        yield Drift(title, "was added to", manifest.dotted(path))
+    for one in ownership.differences(rendered, live):
+        yield Drift(title, _WORDS[one.kind], manifest.dotted(one.path, live), one.manager)
 
 
 def _live(cluster: Cluster, deployed: list[Record]) -> dict[Key, Json]:
-    """What the cluster has of the records' objects."""
-    wanted = [(record, item) for record in deployed for item in record.objects]
-    labelled = {(item["apiVersion"], item["kind"]) for _, item in wanted if _is_ours(item)}
+    """The records' objects as the cluster has them."""
+    rendered = [(record, item) for record in deployed for item in record.objects]
+    labelled = {(item["apiVersion"], item["kind"]) for _, item in rendered if _is_labelled(item)}
     namespaces = {record.namespace for record in deployed}
     found: dict[Key, Json] = {}
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="podenv-survey") as pool:
         for items in pool.map(lambda kind: _list(cluster, kind, namespaces), sorted(labelled)):
             found.update({(item["metadata"].get("namespace", ""), manifest.identity(item)): item for item in items})
-        others = [(record, item) for record, item in wanted if not _is_ours(item)]
-        for (record, item), there in zip(others, pool.map(lambda one: _get(cluster, *one), others), strict=True):
-            if there is not None:
-                found[_namespace(item, record), manifest.identity(item)] = there
+        others = [(record, item) for record, item in rendered if not _is_labelled(item)]
+        for (record, item), actual in zip(others, pool.map(lambda one: _get(cluster, *one), others), strict=True):
+            if actual is not None:
+                found[_namespace(item, record), manifest.identity(item)] = actual
     return found
 
 
-def _is_ours(item: Json) -> bool:
-    """Whether the environment's label finds it; objects that a person added need not have it."""
+def _is_labelled(item: Json) -> bool:
+    """True if the environment's label finds it; objects of ``extraObjects`` need not have it."""
     return names.ENVIRONMENT_LABEL in (item["metadata"].get("labels") or {})
 
 

@@ -1,4 +1,4 @@
-"""What is out there, beside what the repository says."""
+"""The status of environments: the cluster beside the repository."""
 
 from __future__ import annotations
 
@@ -10,22 +10,31 @@ from podenv import lock
 from podenv.catalogue import names
 from podenv.catalogue.environment import Environment
 from podenv.errors import AccessRefused, LockError, PodenvError
-from podenv.release import Releases, lease, nodes
+from podenv.release import Releases, claim, lease, nodes
 from podenv.release.cluster import Cluster, Json
-from podenv.release.order import Order, lock_in
 from podenv.release.records import Record
+from podenv.release.spec import lock_of
 from podenv.release.state import State
 
 _AT_ONCE = 8  # environments whose image is asked for
 NOT_DEPLOYED = "not deployed"
+NO_HELM = "applied without Helm"
+FOREIGN = "foreign"
+UNKNOWN = "unknown"
+_WORDS = {
+    "image": "image: the repository asks for another image than the deployed one",
+    "chart": "chart: it is not the deployed one",
+}
 
 
 @dataclass(frozen=True)
 class Status:
     """One environment as it is deployed.
 
-    ``state`` is Helm's word, or ``not deployed``; ``since`` is when it was deployed; ``health`` says what is wrong with
-    it, or ``ok``; ``drift`` says how repository, image, release and cluster differ from each other.
+    ``state`` is Helm's word, ``not deployed``, ``applied without Helm`` (by a GitOps tool or kubectl) or ``foreign``
+    (the release is of another chart); ``lock`` is a hash, or ``unknown`` where the release does not record it;
+    ``since`` is when it was deployed; ``health`` says what is wrong with it, or ``ok``; ``drift`` says how repository,
+    image, release and cluster differ from each other.
     """
 
     environment: str
@@ -55,24 +64,48 @@ def status(releases: Releases, environments: Sequence[Environment]) -> list[Stat
 
 
 def _status(releases: Releases, environment: Environment, known: State, pods: list[Json]) -> Status:
-    namespace = releases.places([environment])[environment.name]
+    name, namespace = environment.name, releases.places([environment])[environment.name]
     record = known.deployed or known.latest
+    if known.foreign is not None:
+        health = f"the release is of chart {known.foreign.chart}; podenv does not touch it"
+        return Status(name, name, namespace, FOREIGN, known.foreign.revision, "", "", "", health, ())
     if record is None:
-        return Status(environment.name, environment.name, namespace, NOT_DEPLOYED, 0, "", "", "", "-", ())
+        return _status_without_release(releases, environment, namespace)
     newest = known.latest or record
+    lock_hash = lock_of(environment)
     drift = (*_repository(releases, environment, record), *map(str, known.drift), *_stale_pods(record, pods))
     return Status(
-        environment=environment.name,
+        environment=name,
         release=record.name,
         namespace=namespace,
         state=newest.status,
         revision=record.revision,
         digest=record.digest,
-        lock=record.lock,
+        lock=record.lock or (UNKNOWN if lock_hash else ""),
         since=record.updated,
         health=_health(releases.cluster, known, newest),
         drift=drift,
     )
+
+
+def _status_without_release(releases: Releases, environment: Environment, namespace: str) -> Status:
+    """The status by the PodTemplate alone, which a GitOps tool or kubectl may have applied."""
+    name = environment.name
+    found = claim.applied_without_helm(releases.cluster, name, namespace)
+    if found is None:
+        return Status(name, name, namespace, NOT_DEPLOYED, 0, "", "", "", "-", ())
+    annotations = found["metadata"].get("annotations") or {}
+    digest, lock_hash = annotations.get(names.DIGEST_ANNOTATION, ""), annotations.get(names.LOCK_ANNOTATION, "")
+    drift = []
+    try:
+        spec = releases.spec_of(environment)
+    except PodenvError as error:
+        drift.append(f"repository: {error}")
+    else:
+        if spec.digest != digest:
+            drift.append(_WORDS["image"])
+    shown = lock_hash or (UNKNOWN if lock_of(environment) else "")
+    return Status(name, "", namespace, NO_HELM, 0, digest, shown, "", "ok", tuple(drift))
 
 
 def _repository(releases: Releases, environment: Environment, record: Record) -> Iterator[str]:
@@ -83,27 +116,23 @@ def _repository(releases: Releases, environment: Environment, record: Record) ->
     except LockError as error:
         yield f"lock: {error}"
         return
-    if record.lock != lock_in(environment):
-        yield "lock: the image that is deployed was made from another lock"
+    if record.lock and record.lock != lock_of(environment):
+        yield "lock: the deployed image was made from another lock"
     try:
-        wanted = releases.wanted(environment)
+        spec = releases.spec_of(environment)
     except PodenvError as error:
         yield f"image: {error}"
         return
-    yield from _differences(wanted, record)
-
-
-def _differences(wanted: Order, record: Record) -> Iterator[str]:
-    if wanted.digest != record.digest:
-        yield "image: the repository asks for another image than is deployed"
-    elif wanted.inputs != record.inputs:
-        yield "values: the values or the chart are not those that are deployed"
+    differences = spec.differences(record)
+    yield from (words for one, words in _WORDS.items() if one in differences)
+    if keys := [one for one in differences if one not in ("lock", *_WORDS)]:
+        yield f"values: not those that are deployed: {', '.join(keys)}"
 
 
 def _stale_pods(record: Record, pods: list[Json]) -> Iterator[str]:
     """Tasks keep the image that they were started with; that is right, and worth knowing."""
-    wanted = names.digest_label(record.digest)
-    old = [pod for pod in pods if pod["metadata"].get("labels", {}).get(names.DIGEST_LABEL, wanted) != wanted]
+    label = names.digest_label(record.digest)
+    old = [pod for pod in pods if pod["metadata"].get("labels", {}).get(names.DIGEST_LABEL, label) != label]
     if old:
         yield f"pods: {len(old)} still {'runs' if len(old) == 1 else 'run'} another image"
 
@@ -111,7 +140,7 @@ def _stale_pods(record: Record, pods: list[Json]) -> Iterator[str]:
 def _health(cluster: Cluster, known: State, newest: Record) -> str:
     if known.pending:
         other = lease.holder(cluster, newest.name, newest.namespace)
-        return f"{other.who} is at it" if other else "left half-done; the next deploy ends it"
+        return f"{other.who} is changing it" if other else "left half-done; the next deploy ends it"
     if known.deployed is None or newest.status == "failed":
         return newest.description or newest.status
     if any(one.what == "is gone" for one in known.drift):
@@ -119,8 +148,8 @@ def _health(cluster: Cluster, known: State, newest: Record) -> str:
     for _, live in known.live:
         if live["kind"] == "DaemonSet":
             warm = nodes.warmth(live)
-            if warm.ready < warm.wanted:
-                return f"image on {warm.ready} of {warm.wanted} nodes"
+            if warm.ready < warm.desired:
+                return f"image on {warm.ready} of {warm.desired} nodes"
     return "ok"
 
 

@@ -174,8 +174,9 @@ def cluster(_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     account = {"name": "worker", "namespace": airflow}
     environment.values["access"] = {"serviceAccounts": [account], "secrets": True}
     releases = Releases(Target(prefix=prefix))
-    order = releases.with_image(environment, ImageRef(host, "podenv-tests/plain", digest=digest), lock_hash="f" * 64)
-    releases.deploy(order, releases.survey(releases.places([environment]))[NAME])
+    ref = ImageRef(host, "podenv-tests/plain", digest=digest)
+    spec = releases.spec_with_image(environment, ref, lock_hash="f" * 64)
+    releases.deploy(spec, releases.survey(releases.places([environment]))[NAME])
 
     proxy = Proxy(admin.configuration.host)
     kubeconfig = tmp_path_factory.mktemp("airflow") / "kubeconfig"

@@ -117,7 +117,43 @@ def test_an_environment_is_its_values_laid_upon_the_defaults(tmp_path: Path) -> 
         (
             "python: '3.11'\nresources: {limits: {memory: 1GB}}\n",
             "resources.limits.memory",
-            "'1GB' is no Kubernetes quantity; write it like '500m' (cpu) or '2Gi' (memory)",
+            "'1GB' is not a Kubernetes quantity; did you mean 1Gi?",
+        ),
+        (
+            "python: '3.11'\nresources: {limits: {memory: 512m}}\n",
+            "resources.limits.memory",
+            "512m is half a byte; did you mean 512Mi?",
+        ),
+        (
+            "python: '3.11'\nresources: {requests: {cpu: 1000}}\n",
+            "resources.requests.cpu",
+            "1000 is 1,000 cores; did you mean 1000m?",
+        ),
+        (
+            "python: '3.11'\nlimitRange: {max: {memory: 64}}\n",
+            "limitRange.max.memory",
+            "64 is 64 bytes; did you mean 64Gi?",
+        ),
+        (
+            "python: '3.11'\nresourceQuota: {hard: {limits.memory: 256}}\n",
+            "resourceQuota.hard.limits.memory",
+            "256 is 256 bytes; did you mean 256Mi?",
+        ),
+        (
+            "python: '3.11'\nresourceQuota: {hard: {pods: 1.5}}\n",
+            "resourceQuota.hard.pods",
+            "1.5 is not a whole number; write it like 1",
+        ),
+        ("python: '3.11'\ntmp: {size: 1}\n", "tmp.size", "1 is one byte; did you mean 1Gi?"),
+        (
+            "python: '3.11'\nvolumes: [{name: scratch, emptyDir: {sizeLimit: 512m}}]\n",
+            "volumes.0.emptyDir.sizeLimit",
+            "512m is half a byte; did you mean 512Mi?",
+        ),
+        (
+            "python: '3.11'\ninitContainers: [{name: load, resources: {limits: {memory: 64}}}]\n",
+            "initContainers.0.resources.limits.memory",
+            "64 is 64 bytes; did you mean 64Gi?",
         ),
         (
             "python: '3.11'\nresources: {limits: {memroy: 1Gi}}\n",

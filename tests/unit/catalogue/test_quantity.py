@@ -29,8 +29,8 @@ def test_a_quantity_is_read_as_kubernetes_reads_it(text: str, value: Decimal) ->
 
 
 @pytest.mark.parametrize("text", ["", "1GB", "1 Gi", "-1", "Gi", "1e", "0x10", "1K", "1.2.3", "1Gi ", "\n1", "١"])
-def test_what_is_no_quantity_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(ResourceError, match="is no Kubernetes quantity; write it like '500m'"):
+def test_what_is_not_a_quantity_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ResourceError, match="is not a Kubernetes quantity; write it like '500m'"):
         quantity.parse(text)
 
 
@@ -58,15 +58,3 @@ def test_bytes_are_written_as_an_exact_quantity(size: int) -> None:
 )
 def test_bytes_are_written_as_people_read_them(size: int, text: str) -> None:
     assert quantity.of_bytes(size) == text
-
-
-def test_a_request_above_its_limit_is_refused_and_both_are_named() -> None:
-    with pytest.raises(ResourceError) as caught:
-        quantity.check_resources({"memory": "2Gi"}, {"memory": "1Gi"}, "task 'train'")
-    assert str(caught.value) == (
-        "task 'train': the request of memory (2Gi) is above its limit (1Gi); lower the request or raise the limit."
-    )
-
-
-def test_equal_request_and_limit_in_other_words_are_fine() -> None:
-    quantity.check_resources({"cpu": "1000m"}, {"cpu": "1"}, "task")

@@ -350,7 +350,7 @@ def test_options_of_pip_become_lines_or_are_named(tmp_path: Path) -> None:
         @task.virtualenv(
             requirements=["a"],
             pip_install_options=["--no-cache-dir", "--no-binary=a", "--pre", "--index-url", "https://pypi.acme.io/simple"],
-            index_urls=["https://pypi.org/simple/", "https://me:secret@pypi.b.io", "https://pypi.c.io"],
+            index_urls=["https://me:secret@pypi.b.io"],
         )
         def f(): pass
         """,
@@ -365,10 +365,32 @@ def test_options_of_pip_become_lines_or_are_named(tmp_path: Path) -> None:
             "its index has credentials in the address, which have no place in a values file: "
             "set UV_DEFAULT_INDEX, or put them into the netrc file",
         ),
-        (2, "values.yaml gets its first index only; set UV_INDEX for the other: https://pypi.c.io"),
     ]
+
+
+def test_indexes_go_into_the_values(tmp_path: Path) -> None:
+    migration = plan(
+        tmp_path,
+        """\
+        from airflow.sdk import task
+        @task.virtualenv(requirements="a", index_urls=["https://a.io/simple", "https://b.io/x", "https://pypi.org/simple"])
+        def f(): pass
+        @task.virtualenv(requirements="a", index_urls="https://pypi.org/simple/")
+        def g(): pass
+        """,
+    )
     planning.write(migration)
-    assert Catalogue(tmp_path / "envs")["a"].spec.image.index == "https://pypi.acme.io/simple"
+    first, second = (Catalogue(tmp_path / "envs")[one.name].spec for one in migration.proposals)
+    assert first.image.index == "https://a.io/simple"
+    assert [(one.name, one.url) for one in first.indexes] == [
+        ("b-io-x", "https://b.io/x"),
+        ("pypi-org-simple", "https://pypi.org/simple"),
+    ]
+    assert (second.image.index, second.indexes) == ("", [])
+    again = plan(
+        tmp_path, f"{HEAD}@task.virtualenv(requirements='a', index_urls='https://pypi.org/simple')\ndef h(): 0\n"
+    )
+    assert [(one.name, one.new) for one in again.proposals] == [(migration.proposals[1].name, None)]
 
 
 @pytest.mark.parametrize(
@@ -701,7 +723,8 @@ def test_what_a_function_may_not_find_in_its_environment_is_named_by_line(tmp_pa
             from google.cloud import storage
             from sklearn import svm
             import pandas as pd
-                        return os.environ["HOME"] + context["run_id"]
+            import os
+            return os.environ["HOME"] + context["run_id"]
         """,
     )
     assert remarks(migration) == [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podenv.release import diff, manifest, masking
+from podenv.release import diff, manifest, masking, ownership
 
 RENDERED: dict[str, Any] = {
     "apiVersion": "v1",
@@ -65,6 +65,24 @@ def test_a_false_that_means_something_is_missed_when_it_goes() -> None:
     assert paths(there) == ["template.spec.automountServiceAccountToken"]
 
 
+def test_a_path_names_elements_as_people_do() -> None:
+    path = ("template", "spec", "containers", 0, "env", 0, "value")
+    assert manifest.dotted(path, RENDERED) == "template.spec.containers.base.env.A.value"
+    assert manifest.dotted(path) == "template.spec.containers.0.env.0.value"
+
+
+def test_a_label_goes_from_an_object_and_its_pods_where_it_has_that_value() -> None:
+    def pod(value: str) -> dict[str, Any]:
+        return {"metadata": {"name": "p", "labels": {"by": value, "a": "b"}}, "spec": {"by": value}}
+
+    daemon = {"kind": "DaemonSet", **pod("Helm"), "spec": {"template": pod("Helm")}}
+    shown = manifest.without_label(daemon, "by", "Helm")
+    assert shown["metadata"]["labels"] == {"a": "b"}
+    assert shown["spec"]["template"] == {"metadata": {"name": "p", "labels": {"a": "b"}}, "spec": {"by": "Helm"}}
+    assert daemon["metadata"]["labels"]["by"] == "Helm"
+    assert manifest.without_label(pod("me"), "by", "Helm") == pod("me")
+
+
 def test_an_element_more_or_less_is_a_change() -> None:
     there = live()
     there["template"]["spec"]["containers"][0]["env"] = [{"name": "B", "value": "1"}]
@@ -72,16 +90,6 @@ def test_an_element_more_or_less_is_a_change() -> None:
         "template.spec.containers.base.env.A",
         "template.spec.containers.base.env.B",
     ]
-
-
-@pytest.mark.parametrize(
-    ("manager", "seen"), [("kubectl-edit", True), ("helm", False), ("kube-controller-manager", False)]
-)
-def test_what_people_add_is_found_and_what_controllers_add_is_not(manager: str, seen: bool) -> None:
-    there = live(hostNetwork=True)
-    fields: dict[str, Any] = {"f:template": {"f:spec": {"f:hostNetwork": {}, "f:automountServiceAccountToken": {}}}}
-    there["metadata"]["managedFields"] = [{"manager": manager, "operation": "Update", "fieldsV1": fields}]
-    assert manifest.additions(RENDERED, there) == ([("template", "spec", "hostNetwork")] if seen else [])
 
 
 def test_a_removal_takes_the_later_elements_of_a_list_first_and_escapes_keys() -> None:
@@ -94,14 +102,14 @@ def test_a_removal_takes_the_later_elements_of_a_list_first_and_escapes_keys() -
 
 
 @given(st.dictionaries(st.text("abc/~", min_size=1), st.integers(), max_size=4))
-def test_an_object_is_no_change_of_itself_and_labels_added_are_found_again(labels: dict[str, int]) -> None:
+def test_an_object_does_not_differ_from_itself_and_labels_added_by_hand_are_found_again(labels: dict[str, int]) -> None:
     there = copy.deepcopy(RENDERED)
     added = {f"x{key}": value for key, value in labels.items()}
     there["metadata"]["labels"] |= added
     fields: dict[str, Any] = {"f:metadata": {"f:labels": {f"f:{key}": {} for key in added}}}
     there["metadata"]["managedFields"] = [{"manager": "kubectl", "fieldsV1": fields}]
     assert paths(there) == []
-    assert {path[-1] for path in manifest.additions(RENDERED, there)} == set(added)
+    assert {one.path[-1] for one in ownership.additions(RENDERED, there)} == set(added)
 
 
 def test_hooks_and_empty_documents_are_no_objects_of_a_release() -> None:

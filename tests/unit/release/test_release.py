@@ -1,4 +1,4 @@
-"""Releases without a cluster: values, what a hash covers, helm's words and warnings, one program started well."""
+"""Releases without a cluster: values, helm's words and warnings, one program started well."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from podenv import errors
 from podenv.catalogue.environment import Catalogue
 from podenv.catalogue.reference import ImageRef
 from podenv.errors import NoCluster, ProgramNotFound, ReleaseError
-from podenv.release import helm, lease, order
+from podenv.release import chart, helm, lease
 from podenv.release.cluster import Cluster, selector
 from podenv.release.helmfailures import failure
-from podenv.release.order import Order, release_values
+from podenv.release.spec import release_values
 
 REF = ImageRef("registry.example", "etl", digest=f"sha256:{'1' * 64}")
 
@@ -64,25 +64,8 @@ def test_the_values_of_a_release_are_the_environments_with_the_image_by_digest(c
     assert json.dumps(environment.values) == before
 
 
-def test_inputs_change_with_a_value_and_with_any_byte_of_the_chart_and_with_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "templates").mkdir()
-    template = tmp_path / "templates" / "a.yaml"
-    template.write_text("a")
-
-    def inputs(**values: object) -> str:
-        return Order("etl", "ns", tmp_path, {"image": {"digest": "d"}, **values}).inputs
-
-    first = inputs(a=1)
-    (tmp_path / "templates" / "a.yaml~").write_text("an editor's")
-    assert inputs(a=1) == first
-    assert inputs(a=2) != first
-    template.write_text("b")
-    assert inputs(a=1) != first
-    assert len(first) == 40  # a label's value ends at 63 characters
-
-
 def test_the_chart_is_found() -> None:
-    assert (order.chart() / "Chart.yaml").is_file()
+    assert (chart.folder() / "Chart.yaml").is_file()
 
 
 @pytest.mark.parametrize("kind", STDERR)

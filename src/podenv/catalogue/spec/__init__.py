@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from podenv.catalogue.spec.dependencies import DependencySettings
-from podenv.catalogue.spec.fields import Model, Python, Quantity, ResourceName
+from podenv.catalogue.spec.fields import Limits, Model, Python, Requests
 from podenv.catalogue.spec.helmschema import for_helm
 from podenv.catalogue.spec.image import ImageSettings
 from podenv.catalogue.spec.pod import PodSettings
@@ -20,10 +20,8 @@ from podenv.errors import nearest
 class ResourcesSpec(Model):
     """What a task of this environment asks for and may use, unless the task says otherwise."""
 
-    requests: dict[ResourceName, Quantity] = Field(
-        default={}, description="Reserved for the task: cpu in cores, memory in bytes."
-    )
-    limits: dict[ResourceName, Quantity] = Field(default={}, description="The most the task may use.")
+    requests: Requests = Field(default={}, description="Reserved for the task: cpu in cores, memory in bytes.")
+    limits: Limits = Field(default={}, description="The most the task may use.")
 
 
 _MOST_RELAUNCHES = 100
@@ -65,6 +63,8 @@ def explain(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
     first = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
     path = tuple(step for step in first["loc"] if step != "[key]")
     kind, given = first["type"], first["input"]
+    if kind == "amount":
+        return (*path, first["ctx"]["name"]), first["ctx"]["why"].rstrip(".")
     if path in _REMOVED:
         return path, _REMOVED[path]
     if kind == "extra_forbidden":

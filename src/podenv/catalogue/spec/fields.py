@@ -18,9 +18,9 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from podenv.catalogue import quantity
+from podenv.catalogue import units
 from podenv.catalogue.names import PYTHON, is_python_version
 from podenv.errors import ResourceError, nearest
 
@@ -29,7 +29,11 @@ _LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 _PLAIN = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _QUALIFIED = rf"({_SUBDOMAIN}/)?{_PLAIN}"
-_RESOURCE_NAME = rf"cpu|memory|ephemeral-storage|hugepages-[0-9]+[KMG]i|{_SUBDOMAIN}/{_PLAIN}"
+_HUGE_PAGES = "hugepages-[0-9]+[KMG]i"
+_WITH_DOMAIN = f"{_SUBDOMAIN}/{_PLAIN}"
+_RESOURCE_NAME = rf"cpu|memory|ephemeral-storage|{_HUGE_PAGES}|{_WITH_DOMAIN}"
+_CLASS_STORAGE = r"\.storageclass\.storage\.k8s\.io/requests\.storage"
+_QUOTA_NAME = "[a-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?"
 _PORT_NAME = "[a-z0-9]{0,5}[a-z][a-z0-9]{0,9}"
 _V4_BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _H = "[0-9a-fA-F]{1,4}"
@@ -104,13 +108,60 @@ def _python(value: object) -> str:
 
 def _quantity(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"{value!r} is no Kubernetes quantity; write it like 500m (cpu) or 2Gi (memory)")
-    text = value if isinstance(value, str) else f"{value + 0:.15g}"
+        raise ValueError(f"{value!r} is not a Kubernetes quantity; write it like 500m (cpu) or 2Gi (memory)")
+    return value if isinstance(value, str) else repr(value + 0)  # -0.0 is 0.0
+
+
+def _size(text: str) -> str:
     try:
-        quantity.parse(text)
+        units.BYTES.check(text)
     except ResourceError as error:
         raise ValueError(str(error).rstrip(".")) from None
     return text
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """A map of resources to quantities, each in the unit of its resource.
+
+    ``zero``: one may be nothing. ``quota``: the names are those of a ResourceQuota.
+    """
+
+    zero: bool = False
+    quota: bool = False
+
+    def check(self, amounts: dict[str, str]) -> dict[str, str]:
+        for name, text in amounts.items():
+            unit = units.of_quota(name) if self.quota else units.of(name)
+            try:
+                assert unit is not None, name  # the name was checked before
+                unit.check(text, zero=self.zero)
+            except ResourceError as error:
+                raise PydanticCustomError("amount", "{why}", {"name": name, "why": str(error)}) from None
+        return amounts
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        kinds = {unit: unit.schema(zero=self.zero) for unit in units.ALL}
+        sized = f"memory|ephemeral-storage|{_HUGE_PAGES}"
+        if self.quota:
+            patterns = {
+                r"^((requests|limits)\.)?cpu$": kinds[units.QUOTA_CORES],
+                rf"^(((requests|limits)\.)?({sized}|storage)|.+{_CLASS_STORAGE})$": kinds[units.BYTES],
+            }
+            names = {"pattern": f"^({_QUOTA_NAME})$", "maxLength": 317}
+            rest: dict[str, Any] = {"propertyNames": names, "additionalProperties": kinds[units.PIECES]}
+        else:
+            patterns = {
+                "^cpu$": kinds[units.CORES],
+                f"^({sized})$": kinds[units.BYTES],
+                f"^({_WITH_DOMAIN})$": kinds[units.PIECES],
+                f"^{_SUBDOMAIN}/gpu$": kinds[units.GPUS],  # is a piece too: both hold
+            }
+            rest = {"additionalProperties": False}
+        return {"type": "object", "patternProperties": patterns, **rest}
 
 
 def _resource_name(value: str) -> str:
@@ -140,11 +191,8 @@ Count = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_whole)]
 PortNumber = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_whole)]
 Seconds = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_whole)]
 Python = Annotated[str, BeforeValidator(_python), WithJsonSchema({"type": "string", "pattern": f"^{PYTHON}$"})]
-Quantity = Annotated[
-    str,
-    BeforeValidator(_quantity),
-    WithJsonSchema({"type": ["string", "number"], "pattern": f"^({quantity.PATTERN})$", "minimum": 0}),
-]
+Quantity = Annotated[str, BeforeValidator(_quantity)]
+Size = Annotated[Quantity, AfterValidator(_size), WithJsonSchema(units.BYTES.schema())]
 ResourceName = Annotated[
     str, AfterValidator(_resource_name), WithJsonSchema({"type": "string", "pattern": f"^({_RESOURCE_NAME})$"})
 ]
@@ -153,6 +201,10 @@ Port = Annotated[
     BeforeValidator(_port),
     WithJsonSchema({"type": ["integer", "string"], "minimum": 1, "maximum": 65535, "pattern": f"^({_PORT_NAME})$"}),
 ]
+QuotaName = Annotated[str, Form(_QUOTA_NAME, "resource that a quota counts", 317)]
+Requests = Annotated[dict[ResourceName, Quantity], Amounts(zero=True)]
+Limits = Annotated[dict[ResourceName, Quantity], Amounts()]
+Quota = Annotated[dict[QuotaName, Quantity], Amounts(zero=True, quota=True)]
 DnsLabel = Annotated[str, Form(_LABEL, "name that Kubernetes takes here (a DNS-1123 label)", 63)]
 ObjectName = Annotated[str, Form(_SUBDOMAIN, "name of a Kubernetes object (a DNS-1123 subdomain)")]
 OptionalName = Annotated[str, Form(f"({_SUBDOMAIN})?", "name of a Kubernetes object (a DNS-1123 subdomain)")]

@@ -27,7 +27,7 @@ def _plain(schema: Schema, definitions: Schema, *, in_list: bool) -> Schema:
         only = rest[0] if len(rest) == 1 else {"anyOf": rest}
         return _plain(only | {k: v for k, v in schema.items() if k != "anyOf"}, definitions, in_list=in_list)
     plain = {k: v for k, v in schema.items() if k not in ("$defs", "title", "default")}
-    if "patternProperties" in plain:  # pydantic leaves keys of another form allowed
+    if "patternProperties" in plain and "additionalProperties" not in plain:  # pydantic allows keys of another form
         ((pattern, plain["additionalProperties"]),) = plain.pop("patternProperties").items()
         plain["propertyNames"] = {"pattern": pattern, **plain.get("propertyNames", {})}
     if "properties" in plain:
@@ -39,13 +39,23 @@ def _plain(schema: Schema, definitions: Schema, *, in_list: bool) -> Schema:
             for key, value in plain["properties"].items()
         }
     if isinstance(plain.get("additionalProperties"), dict):
-        inner = _plain(plain["additionalProperties"], definitions, in_list=in_list)
-        plain["additionalProperties"] = inner if in_list else _nullable(inner)
+        plain["additionalProperties"] = _value(plain["additionalProperties"], definitions, in_list=in_list)
+    if "patternProperties" in plain:
+        plain["patternProperties"] = {
+            pattern: _value(value, definitions, in_list=in_list)
+            for pattern, value in plain["patternProperties"].items()
+        }
     if "anyOf" in plain:
         plain["anyOf"] = [_plain(one, definitions, in_list=in_list) for one in plain["anyOf"]]
     if "items" in plain:
         plain["items"] = _plain(plain["items"], definitions, in_list=True)
     return plain
+
+
+def _value(schema: Schema, definitions: Schema, *, in_list: bool) -> Schema:
+    """The schema of a free map's value."""
+    inner = _plain(schema, definitions, in_list=in_list)
+    return inner if in_list else _nullable(inner)
 
 
 def _nullable(schema: Schema) -> Schema:

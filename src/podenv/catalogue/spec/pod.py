@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
 
+from podenv.catalogue import units
 from podenv.catalogue.spec.fields import (
     Address,
     Count,
@@ -14,13 +15,15 @@ from podenv.catalogue.spec.fields import (
     Form,
     LabelKey,
     LabelValue,
+    Limits,
     Model,
     ObjectName,
     OptionalName,
     OwnAnnotationKey,
     OwnLabelKey,
-    Quantity,
+    Requests,
     Seconds,
+    Size,
 )
 
 # A part of Kubernetes' own that grows with it: passed on as it is, checked by the API server.
@@ -71,12 +74,30 @@ class EnvFrom(Model):
         return self._exactly_one_of("secret_ref", "config_map_ref")
 
 
+class EmptyDirSource(Model):
+    """An empty folder as Kubernetes has it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    size_limit: Size | None = None
+
+
 class Volume(Model):
     """A volume: its name, and beside it its source as Kubernetes has it."""
 
     model_config = ConfigDict(extra="allow")
 
     name: VolumeName
+    # Kubernetes reads null, as `emptyDir:` without a value is, as an empty folder.
+    empty_dir: Annotated[
+        EmptyDirSource | None,
+        WithJsonSchema({"type": ["object", "null"], "properties": {"sizeLimit": units.BYTES.schema()}}),
+    ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_null(cls, given: object) -> object:
+        return given
 
 
 class VolumeMount(Model):
@@ -90,18 +111,28 @@ class VolumeMount(Model):
     mount_propagation: Literal["None", "HostToContainer", "Bidirectional"] | None = None
 
 
+class ContainerResources(Model):
+    """What a container asks for and may use, as Kubernetes has it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    requests: Requests = Field(default={})
+    limits: Limits = Field(default={})
+
+
 class InitContainer(Model):
     """A container that runs before the task; what it lacks of image, resources and securityContext is the task's."""
 
     model_config = ConfigDict(extra="allow")
 
     name: ContainerName
+    resources: ContainerResources = ContainerResources()
 
 
 class EmptyDir(Model):
     """An empty folder, gone with the pod."""
 
-    size: Quantity | None = Field(default=None, description="The most it may hold, in bytes; beyond it the pod goes.")
+    size: Size | None = Field(default=None, description="The most it may hold, in bytes; beyond it the pod goes.")
     medium: Literal["", "Memory"] | None = Field(
         default=None, description="Memory: files count as memory of the task. Empty: the node's disk."
     )
@@ -110,7 +141,7 @@ class EmptyDir(Model):
 class SharedMemory(Model):
     """Memory that processes share, as data loaders with several of them need it."""
 
-    size: Quantity | None = Field(default=None, description="In bytes; counts as memory of the task.")
+    size: Size | None = Field(default=None, description="In bytes; counts as memory of the task.")
 
 
 class ServiceAccount(Model):

@@ -11,19 +11,19 @@ from podenv.catalogue.spec.fields import (
     DnsLabel,
     Form,
     LabelValue,
+    Limits,
     Model,
     ObjectName,
     OwnAnnotationKey,
     OwnLabelKey,
     Port,
     PortNumber,
-    Quantity,
-    ResourceName,
+    Quota,
+    Requests,
 )
 from podenv.catalogue.spec.pod import Selector
 
 Subject = Annotated[str, Form("[!-~]+", "name of a user or a group")]
-QuotaName = Annotated[str, Form("[a-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?", "resource that a quota counts", 317)]
 
 _KIND = Form(
     "[A-Z][A-Za-z0-9]*",
@@ -53,16 +53,16 @@ class Access(Model):
 class LimitRange(Model):
     """Limits for each container in the environment's namespace, whoever starts it."""
 
-    default: dict[ResourceName, Quantity] = Field(default={}, description="Limits of a container that names none.")
-    default_request: dict[ResourceName, Quantity] = Field(default={}, description="Requests of one that names none.")
-    min: dict[ResourceName, Quantity] = Field(default={})
-    max: dict[ResourceName, Quantity] = Field(default={})
+    default: Limits = Field(default={}, description="Limits of a container that names none.")
+    default_request: Requests = Field(default={}, description="Requests of one that names none.")
+    min: Requests = Field(default={})
+    max: Limits = Field(default={})
 
 
 class ResourceQuota(Model):
     """Limits for the environment's namespace as a whole."""
 
-    hard: dict[QuotaName, Quantity] = Field(default={}, description="Like requests.cpu, limits.memory, pods.")
+    hard: Quota = Field(default={}, description="Like requests.cpu, limits.memory, pods.")
 
 
 class Peer(Model):

@@ -171,7 +171,28 @@ def behaviours():
 
     pod_only()
 
+    @task.env("plain", env_vars={"PORT": 8080, "DEBUG": True})
+    def numbers_as_variables() -> dict:
+        import os
+
+        return {name: os.environ[name] for name in ("PORT", "DEBUG")}
+
+    numbers_as_variables()
+
+    @task.env("plain", get_logs=False)
+    def silent() -> int:
+        print("not in the log")
+        return 1
+
+    silent()
+
     EnvPodOperator(task_id="function", env="other", python_callable=interpreter)
+    EnvPodOperator(
+        task_id="command_with_value",
+        env="plain",
+        cmds=["sh", "-c", "echo '{\"a\": 1}' > /airflow/xcom/return.json"],
+        log_formatter=lambda container, line: f"{container}: {line}",
+    )
     EnvPodOperator(
         task_id="command",
         env="other",

@@ -1,0 +1,112 @@
+"""What an environment's release is made from: its values with the image, and the chart. Pure."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from podenv import lock
+from podenv.catalogue import names, values
+from podenv.catalogue.environment import Environment
+from podenv.catalogue.reference import ImageRef
+from podenv.errors import LockMissing
+from podenv.release import chart
+from podenv.release.records import Record
+
+Json = dict[str, Any]
+_MACHINES = ("x86_64", "aarch64")
+_IMAGE_KEYS = ("registry", "repository", "digest")
+
+
+@dataclass(frozen=True)
+class ReleaseSpec:
+    """What an environment's release is made from."""
+
+    name: str
+    namespace: str
+    chart: Path
+    values: Json
+
+    @property
+    def digest(self) -> str:
+        """The image's digest."""
+        return str(self.values["image"]["digest"])
+
+    @property
+    def pulls_first(self) -> bool:
+        """True if a deploy waits until the nodes hold the image."""
+        return bool((self.values.get("prePull") or {}).get("enabled"))
+
+    def differences(self, record: Record) -> list[str]:
+        """What a recorded release was made from otherwise; an empty list where all is the same.
+
+        Names ``image``, ``lock``, ``chart``, and the top-level keys of the values, whoever made the release: podenv,
+        plain helm or a GitOps tool.
+        """
+        found = []
+        if _image(self.name, self.values) != _image(self.name, record.values):
+            found.append("image")
+        if (self.values.get("lock") or {}) != (record.values.get("lock") or {"hash": "", "packages": []}):
+            found.append("lock")
+        if chart.content(self.chart) != chart.recorded(record.content.get("chart") or {}):
+            found.append("chart")
+        own, theirs = _other_values(self.values), _other_values(record.values)
+        return found + sorted(key for key in own | theirs if own.get(key) != theirs.get(key))
+
+
+def _image(environment: str, given: Json) -> str:
+    """The image as the chart composes it."""
+    image = given.get("image") or {}
+    repository = image.get("repository") or names.image_repository(environment)
+    name = f"{image['registry']}/{repository}" if image.get("registry") else repository
+    return f"{name}@{image['digest']}" if image.get("digest") else f"{name}:{image.get('tag')}"
+
+
+def _other_values(given: Json) -> dict[str, str]:
+    """The values but for what says which image it is and what is in it: top-level key -> text, to be compared."""
+    image = {key: value for key, value in (given.get("image") or {}).items() if key not in _IMAGE_KEYS}
+    others = {key: value for key, value in given.items() if key != "lock"} | {"image": image}
+    return {key: json.dumps(_as_helm_writes(value), sort_keys=True) for key, value in others.items()}
+
+
+def _as_helm_writes(value: Any) -> Any:
+    """Helm writes 2.0 as 2."""
+    if isinstance(value, dict):
+        return {key: _as_helm_writes(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_as_helm_writes(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def release_values(environment: Environment, ref: ImageRef, *, lock_hash: str = "") -> Json:
+    """The one dict that Helm gets: the environment's values with the image by its digest, and what is in it."""
+    ours = {
+        "image": {"registry": ref.registry, "repository": ref.repository, "digest": ref.digest},
+        "lock": {"hash": lock_hash, "packages": packages(environment) if lock_hash else []},
+    }
+    return values.merge(environment.values, ours)
+
+
+def packages(environment: Environment) -> list[str]:
+    """The packages that the lock installs on every Linux; the same on every machine that this is asked on."""
+    with suppress(LockMissing):
+        each = [lock.pinned(environment, markers=lock.linux(environment.python, machine)) for machine in _MACHINES]
+        return sorted(set.intersection(*map(set, each)))
+    return []
+
+
+def namespace(environment: Environment, prefix: str) -> str:
+    """The namespace of an environment's release."""
+    return environment.spec.namespace or names.namespace(environment.name, prefix)
+
+
+def lock_of(environment: Environment) -> str:
+    """The hash of the lock that the environment's image is made from; empty for an image built elsewhere."""
+    if environment.spec.image.external:
+        return ""
+    with suppress(LockMissing):
+        return lock.lock_hash(environment)
+    return ""

@@ -1,0 +1,119 @@
+"""A spec beside what Helm has recorded: what differs, and what does not."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from podenv.release import chart
+from podenv.release.records import Record
+from podenv.release.spec import ReleaseSpec
+
+VALUES: dict[str, Any] = {
+    "python": "3.11",
+    "image": {"registry": "r.example", "repository": "podenv-etl", "digest": "sha256:1", "pullPolicy": "Always"},
+    "env": {"A": "1", "B": None},
+    "nodeLossSeconds": 60.0,
+    "lock": {"hash": "a" * 64, "packages": ["numpy"]},
+}
+
+
+def recorded(values: dict[str, Any], folder: Path | None = None, *, name: str = chart.NAME, **more: Any) -> Record:
+    """A record as Helm writes it."""
+    root = folder or chart.folder()
+    files = [
+        {"name": file.relative_to(root).as_posix(), "data": base64.b64encode(file.read_bytes()).decode()}
+        for file in sorted(root.rglob("*"))
+        if file.is_file() and file.name not in ("Chart.yaml", "values.yaml", "values.schema.json")
+    ]
+    content = {
+        "chart": {
+            "metadata": {**yaml.safe_load((root / "Chart.yaml").read_text()), "name": name},
+            "values": yaml.safe_load((root / "values.yaml").read_text()),
+            "schema": base64.b64encode((root / "values.schema.json").read_bytes()).decode(),
+            "templates": [file for file in files if file["name"].startswith("templates/")],
+            "files": [file for file in files if not file["name"].startswith("templates/")],
+        },
+        "config": values,
+        "manifest": "---\nmetadata: {labels: {podenv.dev/environment: etl}}\n",
+    }
+    fields = {"revision": 1, "status": "deployed", "mark": 0, **more}
+    return Record("etl", "ns", content=content, **fields)
+
+
+def spec(values: dict[str, Any] = VALUES, folder: Path | None = None) -> ReleaseSpec:
+    return ReleaseSpec("etl", "ns", folder or chart.folder(), values)
+
+
+def test_a_release_of_the_same_values_and_chart_does_not_differ() -> None:
+    assert spec().differences(recorded({**VALUES, "nodeLossSeconds": 60})) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "differences"),
+    [
+        ({**VALUES, "env": {"A": "2", "B": None}}, ["env"]),
+        ({**VALUES, "env": {"A": "1"}}, ["env"]),
+        ({**VALUES, "nodeLossSeconds": True}, ["nodeLossSeconds"]),
+        (
+            {**VALUES, "image": {**VALUES["image"], "pullPolicy": ""}, "access": {"users": ["jane"]}},
+            ["access", "image"],
+        ),
+        ({**VALUES, "image": {**VALUES["image"], "digest": "sha256:2"}}, ["image"]),
+        ({**VALUES, "lock": {"hash": "b" * 64, "packages": ["numpy"]}}, ["lock"]),
+        ({key: value for key, value in VALUES.items() if key != "lock"}, ["lock"]),
+    ],
+)
+def test_what_differs_is_named(values: dict[str, Any], differences: list[str]) -> None:
+    assert spec().differences(recorded(values)) == differences
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        {"repository": "r.example/podenv-etl", "digest": "sha256:1", "pullPolicy": "Always"},
+        {"registry": "r.example", "digest": "sha256:1", "pullPolicy": "Always"},
+    ],
+)
+def test_an_image_is_the_same_however_it_is_written(image: dict[str, str]) -> None:
+    assert spec().differences(recorded({**VALUES, "image": image})) == []
+
+
+def test_any_byte_of_the_chart_counts_and_what_editors_leave_does_not(tmp_path: Path) -> None:
+    folder = tmp_path / "chart"
+    shutil.copytree(chart.folder(), folder)
+    (folder / "templates" / "role.yaml~").write_text("an editor's")
+    (folder / ".hidden").write_text("")
+    assert spec(folder=folder).differences(recorded(VALUES)) == []
+    with (folder / "templates" / "role.yaml").open("a") as file:
+        file.write("\n")
+    assert spec(folder=folder).differences(recorded(VALUES)) == ["chart"]
+    assert spec(folder=folder).differences(recorded(VALUES, folder)) == []
+
+
+def test_a_release_of_another_chart_is_not_podenvs() -> None:
+    assert recorded(VALUES).is_of_podenv
+    assert not recorded(VALUES, name="airflow").is_of_podenv
+    assert recorded(VALUES, name="airflow").chart == "airflow-0.1.0"
+    other = recorded(VALUES)
+    other.content["manifest"] = "---\nkind: ConfigMap\n"  # a chart of the same name
+    assert not other.is_of_podenv
+
+
+@pytest.mark.parametrize(
+    ("status", "mark", "ours"),
+    [
+        ("pending-upgrade", 3, True),
+        ("pending-upgrade", 2, False),  # plain helm upgrades what podenv deployed: the label is handed on
+        ("pending-install", 0, False),
+        ("pending-rollback", 1, True),
+        ("pending-rollback", 0, False),
+    ],
+)
+def test_a_pending_change_is_podenvs_where_it_made_that_revision(status: str, mark: int, ours: bool) -> None:
+    assert recorded(VALUES, revision=3, status=status, mark=mark).is_left_by_podenv is ours
