@@ -176,9 +176,9 @@ HELM = (
         Verdict.FINAL,
         "credentials",
     ),
+    Cause(r"the object has been modified|cannot be fulfilled on", Verdict.SOON, "race"),
     Cause(
-        r"etcdserver|apiserver not ready|is overloaded|too many requests|currently unable to handle|"
-        r"the object has been modified|cannot be fulfilled on",
+        r"etcdserver|apiserver not ready|is overloaded|too many requests|currently unable to handle",
         Verdict.SOON,
         "busy server",
     ),

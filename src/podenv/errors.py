@@ -48,7 +48,7 @@
     │   └── ReleaseTestFailed
     ├── SettingError            a podenv setting has a value it cannot have
     ├── AirflowUnsupported      the installed Airflow lacks what podenv needs of it
-    ├── ResourceError           a cpu, memory or gpu that is no Kubernetes quantity, or a request above its limit
+    ├── ResourceError           a cpu, memory or gpu that makes no sense, or a request above its limit
     ├── SourceError             the function cannot be sent to another environment
     │   └── SourceChanged       its file has changed since it was loaded
     ├── CallError               its arguments cannot be sent, or are too large
@@ -343,7 +343,7 @@ class AirflowUnsupported(PodenvError):
 
 
 class ResourceError(PodenvError):
-    """A cpu, memory or gpu that is no Kubernetes quantity, or a request above its limit."""
+    """A cpu, memory or gpu that makes no sense, or a request above its limit."""
 
 
 class SourceError(PodenvError):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from podenv.catalogue import names
 from podenv.catalogue.request import TaskRequest
+from podenv.errors import ResourceError
 from podenv.pods import compose
 from podenv.pods.compose import Identity
 from podenv.pods.manifest import base_container, with_memory, with_secret
@@ -39,10 +41,10 @@ def request(**given: Any) -> PodRequest:
     return PodRequest(environment="e", pod=POD, **given)
 
 
-def composed(*, key: bytes = b"key", discard: bool = False) -> dict[str, Any]:
+def composed(*, key: bytes = b"key", discard: bool = False, overrides: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     identity = Identity("n", {}, key)
     return compose.pod(
-        TEMPLATE, CALL, [], request=TaskRequest(env="e"), identity=identity, where="Task 't'", discard=discard
+        TEMPLATE, CALL, overrides, request=TaskRequest(env="e"), identity=identity, where="Task 't'", discard=discard
     )
 
 
@@ -52,6 +54,12 @@ def test_a_pod_that_drops_its_value_is_told_so_and_is_other_work() -> None:
     assert told in base_container(dropping)["env"]
     assert told not in base_container(keeping)["env"]
     assert len({one["metadata"]["annotations"][names.CALL_ANNOTATION] for one in (keeping, dropping)}) == 2
+
+
+def test_a_folder_whose_size_makes_no_sense_is_refused_before_there_is_a_pod() -> None:
+    volumes = {"spec": {"volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "512m"}}]}}
+    with pytest.raises(ResourceError, match=r"^Task 't': sizeLimit of the volume 'scratch': 512m is half a byte; did"):
+        composed(overrides=[volumes])
 
 
 def test_the_hash_of_a_call_depends_on_a_key_and_is_left_out_without_one() -> None:
