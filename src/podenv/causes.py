@@ -236,6 +236,11 @@ UV = (
 # docker buildx, buildah and podman, with apt and uv inside; the whole log is read, so each row names its place. An apt
 # that had no network goes on with the lists that it has, and then does not know a package.
 BUILD = (
+    Cause(r"Hash mismatch for `([^`]+)`", Verdict.FINAL, "hash"),
+    Cause(r"No interpreter found for (Python \S+)", Verdict.FINAL, "python"),
+    Cause(r"no space left on device|disk quota exceeded", Verdict.LATER, "disk"),
+    Cause(r"Because (\S+) has no .*wheels?", Verdict.FINAL, "wheel"),
+    Cause(r"(?:401 Unauthorized|403 Forbidden)\)? for url \((https?://[^)\s]+)", Verdict.FINAL, "credentials"),
     Cause(r"[EW]: Failed to fetch (\S+)\s+404", Verdict.LATER, "old package list"),
     Cause(
         r"Temporary failure resolving '([^']+)'|[EW]: Failed to fetch (https?://\S+)|"
@@ -243,16 +248,11 @@ BUILD = (
         Verdict.SOON,
         "network",
     ),
-    Cause(r"Hash mismatch for `([^`]+)`", Verdict.FINAL, "hash"),
     Cause(
         r"Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate",
         Verdict.FINAL,
         "system package",
     ),
-    Cause(r"No interpreter found for (Python \S+)", Verdict.FINAL, "python"),
-    Cause(r"no space left on device|disk quota exceeded", Verdict.LATER, "disk"),
-    Cause(r"Because (\S+) has no .*wheels?", Verdict.FINAL, "wheel"),
-    Cause(r"(?:401 Unauthorized|403 Forbidden)\)? for url \((https?://[^)\s]+)", Verdict.FINAL, "credentials"),
     Cause(r"(?:Failed to fetch|error sending request).*?(https?://\S+?)[`)\s]", Verdict.SOON, "network"),
     Cause(r"apt-get: (?:command )?not found", Verdict.FINAL, "apt"),
     Cause(r"exec format error", Verdict.FINAL, "platform"),
