@@ -24,7 +24,7 @@ COMMANDS = {
     "migrate": "migrate:migrate",
     "lock": "locks:lock",
     "sync": "venvs:sync",
-    "prune": "venvs:prune",
+    "prune": "prune:prune",
     "build": "images:build",
     "verify": "images:verify",
     "sbom": "images:sbom",

@@ -1,15 +1,12 @@
-"""`podenv sync`, `podenv prune`."""
+"""`podenv sync`."""
 
 from __future__ import annotations
-
-from dataclasses import asdict
 
 import typer
 
 from podenv import venv
 from podenv.cli import output
 from podenv.cli.choice import AsJson, Names, chosen
-from podenv.venv import prune as pruning
 
 
 def sync(names: Names = None, json: AsJson = False) -> None:
@@ -52,28 +49,3 @@ def _as_dict(outcome: output.Outcome[venv.Synced]) -> dict[str, object]:
         "seconds": round(outcome.seconds, 3),
         "error": str(outcome.error) if outcome.error else None,
     }
-
-
-def prune(json: AsJson = False) -> None:
-    """Remove the local virtual environments nobody uses.
-
-    Nobody uses one when no lock of a catalogue that was ever synced here asks for it.
-
-    \b
-    Example:  podenv prune
-    """
-    pruned = pruning.prune()
-    if json:
-        removed = [{**asdict(one), "path": str(one.path)} for one in pruned.removed]
-        output.as_json(
-            {"removed": removed, "freed_bytes": pruned.freed_bytes, "kept": pruned.kept, "in_use": pruned.in_use}
-        )
-        return
-    for one in pruned.removed:
-        output.say(f"removed {one.path} ({output.size(one.freed_bytes)})")
-    for key in pruned.in_use:
-        output.say(f"left {key}: a process is using it")
-    output.say(
-        f"{len(pruned.removed)} removed, {output.size(pruned.freed_bytes)} freed; "
-        f"{len(pruned.kept) + len(pruned.in_use)} left."
-    )

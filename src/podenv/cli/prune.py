@@ -1,0 +1,98 @@
+"""`podenv prune`: what is left of environments and tasks that ended."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from podenv.catalogue.environment import Catalogue
+from podenv.cli import output
+from podenv.cli.choice import AsJson
+from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, releases
+from podenv.release import leftovers
+from podenv.release.leftovers import Leftovers, TaskPod
+from podenv.venv import prune as venvs
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"(\d+)([smhd])", text)
+    if match is None:
+        raise typer.BadParameter("write a number and a unit, like 90m, 24h or 7d.")
+    return float(int(match[1]) * _UNITS[match[2]])
+
+
+def prune(
+    pods: Annotated[
+        bool, typer.Option("--pods", help="Delete pods in the cluster that ended and that no worker came for.")
+    ] = False,
+    older_than: Annotated[
+        float,
+        typer.Option(
+            "--older-than",
+            metavar="AGE",
+            parser=_seconds,
+            help="With --pods: only those that ended so long ago: 90m, 24h, 7d. A retry finds its pod until then.",
+        ),
+    ] = "24h",  # type: ignore[assignment]  # the parser reads it
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --pods: show them, and delete none.")] = False,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    prefix: Prefix = DEFAULT_PREFIX,
+    json: AsJson = False,
+) -> None:
+    """Remove the local virtual environments that are not used, or with --pods the pods that no worker follows.
+
+    A virtual environment is used when the lock of a catalogue that was ever synced here asks for it. A pod is left over
+    when its worker was killed and no later try of its task came; one that its task keeps (on_finish_action) stays. Pods
+    that still run are shown, not deleted: a worker may follow them.
+
+    \b
+    Example:  podenv prune
+              podenv prune --pods --older-than 6h --dry-run
+    """
+    if not pods:
+        _prune_venvs(json=json)
+        return
+    found = releases(context, kubeconfig, prefix)
+    places = found.places(list(Catalogue.find()))
+    with output.waiting("looking for pods"):
+        left = leftovers.prune(found.cluster, places, older_than=older_than, dry_run=dry_run)
+    if json:
+        output.as_json({**asdict(left), "dry_run": dry_run})
+        return
+    _show_pods(left, "would be deleted" if dry_run else "deleted")
+
+
+def _show_pods(left: Leftovers, deleted: str) -> None:
+    rows = [*((one, deleted) for one in left.ended), *((one, "left: it has not ended") for one in left.alive)]
+    if rows:
+        columns = ("ENVIRONMENT", "POD", "TASK", "AGE", "WHAT")
+        output.table(columns, [(*_cells(one), what) for one, what in rows])
+    output.say(f"{len(left.ended)} {deleted}; {len(left.alive)} left.")
+
+
+def _cells(one: TaskPod) -> tuple[str, str, str, str]:
+    return one.environment, f"{one.namespace}/{one.name}", one.task, f"{one.age_seconds / 3600:.1f} h"
+
+
+def _prune_venvs(*, json: bool) -> None:
+    pruned = venvs.prune()
+    if json:
+        removed = [{**asdict(one), "path": str(one.path)} for one in pruned.removed]
+        output.as_json(
+            {"removed": removed, "freed_bytes": pruned.freed_bytes, "kept": pruned.kept, "in_use": pruned.in_use}
+        )
+        return
+    for one in pruned.removed:
+        output.say(f"removed {one.path} ({output.size(one.freed_bytes)})")
+    for key in pruned.in_use:
+        output.say(f"left {key}: a process is using it")
+    output.say(
+        f"{len(pruned.removed)} removed, {output.size(pruned.freed_bytes)} freed; "
+        f"{len(pruned.kept) + len(pruned.in_use)} left."
+    )
