@@ -233,13 +233,25 @@ def test_an_init_container_that_fails_is_named(run: Run, cluster: Cluster) -> No
 
 
 @deferred_too
-def test_a_missing_secret_is_final_and_named(start: Callable[..., InBackground], waiting: dict[str, Any]) -> None:
+def test_a_missing_secret_is_waited_for_as_long_as_a_start_may_take_and_named(
+    run: Run, waiting: dict[str, Any]
+) -> None:
     from kubernetes.client import V1EnvFromSource, V1SecretEnvSource
 
     missing = [V1EnvFromSource(secret_ref=V1SecretEnvSource(name="vault"))]
-    outcome = start(one, env_from=missing, startup_timeout_seconds=3600, **waiting).outcome()
-    assert is_final(outcome, "PodRefused")
-    assert 'secret "vault" not found' in outcome.message
+    outcome = run(one, env_from=missing, startup_timeout_seconds=5, **waiting)
+    assert isinstance(outcome.error, StartTimedOut)
+    assert 'did not start within 5 s (CreateContainerConfigError: secret "vault" not found)' in outcome.message
+
+
+def test_a_secret_that_comes_late_is_in_time(start: Callable[..., InBackground], cluster: Cluster) -> None:
+    from kubernetes.client import V1EnvFromSource, V1SecretEnvSource
+
+    late = [V1EnvFromSource(secret_ref=V1SecretEnvSource(name="late"))]
+    running = start(one, env_from=late, task_id="late-secret")
+    cluster.await_pod("late-secret", lambda pod: "late" in str(pod.status.container_statuses))
+    cluster.core.create_namespaced_secret(cluster.namespace, {"metadata": {"name": "late"}, "stringData": {"A": "1"}})
+    assert running.outcome(90).value == 1
 
 
 def test_an_image_without_python_says_so(run: Run, cluster: Cluster) -> None:
@@ -301,7 +313,7 @@ def test_a_pod_that_somebody_deletes_is_started_again(
     start: Callable[..., InBackground], cluster: Cluster, waiting: dict[str, Any]
 ) -> None:
     task_id = f"deleted-{len(waiting)}"
-    running = start(waits, 4, task_id=task_id, **waiting)
+    running = start(waits, 4, task_id=task_id, retries=1, **waiting)
     pod = cluster.await_pod(task_id, lambda pod: pod.status.phase == "Running")
     cluster.core.delete_namespaced_pod(pod.metadata.name, cluster.namespace)
     outcome = running.outcome()
@@ -311,10 +323,40 @@ def test_a_pod_that_somebody_deletes_is_started_again(
     )
 
 
+@deferred_too
+def test_a_function_that_may_have_run_is_not_run_again_without_the_authors_word(
+    start: Callable[..., InBackground], cluster: Cluster, waiting: dict[str, Any]
+) -> None:
+    task_id = f"once-{len(waiting)}"
+    running = start(waits, 60, task_id=task_id, **waiting)
+    pod = cluster.await_pod(task_id, lambda pod: pod.status.phase == "Running")
+    cluster.core.delete_namespaced_pod(pod.metadata.name, cluster.namespace, grace_period_seconds=0)
+    outcome = running.outcome()
+    assert isinstance(outcome.error, PodLost)
+    assert outcome.message.endswith("so it is not started again; set retries, or relaunch=N.")
+    assert cluster.pods(task_id=task_id) == []
+
+
+def test_a_pod_that_never_ran_is_launched_again_freely(start: Callable[..., InBackground], cluster: Cluster) -> None:
+    running = start(one, task_id="free", node_selector={"no": "where"}, schedule_timeout_seconds=4)
+    first = cluster.await_pod("free").metadata.name
+    cluster.core.delete_namespaced_pod(first, cluster.namespace, grace_period_seconds=0)
+    assert cluster.await_pod("free").metadata.name == f"{first}-again1"
+    assert isinstance(running.outcome().error, Unschedulable)
+
+
+def test_a_task_can_switch_launching_again_off(start: Callable[..., InBackground], cluster: Cluster) -> None:
+    running = start(one, task_id="never", node_selector={"no": "where"}, retries=1, relaunch=0)
+    first = cluster.await_pod("never").metadata.name
+    cluster.core.delete_namespaced_pod(first, cluster.namespace, grace_period_seconds=0)
+    assert isinstance(running.outcome().error, PodLost)
+    assert cluster.pods(task_id="never") == []
+
+
 def test_a_pod_that_is_evicted_is_started_again(start: Callable[..., InBackground], cluster: Cluster) -> None:
     from kubernetes.client import ApiException
 
-    running = start(waits, 4, task_id="evicted")
+    running = start(waits, 4, task_id="evicted", retries=1)
     pod = cluster.await_pod("evicted", lambda pod: pod.status.phase == "Running").metadata
     body = {"kind": "Eviction", "metadata": {"name": pod.name, "namespace": pod.namespace}}
     try:
@@ -352,7 +394,7 @@ def test_a_pod_that_is_preempted_says_by_whom_and_is_started_again(
     name = f"podenv-tests-{cluster.namespace}"
     classes.create_priority_class({"metadata": {"name": name}, "value": 1000})
     try:
-        running = start(waits, 4, task_id="preempted", cpu=most, node_selector=here)
+        running = start(waits, 4, task_id="preempted", cpu=most, node_selector=here, relaunch=3)
         cluster.await_pod("preempted", lambda pod: pod.status.phase == "Running")
         first = {
             "name": "first",
@@ -376,7 +418,7 @@ def test_a_pod_that_is_preempted_says_by_whom_and_is_started_again(
 def test_a_pod_that_is_deleted_each_time_is_given_up_after_three(
     start: Callable[..., InBackground], cluster: Cluster
 ) -> None:
-    running = start(waits, 60, task_id="unlucky")
+    running = start(waits, 60, task_id="unlucky", retries=1)
     for _ in range(4):
         pod = cluster.await_pod("unlucky")
         cluster.core.delete_namespaced_pod(pod.metadata.name, cluster.namespace, grace_period_seconds=0)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kubernetes import client
 
-from podenv.errors import Killed
+from podenv.errors import Killed, PodNameTaken
 
 if TYPE_CHECKING:
     from tests.cluster.pods.conftest import Cluster, InBackground, Outcome
@@ -33,13 +33,6 @@ def waits(seconds: float) -> str:
 
 def runs(pod: Any) -> bool:
     return bool(pod.status.phase == "Running")
-
-
-class Store(dict[str, Any]):
-    """A task state store, as it outlives a worker."""
-
-    def set(self, key: str, value: Any) -> None:
-        self[key] = value
 
 
 def killed_worker(make: Callable[..., Any], execute: Execute, cluster: Cluster, task_id: str, **given: Any) -> Any:
@@ -89,11 +82,32 @@ def test_the_next_try_goes_on_with_the_pod_of_a_worker_that_was_killed(
     assert outcome.printed == ["waiting"]
 
 
-def test_the_task_state_store_finds_the_pod_too(make: Callable[..., Any], execute: Execute, cluster: Cluster) -> None:
-    left = killed_worker(make, execute, cluster, "stored")
-    store = Store(pod_identifier={"name": left.metadata.name, "namespace": cluster.namespace})
-    outcome = execute(make(waits, 4, task_id="stored"), try_number=2, store=store)
-    assert (outcome.value, outcome.xcoms["pod_name"]) == ("waited", left.metadata.name)
+def test_a_pod_of_another_run_or_another_airflow_is_neither_adopted_nor_deleted(
+    make: Callable[..., Any], execute: Execute, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two Airflows share a cluster: their scheduled runs of the same DAG have the same name."""
+    left = killed_worker(make, execute, cluster, "shared", seconds=6)
+    other_run = execute(make(waits, 6, task_id="shared"), run_id="another")
+    monkeypatch.setenv("AIRFLOW__PODENV__AIRFLOW_ID", "staging")
+    other_airflow = execute(make(waits, 6, task_id="shared"))
+    names = {left.metadata.name, other_run.xcoms["pod_name"], other_airflow.xcoms["pod_name"]}
+    assert len(names) == 3
+    assert [pod.metadata.name for pod in cluster.pods(task_id="shared")] == [left.metadata.name]
+    cluster.core.delete_namespaced_pod(left.metadata.name, cluster.namespace)
+
+
+def test_a_name_that_another_runs_pod_has_is_refused_and_that_pod_lives_on(
+    make: Callable[..., Any], execute: Execute, start: Start, cluster: Cluster
+) -> None:
+    fixed = {"task_id": "nightly", "name": "nightly", "random_name_suffix": False}
+    running = start(waits, 5, **fixed)
+    cluster.await_pod("nightly", runs)
+    store = {"pod_identifier": {"name": "nightly", "namespace": cluster.namespace}}  # what a stock operator would trust
+    outcome = execute(make(waits, 5, retries=1, **fixed), run_id="run_B", try_number=2, store=store)
+    assert isinstance(outcome.error, PodNameTaken)
+    assert outcome.error.retry
+    assert "another pod nightly (dag_id tests, task_id nightly, run_id run) is in" in outcome.message
+    assert running.outcome().value == "waited"
 
 
 def test_the_result_of_a_pod_that_succeeded_unwatched_counts(
@@ -187,10 +201,15 @@ def test_a_pod_on_a_node_that_is_gone_is_started_again(start: Start, cluster: Cl
     from tests.cluster.pods.devcluster_parts import stopped
 
     running = {
-        "logged": start(waits, 3600, task_id="logged", schedule_timeout_seconds=300),
-        "unlogged": start(waits, 3600, task_id="unlogged", schedule_timeout_seconds=300, get_logs=False),
+        "logged": start(waits, 3600, task_id="logged", relaunch=3, schedule_timeout_seconds=300),
+        "unlogged": start(waits, 3600, task_id="unlogged", relaunch=3, schedule_timeout_seconds=300, get_logs=False),
         "deferred": start(
-            ends_when_started_again, task_id="deferred", schedule_timeout_seconds=300, deferrable=True, poll_interval=1
+            ends_when_started_again,
+            task_id="deferred",
+            retries=1,
+            schedule_timeout_seconds=300,
+            deferrable=True,
+            poll_interval=1,
         ),
     }
     first = {task_id: cluster.await_pod(task_id, runs).metadata.name for task_id in running}
