@@ -187,7 +187,7 @@ class PodLife:
                 self._held = held  # for a signal while it is deleted
                 self._delete_patiently(held)
                 self._held = None
-            elif end is not End.HANDED_OVER:
+            elif end not in (End.HANDED_OVER, End.KILLED):  # after these something else goes on with the pod
                 self._mark(held)
         if pod is not None and end is not End.HANDED_OVER:
             self._events.cleaned(pod)

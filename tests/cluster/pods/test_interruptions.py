@@ -63,13 +63,17 @@ def test_a_task_that_is_told_to_end_ends_soon_and_leaves_no_pod(start: Start, cl
     assert cluster.pods(task_id=task_id) == []
 
 
-def test_on_kill_can_leave_the_pod(start: Start, cluster: Cluster) -> None:
-    running = start(waits, 60, task_id="left", on_kill_action="keep_pod")
+def test_on_kill_can_leave_the_pod_to_the_next_try(
+    start: Start, make: Callable[..., Any], execute: Execute, cluster: Cluster
+) -> None:
+    given = {"task_id": "left", "on_kill_action": "keep_pod"}
+    running = start(waits, 8, **given)
     pod = cluster.await_pod("left", runs)
     running.operator.on_kill()
     assert isinstance(running.outcome(30).error, Killed)
     assert [one.metadata.name for one in cluster.pods(task_id="left")] == [pod.metadata.name]
-    cluster.core.delete_namespaced_pod(pod.metadata.name, cluster.namespace)
+    outcome = execute(make(waits, 8, **given), try_number=2)
+    assert (outcome.value, outcome.xcoms["pod_name"]) == ("waited", pod.metadata.name)
 
 
 def test_the_next_try_goes_on_with_the_pod_of_a_worker_that_was_killed(
