@@ -46,7 +46,7 @@ def accepted_by(schema: Schema) -> st.SearchStrategy[Any]:
     types = schema.get("type", [])
     made = [_OF_TYPE[one](schema) for one in ([types] if isinstance(types, str) else types)]
     strategy = st.one_of(*made) if made else anything
-    narrowed = {"oneOf", "not", "exclusiveMaximum", "patternProperties"} & schema.keys() or not made
+    narrowed = {"oneOf", "not", "then", "exclusiveMaximum", "patternProperties"} & schema.keys() or not made
     return strategy.filter(is_valid(schema)) if narrowed else strategy
 
 

@@ -488,6 +488,29 @@ def test_what_would_go_out_wrong_is_refused(helm: Helm, values: Object, options:
     assert message in caught.value.stderr
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        *(
+            (
+                {"image": {"registry": None, "repository": repository}},
+                "this one names a registry, a tag or a digest too; these are values of their own: image.registry, "
+                "image.tag, image.digest",
+            )
+            for repository in ("127.0.0.1:5000/podenv-etl", "podenv-etl:v1", f"podenv-etl@{DIGEST}")
+        ),
+        (
+            {"extraObjects": [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}}]},
+            "this one would keep its content in the release; make it with kubectl or an operator for secrets",
+        ),
+    ],
+)
+def test_the_schema_says_in_words_why_it_refuses(any_helm: Helm, values: Object, message: str) -> None:
+    with pytest.raises(ProgramFailed) as caught:
+        any_helm.render(values)
+    assert message in caught.value.stderr
+
+
 def test_several_environments_can_share_a_namespace(helm: Helm) -> None:
     rendered = helm.render({"namespace": "team-a"}, namespace="team-a")
     assert {one["metadata"]["namespace"] for one in rendered.values()} == {"team-a"}

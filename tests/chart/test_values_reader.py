@@ -109,6 +109,25 @@ def test_two_files_merge_as_helm_merges_them(
     assert typed(read_by_podenv(*files)) == typed(read_by_helm(helm, printing_chart, *files))
 
 
+values_of_any_kind = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e9, 1e9).map(lambda one: round(one, 3))
+    | st.sampled_from(NASTY + UNREADABLE) | plain | st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8),
+    lambda inner: st.dictionaries(plain, inner, max_size=3) | st.lists(inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(cases=st.lists(values_of_any_kind, min_size=20, max_size=40))
+def test_what_podenv_writes_helm_and_podenv_read_as_it_was(helm: Helm, printing_chart: Path, cases: list[Any]) -> None:
+    tree = {f"case{index}": case for index, case in enumerate([*cases, *NASTY, *UNREADABLE])}
+    file = printing_chart.parent / "written.yaml"
+    file.write_text(values.dump(tree), encoding="utf-8")
+    values._read.cache_clear()
+    assert typed(read_by_podenv(file)) == typed(tree)
+    assert typed(read_by_helm(helm, printing_chart, file)) == typed(tree)
+
+
 @pytest.mark.parametrize("text", UNREADABLE)
 def test_what_helm_cannot_read_podenv_refuses(helm: Helm, printing_chart: Path, tmp_path: Path, text: str) -> None:
     file = write(tmp_path, "wrong", [text])

@@ -92,6 +92,12 @@ def test_an_environment_is_its_values_laid_upon_the_defaults(tmp_path: Path) -> 
             )
             for given in ("true", "false", "null")
         ),
+        (
+            "python: '3.11'\nimage: {repository: 'localhost:5000/etl'}\n",
+            "image.repository",
+            "'localhost:5000/etl' names a registry, a tag or a digest too; these are values of their own: "
+            "image.registry, image.tag, image.digest",
+        ),
         ("python: '3.11'\nzzz: 1\n", "zzz", "there is no such key. `podenv schema` shows all that there are."),
         (
             "python: '3.11'\nresources: {limit: {}}\n",

@@ -92,8 +92,12 @@ class Form:
         return core_schema.no_info_after_validator_function(self.check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        form = {"type": "string", "pattern": f"^({self.pattern})$", "maxLength": self.max_length}
-        return form | ({"not": {"pattern": f"^({self.reserved})$"}} if self.reserved else {})
+        form: dict[str, Any] = {"type": "string", "pattern": f"^({self.pattern})$", "maxLength": self.max_length}
+        if self.reserved:
+            # A constant that no reserved text equals: it refuses them all, and Helm prints it ("value must be ...").
+            form["if"] = {"type": "string", "pattern": f"^({self.reserved})$"}
+            form["then"] = {"const": f"another text: this one {self.because}"}
+        return form
 
 
 def _python(value: object) -> str:

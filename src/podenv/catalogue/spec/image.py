@@ -20,7 +20,16 @@ Registry = Annotated[
     str,
     Form(rf"({_HOST}(/{_PART})*)?", "registry; write it like ghcr.io/acme or registry.example.com:5000, no http://"),
 ]
-Repository = Annotated[str, Form(rf"({_PART}(/{_PART})*)?", "repository; lower-case letters, digits, '/', '-', '.'")]
+Repository = Annotated[
+    str,
+    Form(
+        rf"({_PART}(/{_PART})*)?",
+        "repository; lower-case letters, digits, '/', '-', '.'",
+        reserved=".*[:@].*",
+        because="names a registry, a tag or a digest too; "
+        "these are values of their own: image.registry, image.tag, image.digest",
+    ),
+]
 Tag = Annotated[str, Form("([A-Za-z0-9_][-A-Za-z0-9_.]*)?", "tag of an image", 128)]
 Digest = Annotated[str, Form(f"({_DIGEST})?", "digest of an image; write it like sha256:<64 hex digits>", 71)]
 Image = Annotated[str, Form(f"({_IMAGE})?", "reference of an image", 400)]
