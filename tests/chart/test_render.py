@@ -533,7 +533,7 @@ def test_the_notes_say_how_a_dag_uses_the_environment(helm: Helm) -> None:
         "\n"
         f"Its pods run registry.example/etl@{DIGEST}\n"
         "\n"
-        "Nobody but the cluster's own administrators may launch pods there yet: name Airflow's service account in "
+        "Only administrators of the cluster may launch pods there yet: name Airflow's service account in "
         "access.serviceAccounts.\n"
         "\n"
         "podenv looks for it in podenv-etl: set `namespace: ns` in its values, or the option\n"

@@ -1,6 +1,6 @@
-"""What `helm test` runs inside the image: check.py PYTHON [PACKAGE...]; standard library only, Python 3.8 or newer.
+"""Run by `helm test` inside the image: check.py PYTHON [PACKAGE...]; standard library only, Python 3.8 or newer.
 
-Every PACKAGE must be installed, and every top-level module of what is installed can be imported.
+Every PACKAGE must be installed, and every top-level module of the installed packages must be importable.
 """
 
 import importlib
@@ -10,7 +10,7 @@ from importlib import metadata
 
 
 def installed():
-    """Top-level modules of all distributions; tests and docs that slipped into a wheel are nobody's library."""
+    """Top-level modules of all distributions, without the tests and docs that some wheels hold."""
     found = set()
     for distribution in metadata.distributions():
         for file in distribution.files or ():
@@ -28,13 +28,13 @@ def missing(packages):
             yield package
 
 
-wanted, packages = sys.argv[1], sys.argv[2:]
+python, packages = sys.argv[1], sys.argv[2:]
 failures = ["{} is in the lock and not in the image".format(package) for package in missing(packages)]
 
 found = "{}.{}".format(*sys.version_info[:2])
 print("Python", sys.version.split()[0])
-if found != wanted:
-    failures.append("the image has Python {}, the values say {}".format(found, wanted))
+if found != python:
+    failures.append("the image has Python {}, the values say {}".format(found, python))
 
 for module in installed():
     begin = time.perf_counter()

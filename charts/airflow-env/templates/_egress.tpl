@@ -1,7 +1,7 @@
 {{/*
 Blocks of addresses in a network policy. The addresses where clouds hand out credentials are taken out of every block
-that holds one; a block that is such an address itself stays. Arithmetic, since templates know no addresses: a block is
-a list of numbers of .width bits each.
+that holds one; a block that is such an address itself stays. Templates cannot compare addresses, so this is arithmetic:
+a block is a list of numbers of .width bits each.
 */}}
 {{- define "podenv.metadataAddresses" -}}
 - 169.254.169.254/32        # AWS, Azure, Google, OpenStack and most others
@@ -32,7 +32,7 @@ a list of numbers of .width bits each.
 {{- dict "width" $width "numbers" $numbers "bits" (index (splitList "/" .) 1 | int64) | toYaml -}}
 {{- end }}
 
-{{/* Whether .block holds .address and more. */}}
+{{/* "yes" if .block holds .address and more. */}}
 {{- define "podenv.holds" -}}
 {{- $block := include "podenv.parseBlock" .block | fromYaml -}}
 {{- $address := include "podenv.parseBlock" .address | fromYaml -}}

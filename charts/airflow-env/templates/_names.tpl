@@ -1,5 +1,5 @@
 {{/*
-Every derived name; src/podenv/names.py mirrors this file, and tests/chart/test_names.py compares the two.
+Every derived name; src/podenv/catalogue/names.py mirrors this file, and tests/chart/test_names.py compares the two.
 */}}
 
 {{- define "podenv.name" -}}
@@ -28,7 +28,7 @@ default
 {{- end -}}
 {{- end }}
 
-{{/* What picks the environment's pods of one kind (.component); never changes, so that selectors can hold it. */}}
+{{/* Labels that pick the environment's pods of one kind (.component); they never change, so that selectors can hold them. */}}
 {{- define "podenv.selector" -}}
 podenv.dev/environment: {{ include "podenv.name" .root | quote }}
 app.kubernetes.io/component: {{ .component }}
@@ -45,7 +45,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- include "podenv.join" (list $own (include "podenv.present" .Values.extraLabels | fromYaml)) -}}
 {{- end }}
 
-{{/* What a pod says of the image it runs. */}}
+{{/* The label of a pod that names its image. */}}
 {{- define "podenv.digestLabel" -}}
 {{- with (.Values.image).digest -}}
 podenv.dev/digest: {{ . | trimPrefix "sha256:" | trunc 32 | quote }}

@@ -25,15 +25,15 @@
 {{- with $lines }}{{ toYaml . }}{{ end -}}
 {{- end }}
 
-{{/* The tolerations of the values; where they say nothing of a lost node, nodeLossSeconds does. */}}
+{{/* The tolerations of the values; nodeLossSeconds for a lost node unless they cover it. */}}
 {{- define "podenv.tolerations" -}}
 {{- $tolerations := .root.Values.tolerations | default list -}}
 {{- $seconds := .root.Values.nodeLossSeconds -}}
 {{- if and (not (kindIs "invalid" $seconds)) (not .everyNode) }}
 {{- range $taint := list "node.kubernetes.io/not-ready" "node.kubernetes.io/unreachable" }}
-{{- $said := false -}}
-{{- range $tolerations }}{{ if eq (.key | default $taint) $taint }}{{ $said = or $said (has (.effect | default "NoExecute") (list "NoExecute")) }}{{ end }}{{ end -}}
-{{- if not $said }}
+{{- $covered := false -}}
+{{- range $tolerations }}{{ if eq (.key | default $taint) $taint }}{{ $covered = or $covered (has (.effect | default "NoExecute") (list "NoExecute")) }}{{ end }}{{ end -}}
+{{- if not $covered }}
 {{- $tolerations = append $tolerations (dict "key" $taint "operator" "Exists" "effect" "NoExecute" "tolerationSeconds" $seconds) -}}
 {{- end -}}
 {{- end -}}

@@ -62,7 +62,7 @@ securityContext:
 {{- end }}
 {{- end }}
 
-{{/* What the container of a task shares with the init containers. */}}
+{{/* The settings that the container of a task shares with the init containers. */}}
 {{- define "podenv.container" -}}
 image: {{ include "podenv.image" . | quote }}
 {{- with (.Values.image).pullPolicy }}

@@ -23,7 +23,7 @@ from podenv.release import diff as differing
 from podenv.release.diff import Change
 from podenv.release.state import State
 
-AT_ONCE = 4  # helm is busy on the machine for half of the time that it takes
+AT_ONCE = 4  # for half of its time, helm keeps a core busy
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name.", autocompletion=complete)]
 _Timeout = Annotated[
@@ -160,7 +160,7 @@ def _show(outcome: output.Outcome[DeployResult], *, json: bool) -> None:
 
 
 def _about_others(result: DeployResult) -> Iterator[str]:
-    """What a deploy did to the changes of others."""
+    """Lines about the changes of others that a deploy took back, or left."""
     for one in result.taken_back:
         yield f"taken back: {one}"
     for one in result.left:

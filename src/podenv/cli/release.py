@@ -160,7 +160,7 @@ def rollback(
 
 
 def _consequences(plan: RollbackPlan) -> Iterator[str]:
-    """What going back changes, for people."""
+    """The changes of a rollback, in lines for people."""
     current, goal = plan.current, plan.goal
     images = "the same image"
     if current.digest != goal.digest:

@@ -1,4 +1,4 @@
-"""The Kubernetes API as plain JSON: what podenv asks itself, beside what Helm does."""
+"""The Kubernetes API as plain JSON, for the requests that podenv sends itself, without Helm."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 _TIMEOUT = Timeout(connect=5.0, read=30.0)
 _PAGE = 500  # objects in one answer
-_ATTEMPTS = 3  # of a read that got no answer
+_ATTEMPTS = 3  # to read, where no answer comes
 
 
 class Cluster:
@@ -53,37 +53,37 @@ class Cluster:
         return time.time() + self._ahead
 
     def get(self, path: str) -> Json | None:
-        """The object at ``path``; None where there is none."""
+        """The object at ``path``; None if it does not exist."""
         return self._send("GET", path)
 
     def create(self, path: str, body: Json) -> Json:
-        """Make an object in the collection at ``path``; raises `Conflict` where there is one of that name."""
+        """Make an object in the collection at ``path``; raises `Conflict` if one of that name exists."""
         answer = self._send("POST", path, body)
         if answer is None:
             raise ReleaseError(f"POST {path}: its namespace is gone; run the command again.")
         return answer
 
     def replace(self, path: str, body: Json) -> Json:
-        """Replace an object; raises `Conflict` where it is not the one that was read, or gone."""
+        """Replace an object; raises `Conflict` if it has changed since it was read, or is gone."""
         return self._present("PUT", path, self._send("PUT", path, body))
 
     def patch(self, path: str, body: object, *, kind: str = MERGE_PATCH) -> Json:
-        """Change an object; raises `Conflict` where it is gone."""
+        """Change an object; raises `Conflict` if it is gone."""
         return self._present("PATCH", path, self._send("PATCH", path, body, content_type=kind))
 
     def delete(self, path: str, *, version: str = "") -> None:
-        """Delete an object, where given only in the version that was read (else `Conflict`); gone is fine."""
+        """Delete an object if it exists; with ``version``, raises `Conflict` if it has changed since it was read."""
         body: Json = {"apiVersion": "v1", "kind": "DeleteOptions"}
         if version:
             body["preconditions"] = {"resourceVersion": version}
         self._send("DELETE", path, body)
 
     def text(self, path: str) -> str:
-        """What is at ``path`` as text, like a log; an empty text where there is nothing."""
+        """The text at ``path``, such as a log; empty if there is none."""
         return self._raw("GET", path, None, "application/json") or ""
 
     def list(self, api_version: str, kind: str, *, namespace: str = "", labels: str = "") -> list[Json]:
-        """All objects of a kind, in one namespace or in all, that the label selector picks; none of an unknown kind."""
+        """All objects of a kind that the label selector picks, in one namespace or in all; [] for an unknown kind."""
         if not self.knows(api_version, kind):
             return []
         path = self.path(api_version, kind, namespace)
@@ -97,11 +97,11 @@ class Cluster:
                 return found
 
     def knows(self, api_version: str, kind: str) -> bool:
-        """Whether the API server has this kind."""
+        """True if the API server has this kind."""
         return kind in self._kinds(api_version)
 
     def path(self, api_version: str, kind: str, namespace: str = "", name: str = "") -> str:
-        """Where objects of a kind are; the kind must be known."""
+        """The path of a kind's objects, or of one of them; the kind must be known."""
         plural, namespaced = self._kinds(api_version)[kind]
         parts = [_root(api_version)]
         if namespaced and namespace:
@@ -109,7 +109,7 @@ class Cluster:
         return "/".join([*parts, plural, *([quote(name)] if name else [])])
 
     def _kinds(self, api_version: str) -> dict[str, tuple[str, bool]]:
-        """Kind -> its plural, and whether it lives in a namespace."""
+        """Kind -> its plural, and True if its objects have a namespace."""
         with self._lock:
             if api_version not in self._resources:
                 answer = self._send("GET", _root(api_version)) or {}
@@ -177,7 +177,7 @@ REMEDY = "Check KUBECONFIG, --kubeconfig and --context; `kubectl get namespaces`
 
 
 def selector(labels: Mapping[str, str | Iterable[str]]) -> str:
-    """A label selector: a text must be equal, of several texts one must be."""
+    """A label selector: a label must equal the text, or one of several texts."""
     return ",".join(
         f"{key}={value}" if isinstance(value, str) else f"{key} in ({','.join(value)})" for key, value in labels.items()
     )
@@ -200,7 +200,7 @@ def _client(kubeconfig: Path | None, context: str | None) -> ApiClient:
 
 
 def _is_in_cluster() -> bool:
-    """Whether helm too would take the service account of the pod that this runs in."""
+    """True if helm, too, would use the service account of the pod that this process runs in."""
     named = os.environ.get("KUBECONFIG") or Path("~/.kube/config").expanduser().exists()
     return not named and "KUBERNETES_SERVICE_HOST" in os.environ
 

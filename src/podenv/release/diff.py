@@ -1,4 +1,4 @@
-"""What a deploy would change, object by object; secrets masked."""
+"""The changes that a deploy would make, object by object; secrets are masked."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Change:
     lines: tuple[str, ...]
 
 
-def between(current: list[Json], wanted: list[Json]) -> list[Change]:
+def between(current: list[Json], rendered: list[Json]) -> list[Change]:
     """The changes from one manifest to another, sorted by object."""
-    return sorted(_changes(current, wanted), key=lambda change: change.object)
+    return sorted(_changes(current, rendered), key=lambda change: change.object)
 
 
-def _changes(current: list[Json], wanted: list[Json]) -> Iterator[Change]:
+def _changes(current: list[Json], rendered: list[Json]) -> Iterator[Change]:
     old = {manifest.identity(item): item for item in current}
-    new = {manifest.identity(item): item for item in wanted}
+    new = {manifest.identity(item): item for item in rendered}
     for key in old | new:
         before, after = old.get(key), new.get(key)
         if before == after:

@@ -1,4 +1,4 @@
-"""Helm, through pyhelm3: started as a list and never through a shell, its errors as our types.
+"""Helm, through pyhelm3: started without a shell, its errors as our types.
 
 What is different from pyhelm3's own Command, seen with 0.5.8: no shell (an interruption reaches helm itself), values as
 UTF-8 (helm refuses the escape of an emoji), stderr kept on success (the API server's warnings are there), a hard
@@ -84,7 +84,7 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
         self._limit = float(WORK + _HANGS)
 
     async def run(self, command: list[object], input: bytes | None = None) -> bytes:
-        """Run helm with ``command``; raises `ReleaseError` and what is below it."""
+        """Run helm with ``command``; raises `ReleaseError` or one of its subtypes."""
         argv = [self._executable, *map(str, command), *self._more]
         for option, value in (("--kubeconfig", self._kubeconfig), ("--kube-context", self._kubecontext)):
             if value:

@@ -26,7 +26,7 @@ from podenv.release.cluster import Cluster, Json
 API = "coordination.k8s.io/v1"
 DURATION = 15  # seconds that a holder may be silent
 RENEWAL = 4.0  # seconds between two renewals
-_LOOK = 0.5  # seconds between two looks at somebody else's lease
+_LOOK = 0.5  # seconds between two looks at another holder's lease
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def held(
 
 
 class _Mine(threading.Thread):
-    """A lease that this process holds, renewed until it is given back; ``lost`` where somebody else took it over."""
+    """A lease that this process holds and renews until it gives it back; ``lost`` if another process took it over."""
 
     def __init__(self, cluster: Cluster, lease: Json) -> None:
         super().__init__(name="podenv-lease", daemon=True)
@@ -121,7 +121,7 @@ def _acquire(cluster: Cluster, environment: str, namespace: str, *, wait: float,
 
 
 def _take(cluster: Cluster, environment: str, namespace: str) -> Json | Holder:
-    """The lease, now ours, or who has it."""
+    """The lease, which this process now holds, or the holder."""
     path = _path(cluster, environment, namespace)
     mine = _lease(cluster, environment, namespace)
     while True:

@@ -1,4 +1,4 @@
-"""What must not be shown: contents of Secrets, and variables whose names say that they are secret."""
+"""Hiding secrets in what is shown: contents of Secrets, and variables with names such as DB_PASSWORD."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 MASK = "***"
 _SECRET = re.compile(r"(?i)pass(word|wd|phrase)|secret|token|credential|api_?key|(private|access)_?key|_key$|_pw$")
-_REFERENCE = re.compile(r"(?i)(file|path|name|url)$")  # where it is, not what it is
+_REFERENCE = re.compile(r"(?i)(file|path|name|url)$")  # names a place, not the secret itself
 
 
 def looks_secret(name: str) -> bool:
-    """Whether a variable of this name holds a secret, as far as a name can tell."""
+    """True if a variable of this name holds a secret, as far as a name can tell."""
     return bool(_SECRET.search(name)) and not _REFERENCE.search(name)
 
 

@@ -96,7 +96,7 @@ def _trouble(pods: list[Json]) -> tuple[str, str]:
 
 
 def _events(cluster: Cluster, namespace: str, pods: list[Json]) -> str:
-    """The last warnings about the pods."""
+    """The last warning events of the pods."""
     names_of_pods = {pod["metadata"]["name"] for pod in pods}
     messages = [
         _one_line(event.get("message", ""))

@@ -1,4 +1,4 @@
-"""What Helm remembers of a release, read from where Helm keeps it: one Secret for each revision.
+"""Helm's records of releases, read from where Helm keeps them: one Secret for each revision.
 
 The form is that of Helm 3 and 4 (https://github.com/helm/helm/blob/main/pkg/storage/driver/secrets.go): the key
 ``release`` holds base64 of gzip of JSON; labels hold name, status and revision.
@@ -24,7 +24,7 @@ PENDING = ("pending-install", "pending-upgrade", "pending-rollback", "uninstalli
 
 @dataclass(frozen=True)
 class Record:
-    """One revision of a release. ``mark`` is the last revision of it that podenv deployed; 0 where it deployed none."""
+    """One revision of a release. ``mark`` is the last revision of the release that podenv deployed; 0 if none."""
 
     name: str
     namespace: str
@@ -57,22 +57,22 @@ class Record:
 
     @property
     def description(self) -> str:
-        """What Helm says of it."""
+        """Helm's description of it."""
         return str(self.content.get("info", {}).get("description", ""))
 
     @property
     def values(self) -> Json:
-        """The values it was given."""
+        """The values that it was made from, without the chart's defaults."""
         return self.content.get("config") or {}
 
     @property
     def digest(self) -> str:
-        """The digest of its image; an empty text where it was deployed by a tag."""
+        """The digest of its image; empty if the release names a tag instead."""
         return str((self.values.get("image") or {}).get("digest") or "")
 
     @property
     def lock(self) -> str:
-        """The hash of the lock in its image; an empty text where that is not known."""
+        """The hash of the lock that its image was made from; empty if it is not recorded."""
         return str((self.values.get("lock") or {}).get("hash") or "")
 
     @property
@@ -82,7 +82,7 @@ class Record:
 
     @cached_property
     def objects(self) -> list[Json]:
-        """The same, parsed."""
+        """The objects of the manifest, parsed; hooks are left out."""
         return manifest.parse(self.manifest)
 
 
@@ -112,7 +112,7 @@ def _secrets(cluster: Cluster, namespaces: list[str], labels: str) -> list[Json]
         try:
             return cluster.list("v1", "Secret", labels=labels)
         except AccessRefused:
-            pass  # the user may well read these namespaces and no others
+            pass  # the user may still be allowed to read these namespaces
     each = (cluster.list("v1", "Secret", namespace=namespace, labels=labels) for namespace in namespaces)
     return [secret for secrets in each for secret in secrets]
 

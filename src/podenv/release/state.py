@@ -14,11 +14,11 @@ from podenv.release.cluster import Cluster, Json
 from podenv.release.records import Record
 from podenv.release.spec import ReleaseSpec
 
-_AT_ONCE = 8  # requests; each kind of object is one
+_AT_ONCE = 8  # requests; one for each kind of object
 _WORDS: dict[str, Literal["lacks", "was changed", "was added to"]] = {
     "missing": "lacks", "changed": "was changed", "added": "was added to",
 }  # fmt: skip
-Key = tuple[str, tuple[str, str, str]]  # namespace, and what tells objects of one release apart
+Key = tuple[str, tuple[str, str, str]]  # namespace; group, kind and name
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ class State:
 
     @property
     def pending(self) -> bool:
-        """True if a change was begun and not ended."""
+        """True if a change has begun and has not ended."""
         return self.latest is not None and self.latest.status in records.PENDING
 
     @property
     def foreign(self) -> Record | None:
-        """A record of another chart than podenv's: the release is somebody else's."""
+        """A record that was made from another chart than podenv's; None if there is none, and the release is ours."""
         return next((one for one in (self.latest, self.deployed) if one and not one.is_of_podenv), None)
 
     def is_settled(self, spec: ReleaseSpec, *, repair: bool = False) -> bool:
@@ -147,7 +147,7 @@ def _list(cluster: Cluster, kind_of: tuple[str, str], namespaces: set[str]) -> l
         try:
             return of()
         except AccessRefused:
-            pass  # the user may well read these namespaces and no others
+            pass  # the user may still be allowed to read these namespaces
     return [item for namespace in sorted(namespaces) for item in of(namespace)]
 
 
