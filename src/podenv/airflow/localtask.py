@@ -57,6 +57,7 @@ class LocalTask:
         settings.log.info("%s", self._run.facts)
         if self._run.missing:
             settings.log.warning("%s", self._run.missing)
+        task.ran_python, task.ran_lock = self._environment.python, self._run.lock
         self._show()
         try:
             if task.python_callable is None:

@@ -150,8 +150,9 @@ class PodTask:
             secret |= payload
         request = self._with_terms(pod, secret=secret, relaunch=found.relaunch)
         task.show(pod)
+        same = base_container(pod).get("image") == base_container(found.template).get("image")
+        task.ran_python, task.ran_lock = (found.python, found.lock) if same else (None, None)
         if not quiet:
-            same = base_container(pod).get("image") == base_container(found.template).get("image")
             what = found.facts if same else "the task's own image"
             self._observer.note(f"Environment {task.env!r} ({what}), {request.facts}.")
         return request

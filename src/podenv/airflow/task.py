@@ -38,6 +38,8 @@ class EnvTask(KubernetesPodOperator):
     pod_image: str | None = None
     pod_resources: Mapping[str, Any] | None = None
     pod_page: str = ""
+    ran_python: str | None = None  # what the environment was that it ran in; None where that cannot be told
+    ran_lock: str | None = None
     env: str
     cpu: str | float | None
     memory: str | None

@@ -6,7 +6,7 @@ import json as jsonlib
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import Enum
@@ -26,7 +26,7 @@ from podenv.dagrun import home
 from podenv.dagrun import run as dagrun
 from podenv.dagrun import usage as dagusage
 from podenv.dagrun.results import RunResult, TaskResult, TaskUse
-from podenv.errors import SettingError
+from podenv.errors import LockError, SettingError
 
 Folder = Annotated[
     Path | None,
@@ -182,20 +182,27 @@ def _prepare(command: str, folder: Path | None) -> tuple[Path, Catalogue]:
 def _row(task: TaskResult, catalogue: Catalogue) -> dict[str, Any]:
     """What `podenv run` says of a task."""
     limits = task.limits
-    python, libraries = None, {}
-    if task.environment is not None:
-        environment = catalogue[task.environment]
-        pinned = lock.pinned(environment)
-        python = environment.python
-        libraries = {name: pinned[name] for name in lock.direct(environment) if name in pinned}
     return {
         **asdict(task),
-        "python": python,
-        "libraries": libraries,
+        "libraries": _libraries(task, catalogue),
         "limits": None
         if limits is None
         else _limits(limits.get("cpu"), limits.get("memory"), limits.get(GPU), task.max_memory),
     }
+
+
+def _libraries(task: TaskResult, catalogue: Catalogue) -> dict[str, str] | None:
+    """What its environment was asked for, with the versions that it had; None where this catalogue cannot tell."""
+    if task.environment is None or task.lock is None:
+        return None
+    environment = catalogue[task.environment]
+    try:
+        if lock.lock_hash(environment) != task.lock:
+            return None
+        pinned = lock.pinned(environment)
+        return {name: pinned[name] for name in lock.direct(environment) if name in pinned}
+    except LockError:  # the pod's image was built elsewhere
+        return None
 
 
 def _limits(cpu: str | None, memory: str | None, gpu: str | None, max_memory: str | None) -> str:
@@ -210,7 +217,7 @@ def _show(result: RunResult, rows: Sequence[dict[str, Any]]) -> None:
             row["task_id"] if row["map_index"] < 0 else f"{row['task_id']}[{row['map_index']}]",
             row["environment"] or "-",
             row["python"] or "-",
-            ", ".join(f"{name} {version}" for name, version in row["libraries"].items()) or "-",
+            _versions(row),
             row["limits"] or "-",
             row["state"],
             "-" if row["seconds"] is None else output.seconds(row["seconds"]),
@@ -221,6 +228,12 @@ def _show(result: RunResult, rows: Sequence[dict[str, Any]]) -> None:
     value = _last_value(result)
     if value is not None:
         output.as_json(value)
+
+
+def _versions(row: Mapping[str, Any]) -> str:
+    if row["libraries"] is None:
+        return f"those of lock {row['lock'][:16]}" if row["lock"] else "-"
+    return ", ".join(f"{name} {version}" for name, version in row["libraries"].items()) or "-"
 
 
 def _last_value(result: RunResult) -> Any:

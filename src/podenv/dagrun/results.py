@@ -25,9 +25,10 @@ class TaskUse:
 class TaskResult:
     """How a task ended. ``environment`` is None for a task without; ``map_index`` is -1 for one that is not mapped.
 
-    ``limits`` are those that its pod or its processes had, as Kubernetes quantities by resource; None where it never
-    started one. ``max_memory`` is how far its memory may grow. ``value`` is what it returned; ``error`` why it failed.
-    ``tries`` is 0 and ``seconds`` None where it never ran.
+    ``python`` and ``lock`` (SHA-256) are those of the environment that it ran in, which may be deployed from another
+    catalogue; None where that is not known. ``limits`` are those that its pod or its processes had, as Kubernetes
+    quantities by resource; None where it never started one. ``max_memory`` is how far its memory may grow. ``value`` is
+    what it returned; ``error`` why it failed. ``tries`` is 0 and ``seconds`` None where it never ran.
     """
 
     task_id: str
@@ -36,6 +37,8 @@ class TaskResult:
     state: str
     tries: int = 0
     seconds: float | None = None
+    python: str | None = None
+    lock: str | None = None
     limits: Mapping[str, str] | None = None
     max_memory: str | None = None
     value: Any = None

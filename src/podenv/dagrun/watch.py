@@ -62,6 +62,8 @@ class Watch:
             task_instance.state.value,
             tries=task_instance.try_number,
             seconds=time.monotonic() - self._began,
+            python=getattr(task, "ran_python", None),
+            lock=getattr(task, "ran_lock", None),
             limits=(getattr(task, "pod_resources", None) or {}).get("limits"),
             max_memory=getattr(task, "max_memory", None),
             **outcome,

@@ -94,11 +94,16 @@ class LocalRun:
         self._child: Child | None = None
 
     @property
+    def lock(self) -> str:
+        """SHA-256 of its environment's lock. Raises `LockError` where there is none."""
+        return lock_hash(self._environment)
+
+    @property
     def facts(self) -> str:
         """Its environment and its limits, for the log. Raises `LockError` where there is no lock."""
         environment = self._environment
         return (
-            f"Environment {environment.name!r} (Python {environment.python}, lock {lock_hash(environment)[:16]}), "
+            f"Environment {environment.name!r} (Python {environment.python}, lock {self.lock[:16]}), "
             f"local virtual environment; {self.limits.facts}."
         )
 

@@ -35,10 +35,14 @@ class EnvironmentTemplate:
         return int(number) if number.isdecimal() else None
 
     @property
+    def lock(self) -> str | None:
+        """SHA-256 of the lock that its image was made from; None where the template does not say."""
+        return self.annotations.get(names.LOCK_ANNOTATION)
+
+    @property
     def facts(self) -> str:
         """Its Python and its lock, for the log."""
-        lock = self.annotations.get(names.LOCK_ANNOTATION)
-        return f"Python {self.python or 'unknown'}, {f'lock {lock[:16]}' if lock else 'no lock'}"
+        return f"Python {self.python or 'unknown'}, {f'lock {self.lock[:16]}' if self.lock else 'no lock'}"
 
 
 def read(client: KubernetesClient, namespace: str) -> EnvironmentTemplate:
