@@ -288,11 +288,6 @@ def pull(words: str, image: str = "") -> Cause:
     return find(PULL, _without_names(words, image))
 
 
-def pull_is_final(words: str, image: str = "") -> bool:
-    """True if no node will ever pull ``image`` before a person corrects something."""
-    return pull(words, image).verdict is Verdict.FINAL
-
-
 def container(reason: str, words: str) -> Cause:
     """Why a container waits, from the kubelet's ``reason`` and ``words``, other than for its image's pull."""
     if reason == "InvalidImageName":
@@ -300,11 +295,6 @@ def container(reason: str, words: str) -> Cause:
     if reason == "ErrImageNeverPull":
         return Cause("", Verdict.LATER, "missing")  # another node may have the image
     return find(CONTAINER, words)
-
-
-def container_is_final(reason: str, words: str) -> bool:
-    """True if a container that waits for this ``reason`` starts nowhere before a person corrects something."""
-    return container(reason, words).verdict is Verdict.FINAL
 
 
 def api(status: int | None, reason: str, words: str) -> Cause:
@@ -315,16 +305,6 @@ def api(status: int | None, reason: str, words: str) -> Cause:
     if status in _AWAY_STATUS or (status or 0) >= 500:
         return _AWAY
     return _REFUSED if status in _FINAL_STATUS or reason in _FINAL_REASONS else UNKNOWN
-
-
-def api_may_pass(status: int | None, reason: str, words: str) -> bool:
-    """True if the same request may succeed in a moment."""
-    return api(status, reason, words).verdict is Verdict.SOON
-
-
-def api_is_final(status: int | None, reason: str, words: str) -> bool:
-    """True if the request is refused until a person corrects something."""
-    return api(status, reason, words).verdict is Verdict.FINAL
 
 
 def push(words: str, image: str) -> Cause:

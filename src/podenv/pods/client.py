@@ -16,6 +16,7 @@ from kubernetes.config import ConfigException
 from urllib3.exceptions import HTTPError
 
 from podenv import causes
+from podenv.causes import Verdict
 from podenv.errors import ClusterUnreachable, Killed, PodRefused
 
 ANSWER_SECONDS = 10.0  # for a connection, and for the answer to a short request
@@ -60,7 +61,7 @@ def may_pass(error: Exception) -> bool:
     """True if the same request can succeed in a moment."""
     if not isinstance(error, ApiException):
         return isinstance(error, HTTPError)
-    return causes.api_may_pass(error.status, reason_of(error), words_of(error))
+    return causes.api(error.status, reason_of(error), words_of(error)).verdict is Verdict.SOON
 
 
 class KubernetesClient:

@@ -13,6 +13,7 @@ from kubernetes.client import ApiException
 
 from podenv import causes
 from podenv.catalogue import names
+from podenv.causes import Verdict
 from podenv.errors import (
     DeadlinePassed,
     DiskExceeded,
@@ -29,7 +30,10 @@ from podenv.pods.client import Json, plain, reason_of, words_of
 
 _NO_PROGRAM = re.compile(r"executable file not found|no such file or directory", re.IGNORECASE)
 _OWN_DISK = re.compile(r"ephemeral local storage usage exceeds|usage of EmptyDir|exceeds the limit", re.IGNORECASE)
-_CREATE_REASONS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PostStartHookError")
+_PULL_REASONS = ("ErrImagePull", "ImagePullBackOff")
+_CREATE_REASONS = (
+    "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "CreateContainerError", "RunContainerError",
+)  # fmt: skip
 _NEVER_RAN = ("ContainerCannotRun", "StartError")  # of a container that has terminated
 _KUBELET_DELAY = timedelta(seconds=10)  # after a deletion's deadline
 _TAKING_EVENTS = ("Preempted", "TaintManagerEviction")  # events that say why a pod was deleted
@@ -126,19 +130,30 @@ def before_start(pod: Json, name: str, environment: str) -> PodFailure | None:
 
 
 def _final_wait(environment: str, reason: str, words: str, image: str) -> PodFailure | None:
-    if reason in ("InvalidImageName", "ErrImageNeverPull"):
+    if reason in _PULL_REASONS:
+        cause = causes.pull(words, image)
+    elif reason in _CREATE_REASONS:
+        cause = causes.container(reason, words)
+    else:
+        return None
+    if cause.verdict is Verdict.SOON:
+        return None
+    if cause.verdict is Verdict.LATER:
+        return PodFailure(
+            f"Environment {environment!r}: its container cannot start on this node ({reason}: {words or image}); "
+            "another node may be able to."
+        )
+    if reason == "InvalidImageName":
         return ImageUnavailable(
             f"Environment {environment!r}: the image reference {image!r} cannot be used ({reason}: {words}); "
             f"correct the image in its values and run `podenv deploy {environment}`."
         )
-    if reason == "ErrImagePull" and causes.pull_is_final(words, image):
+    if reason in _PULL_REASONS:
         return ImageUnavailable(
             f"Environment {environment!r}: the image cannot be pulled ({words or image}); build and push it with "
             f"`podenv build {environment} --push`, then `podenv deploy {environment}`, or check imagePullSecrets."
         )
-    if reason in _CREATE_REASONS and causes.container_is_final(reason, words):
-        return _cannot_create(environment, reason, words)
-    return None
+    return _cannot_create(environment, reason, words)
 
 
 def _cannot_create(environment: str, reason: str, words: str) -> PodFailure:
@@ -276,7 +291,9 @@ def refusal(error: ApiException, environment: str, what: str) -> PodFailure:
             f"Environment {environment!r}: the namespace's quota has no room ({words}); "
             "wait for other tasks, ask for less, or raise resourceQuota in the values."
         )
-    if error.status == 403 and (missing := re.search(r'cannot (\w+) resource "([^"]+)"', words)):
+    cause = causes.api(error.status, reason_of(error), words)
+    final = cause.verdict is Verdict.FINAL
+    if final and error.status == 403 and (missing := re.search(r'cannot (\w+) resource "([^"]+)"', words)):
         also = " with secrets: true" if missing[2] == "secrets" else ""
         return PodRefused(
             f"Environment {environment!r}: Airflow may not {missing[1]} {missing[2]} ({words}); deploy the environment "
@@ -288,7 +305,7 @@ def refusal(error: ApiException, environment: str, what: str) -> PodFailure:
             f"Environment {environment!r}: the API server does not accept Airflow's credentials ({words}); "
             "check the connection that kubernetes_conn_id names."
         )
-    if not causes.api_is_final(error.status, reason_of(error), words):
+    if not final:
         return PodFailure(
             f"Environment {environment!r}: the API server could not {what} ({words}); "
             "if that repeats, look after what it names."

@@ -56,7 +56,9 @@ def ended(code: int, why: str = "Error", words: str = "", /, **more: Any) -> Jso
         ("ErrImagePull", f"{PULL}unexpected status code 503 Service Unavailable", None),
         ("ErrImagePull", "pull QPS exceeded", None),
         ("InvalidImageName", "couldn't parse image reference", "ImageUnavailable"),
-        ("ErrImageNeverPull", "Container image is not present with pull policy of Never", "ImageUnavailable"),
+        ("ErrImageNeverPull", "Container image is not present with pull policy of Never", "PodFailure"),
+        ("ErrImagePull", "no matching manifest for linux/arm64 in the manifest list entries", "PodFailure"),
+        ("ImagePullBackOff", 'Back-off pulling image "r/x": ErrImagePull: manifest unknown', "ImageUnavailable"),
         ("CreateContainerConfigError", 'secret "vault" not found', None),
         ("CreateContainerConfigError", "failed to sync secret cache: timed out waiting for the condition", None),
         ("RunContainerError", 'exec: "python": executable file not found in $PATH: unknown', "ImageUnavailable"),
@@ -67,7 +69,7 @@ def ended(code: int, why: str = "Error", words: str = "", /, **more: Any) -> Jso
 def test_what_a_container_waits_for_is_final_or_passes(reason: str, message: str, kind: str | None) -> None:
     failure = status.before_start(waiting(reason, message), "base", "etl")
     assert (type(failure).__name__ if failure else None) == kind
-    assert failure is None or not failure.retry
+    assert failure is None or failure.retry == (kind == "PodFailure")
 
 
 def test_what_the_container_waits_for_is_told_when_its_time_is_over() -> None:
@@ -148,6 +150,8 @@ def refused(code: int, message: str, reason: str = "Forbidden") -> ApiException:
          "secrets: true"),
         (refused(400, 'admission webhook "policy.x" denied the request: no :latest', "BadRequest"), "PodRefused",
          'admission webhook "policy.x" denied the request'),
+        (refused(403, 'pods is forbidden: User "u" cannot get resource "pods": RBAC: role "r" not found'), "PodFailure",
+         'role "r" not found'),
         (refused(422, "spec.nodeName: Invalid value", "Invalid"), "PodRefused", "spec.nodeName: Invalid value"),
         (refused(401, "Unauthorized", "Unauthorized"), "PodRefused", "credentials"),
     ],
