@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import yaml
 from tests.chart.helm import SUPPORTED, VERSIONS, fetch
 from tests.cluster.releases import Stage
 
+from podenv.catalogue.values import read
 from podenv.errors import ReleaseForeign
 from podenv.release import chart, lease
 from podenv.release.cluster import JSON_PATCH, MERGE_PATCH
@@ -271,6 +273,20 @@ def test_templates_can_be_applied_twice_and_their_status_is_told(stage: Stage) -
         assert "was applied to namespace" in stderr
         assert "To have podenv deploy it, first remove those objects where they come from." in stderr
     assert stage.revisions(name) == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_release_with_every_value_is_unchanged_when_it_is_deployed_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    monkeypatch.setenv("PODENV_HELM", str(fetch(version)))
+    everything = copy.deepcopy(read(Path(__file__).parents[1] / "chart" / "everything.yaml"))
+    given = {key: value for key, value in everything.items() if key not in ("image", "lock", "prePull", "python")}
+    given["networkPolicy"]["egress"][0]["ports"] = [{"port": 443}]  # endPort is stable from Kubernetes 1.25 on
+    name = stage.write("etl", **given)
+    assert stage.deploy(name).action == "installed"
+    assert stage.drift(name) == []
+    assert stage.deploy(name).action == "unchanged"
 
 
 def test_a_namespace_that_environments_share_is_not_among_the_manifests(stage: Stage) -> None:

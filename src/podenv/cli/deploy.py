@@ -41,7 +41,10 @@ def deploy(
         bool, typer.Option("--dry-run", help="Ask the cluster what would happen, and change nothing.")
     ] = False,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Also take back what people changed or added by hand; lists it and asks.")
+        bool,
+        typer.Option(
+            "--repair", help="Also take back what others changed, and what people added by hand; lists it and asks."
+        ),
     ] = False,
     yes: Yes = False,
     timeout: _Timeout = TIMEOUT,

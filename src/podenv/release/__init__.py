@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from podenv import image
-from podenv.catalogue import names, values
+from podenv.catalogue import names
 from podenv.catalogue.environment import Environment
 from podenv.catalogue.reference import ImageRef
+from podenv.catalogue.values import dump
 from podenv.errors import Conflict, ImageMissing, ReleaseBusy, ReleaseError, ReleaseTestFailed
 from podenv.image.build import Images
 from podenv.release import claim, lease, manifest, masking, nodes, records, rollback, spec, state
@@ -40,7 +41,7 @@ def _silent(text: str) -> None:
 
 @dataclass(frozen=True)
 class DeployResult:
-    """What a deploy did to one environment; ``revision`` is 0 where there is none yet (a dry run).
+    """What a deploy did to one environment; ``revision`` is 0 if there is none yet (a dry run).
 
     ``taken_back`` are changes of others that it has undone (or would undo), ``left`` those that it has not touched.
     """
@@ -101,7 +102,7 @@ class Releases:
         """The state of the releases; see `state.survey`."""
         return state.survey(self.cluster, dict(places))
 
-    def program(self, name: str, namespace: str, given: Json | None = None) -> Helm:
+    def program(self, name: str, namespace: str, values: Json | None = None) -> Helm:
         """Helm for one release; raises `ProgramNotFound`, `HelmUnsupported`."""
         from podenv.release.helm import Helm  # pyhelm3 takes 0.2 s to import, and often nothing is to be done
 
@@ -110,7 +111,7 @@ class Releases:
             namespace,
             kubeconfig=self.target.kubeconfig,
             context=self.target.context,
-            secrets=masking.secrets(given or {}),
+            secrets=masking.secrets(values or {}),
         )
 
     def deploy(
@@ -175,7 +176,7 @@ class Releases:
         items = manifest.parse(asyncio.run(program.render(spec.chart, spec.values)))
         if environment.spec.namespace is None:
             items.insert(0, namespace_object(spec.namespace))
-        return "".join(f"---\n{values.dump(manifest.without_label(item, _MANAGED_BY, 'Helm'))}" for item in items)
+        return "".join(f"---\n{dump(manifest.without_label(item, _MANAGED_BY, 'Helm'))}" for item in items)
 
     def rollback_plan(self, name: str, namespace: str, revision: int | None) -> RollbackPlan:
         """What going back to a revision (the last good one where None) would change. Raises `ReleaseMissing`."""

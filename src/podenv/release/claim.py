@@ -12,7 +12,7 @@ _RELEASE_NAME = "meta.helm.sh/release-name"
 
 
 def check_chart(record: Record) -> None:
-    """Raise `ReleaseForeign` where a release was made from another chart."""
+    """Raise `ReleaseForeign` if a release was made from another chart."""
     if not record.is_of_podenv:
         raise ReleaseForeign(
             f"Release {record.name!r} in namespace {record.namespace!r} is of chart {record.chart}, not of podenv's "
@@ -22,7 +22,7 @@ def check_chart(record: Record) -> None:
 
 
 def applied_without_helm(cluster: Cluster, name: str, namespace: str) -> Json | None:
-    """The PodTemplate of an environment that was applied by something other than Helm; None where there is none."""
+    """The PodTemplate of an environment that was applied by something other than Helm; None if there is none."""
     found = cluster.get(cluster.path("v1", "PodTemplate", namespace, name))
     if found is None or _RELEASE_NAME in (found["metadata"].get("annotations") or {}):
         return None
@@ -30,7 +30,7 @@ def applied_without_helm(cluster: Cluster, name: str, namespace: str) -> Json | 
 
 
 def check_objects(cluster: Cluster, name: str, namespace: str) -> None:
-    """Raise `Conflict` where an environment that has no release was applied without Helm."""
+    """Raise `Conflict` if an environment without a release was applied without Helm."""
     if applied_without_helm(cluster, name, namespace) is not None:
         raise Conflict(
             f"Environment {name!r} was applied to namespace {namespace!r} without Helm, as a GitOps tool or `kubectl "

@@ -32,7 +32,7 @@ _ATTEMPTS = 3  # to read, where no answer comes
 class Cluster:
     """One API server, as one user; threads can share it.
 
-    Every method raises `NoCluster` where nobody answers, `AccessRefused` where the user may not.
+    Every method raises `NoCluster` if the server does not answer, `AccessRefused` if the user may not do it.
     """
 
     def __init__(self, kubeconfig: Path | None = None, context: str | None = None) -> None:
@@ -161,16 +161,16 @@ class Cluster:
 
     def _failure(self, method: str, path: str, status: int, text: str) -> ReleaseError:
         try:
-            said = json.loads(text).get("message") or text
+            reason = json.loads(text).get("message") or text
         except (ValueError, AttributeError):
-            said = text.strip() or "no reason given"
+            reason = text.strip() or "no reason given"
         if status == 409:
-            return Conflict(f"{method} {path}: {said}")
+            return Conflict(f"{method} {path}: {reason}")
         if status == 401:
-            return AccessRefused(f"The API server {self.server} does not accept the credentials ({said}). {REMEDY}")
+            return AccessRefused(f"The API server {self.server} does not accept the credentials ({reason}). {REMEDY}")
         if status == 403:
-            return AccessRefused(f"The cluster refuses it: {said}. Ask its administrator for that permission.")
-        return ReleaseError(f"The API server {self.server} answered {method} {path} with {status}: {said}")
+            return AccessRefused(f"The cluster refuses it: {reason}. Ask its administrator for that permission.")
+        return ReleaseError(f"The API server {self.server} answered {method} {path} with {status}: {reason}")
 
 
 REMEDY = "Check KUBECONFIG, --kubeconfig and --context; `kubectl get namespaces` must work with the same."

@@ -91,9 +91,9 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
                 argv += [option, str(value)]
         # A helm that outlived a killed podenv would go on, and perhaps roll back, beside the next one.
         argv = process.ended_with_parent(Path(sys.executable), argv)
-        given = json.dumps(json.loads(input), ensure_ascii=False).encode() if input is not None else b""
+        sent = json.dumps(json.loads(input), ensure_ascii=False).encode() if input is not None else b""
         try:
-            done = process.run(argv, env=_environ(), input=given, timeout=self._limit)
+            done = process.run(argv, env=_environ(), input=sent, timeout=self._limit)
         except ProgramTimedOut:
             raise ReleaseTimedOut(
                 f"helm did nothing more for the release {self._release!r} and was ended after {self._limit:g} s; "
@@ -113,7 +113,7 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
         # The values were checked by the model that the chart's schema is made from.
         mark = f"{names.REVISION_LABEL}={revision}"
         self._set([*self._waiting(), "--skip-schema-validation", *self._unchecked(), "--labels", mark])
-        made: Json = await self.install_or_upgrade(
+        answer: Json = await self.install_or_upgrade(
             self._release,
             chart,
             values,
@@ -124,12 +124,12 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
             timeout=f"{WORK}s",
             **self._server_side(),
         )
-        return made
+        return answer
 
     async def preview(self, chart: Path, values: Json) -> Json:
         """The revision that an upgrade would make; the API server has checked it, and nothing is kept."""
         self._set(["--dry-run=server", *self._unchecked()])
-        made: Json = await self.install_or_upgrade(
+        answer: Json = await self.install_or_upgrade(
             self._release,
             chart,
             values,
@@ -139,7 +139,7 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
             timeout=f"{WORK}s",
             **self._server_side(),
         )
-        return made
+        return answer
 
     async def back(self, revision: int) -> None:
         """Roll the release back to a revision."""
@@ -193,6 +193,8 @@ def warnings(stderr: str) -> list[str]:
 
 def _environ() -> dict[str, str]:
     """Variables of this process but for those that lead helm to another cluster, namespace or storage."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HELM_KUBE", "HELM_NAMESPACE"))}
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith(("HELM_KUBE", "HELM_NAMESPACE"))
+    }
     # A short life and a small heap: collecting garbage costs more than it gives.
-    return kept | {"HELM_DRIVER": "secret", "GOGC": "400"}
+    return environ | {"HELM_DRIVER": "secret", "GOGC": "400"}

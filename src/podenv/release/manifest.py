@@ -41,7 +41,7 @@ def title(item: Mapping[str, Any]) -> str:
 
 
 def changes(rendered: Any, live: Any, path: Path = ()) -> Iterator[tuple[Path, Any, Any]]:
-    """Where ``live`` differs from ``rendered``: path, rendered and live value (`ABSENT` where there is none).
+    """Where ``live`` differs from ``rendered``: path, rendered and live value (`ABSENT` for none).
 
     In a path, the element of a list stands by its name where the elements have names. What the API server fills in by
     itself is no change; fields that were added to a map are not seen here.
@@ -129,7 +129,7 @@ def _escaped(step: Step) -> str:
 
 
 def dotted(path: Path, item: Any = None) -> str:
-    """A path for people: ``template.spec.containers.base.image``; where ``item`` is given, by names in it."""
+    """A path for people: ``template.spec.containers.base.image``; with ``item``, elements of lists by their names."""
     steps = []
     for step in path:
         if isinstance(step, int) and isinstance(item, list) and (key := _key_of(item)):

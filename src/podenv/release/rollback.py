@@ -34,7 +34,7 @@ class RollbackPlan:
 def plan(past: list[Record], revision: int | None = None) -> RollbackPlan:
     """The plan for going back to a revision, to the last good one where None; ``past`` is newest first, and not empty.
 
-    Raises `ReleaseMissing` where there is no such revision.
+    Raises `ReleaseMissing` if there is no such revision.
     """
     current = next((one for one in past if one.status == "deployed"), past[0])
     goal = _goal(past, revision)
@@ -94,12 +94,12 @@ def _is_of_image(path: Path, values: tuple[object, object], digests: tuple[str, 
 
 
 def _lost_access(current: Record, goal: Record) -> Iterator[str]:
-    """Who may launch pods now and may not after it, and which rights are taken from all who may."""
-    kept, rights = set(_subjects(goal)), set(_rights(goal))
+    """Who may launch pods now but not afterwards, and which rights all who may launch pods lose."""
+    remaining, rights = set(_subjects(goal)), set(_rights(goal))
     for subject in _subjects(current):
-        if subject not in kept:
+        if subject not in remaining:
             yield f"{subject} may no longer launch pods"
-    if kept:
+    if remaining:
         for right in _rights(current):
             if right not in rights:
                 yield f"Airflow may no longer {right}"

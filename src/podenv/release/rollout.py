@@ -37,7 +37,7 @@ class Rollout:
         self._say = say
 
     def ensure_namespace(self) -> list[str]:
-        """Make the namespace, with Pod Security; a warning where there is one without."""
+        """Make the namespace, with Pod Security labels; a warning if it exists without them."""
         namespace = self._spec.namespace
         found = self._cluster.get(namespace_path(namespace))
         if found is None:
@@ -79,10 +79,10 @@ class Rollout:
         self._say("upgrades" if known.deployed else "installs")
         revision = 1 + (known.latest.revision if known.latest else 0)
         with self._as_before(known):
-            made = asyncio.run(program.upgrade(spec.chart, spec.values, revision=revision))
+            answer = asyncio.run(program.upgrade(spec.chart, spec.values, revision=revision))
             if spec.pulls_first:
                 nodes.wait(self._cluster, spec.name, spec.namespace, spec.digest, timeout=timeout, say=self._say)
-        return int(made["version"]), program.warnings
+        return int(answer["version"]), program.warnings
 
     def _newest(self) -> Record | None:
         name = self._spec.name

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from podenv import lock
-from podenv.catalogue import names, values
+from podenv.catalogue import names
 from podenv.catalogue.environment import Environment
 from podenv.catalogue.reference import ImageRef
+from podenv.catalogue.values import merge
 from podenv.errors import LockMissing
 from podenv.release import chart
 from podenv.release.records import Record
@@ -41,7 +42,7 @@ class ReleaseSpec:
         return bool((self.values.get("prePull") or {}).get("enabled"))
 
     def differences(self, record: Record) -> list[str]:
-        """What a recorded release was made from otherwise; an empty list where all is the same.
+        """In what a recorded release differs from this; an empty list if it was made from the same.
 
         Names ``image``, ``lock``, ``chart``, and the top-level keys of the values, whoever made the release: podenv,
         plain helm or a GitOps tool.
@@ -57,18 +58,18 @@ class ReleaseSpec:
         return found + sorted(key for key in own | theirs if own.get(key) != theirs.get(key))
 
 
-def _image(environment: str, given: Json) -> str:
+def _image(environment: str, values: Json) -> str:
     """The image as the chart composes it."""
-    image = given.get("image") or {}
+    image = values.get("image") or {}
     repository = image.get("repository") or names.image_repository(environment)
     name = f"{image['registry']}/{repository}" if image.get("registry") else repository
     return f"{name}@{image['digest']}" if image.get("digest") else f"{name}:{image.get('tag')}"
 
 
-def _other_values(given: Json) -> dict[str, str]:
-    """The values but for what says which image it is and what is in it: top-level key -> text, to be compared."""
-    image = {key: value for key, value in (given.get("image") or {}).items() if key not in _IMAGE_KEYS}
-    others = {key: value for key, value in given.items() if key != "lock"} | {"image": image}
+def _other_values(values: Json) -> dict[str, str]:
+    """The values without those that name the image and its content: top-level key -> text, to be compared."""
+    image = {key: value for key, value in (values.get("image") or {}).items() if key not in _IMAGE_KEYS}
+    others = {key: value for key, value in values.items() if key != "lock"} | {"image": image}
     return {key: json.dumps(_as_helm_writes(value), sort_keys=True) for key, value in others.items()}
 
 
@@ -87,7 +88,7 @@ def release_values(environment: Environment, ref: ImageRef, *, lock_hash: str = 
         "image": {"registry": ref.registry, "repository": ref.repository, "digest": ref.digest},
         "lock": {"hash": lock_hash, "packages": packages(environment) if lock_hash else []},
     }
-    return values.merge(environment.values, ours)
+    return merge(environment.values, ours)
 
 
 def packages(environment: Environment) -> list[str]:
