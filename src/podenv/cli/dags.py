@@ -175,6 +175,7 @@ def _prepare(command: str, folder: Path | None) -> tuple[Path, Catalogue]:
     folder = folder or Catalogue.find().root.parent / "dags"
     if not folder.is_dir():
         raise SettingError(f"There is no folder {folder}; name the folder of the DAG files with --dags.")
+    home.start_quickly()
     home.prepare(folder, cache=venv.cache_folder())
     return folder, Catalogue.find(folder)
 

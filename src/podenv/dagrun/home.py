@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from hashlib import sha256
@@ -28,6 +29,21 @@ def prepare(folder: Path, *, cache: Path) -> None:
         os.environ[_OWN] = "1"
     os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(folder)
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+
+def start_quickly() -> None:
+    """Do without the garbage collector until `started`.
+
+    Airflow's start makes a million objects and few cycles; looking for them takes a quarter of its CPU time.
+    """
+    gc.disable()
+
+
+def started() -> None:
+    """The end of `start_quickly`."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def is_own() -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from podenv.dagrun import home
 from podenv.dagrun.lines import Lines
 from podenv.dagrun.results import TaskResult
 from podenv.errors import FunctionRaised, PodenvError
@@ -43,6 +44,7 @@ class Watch:
             manager.pm.unregister(self)
 
     def on_task_instance_running(self, task_instance: Any) -> None:
+        home.started()
         self._lines.task, self._began = task_instance.task_id, time.monotonic()
 
     def on_task_instance_success(self, task_instance: Any) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.cluster.pods.conftest import PROJECT
+from tests.cluster.pods.conftest import NAME, PROJECT
 
+from podenv.catalogue import quantity
 from podenv.dagrun import folder as dagfolder
 from podenv.dagrun import run as dagrun
 
@@ -60,6 +61,14 @@ def test_values_travel_from_pod_to_pod(real: Run) -> None:
     assert real["produce"].value == [1, 2, 3]
     doubled = sorted((task.map_index, task.value) for task in real.result.tasks if task.task_id == "double")
     assert doubled == [(0, 2), (1, 4), (2, 6)]
+
+
+def test_a_result_names_what_ran_not_what_the_catalogue_says(real: Run, deferred: Run, cluster: Cluster) -> None:
+    template = cluster.core.read_namespaced_pod_template(NAME, cluster.namespace).template
+    deployed = template.spec.containers[0].resources.limits
+    assert (real["produce"].python, real["produce"].lock, real["produce"].limits) == ("3.13", "f" * 64, deployed)
+    grown = (deferred["grows"].limits or {})["memory"]
+    assert quantity.to_bytes(grown) > 150_000_000
 
 
 def test_a_function_that_raised_is_retried(real: Run) -> None:
