@@ -144,8 +144,9 @@ def test_a_repair_says_first_what_it_takes_back(stage: Stage) -> None:
         assert said[0] == "Takes back:"
         assert set(said[1:3]) == {f"etl: {changed}", f"etl: {added}"}
         assert "There is no terminal to ask on" in stderr
-    code, stdout, _ = stage.run("deploy", "--repair", "--dry-run")
+    code, stdout, stderr = stage.run("deploy", "--repair", "--dry-run")
     assert (code, "would be repaired" in stdout) == (0, True)
+    assert f"warning: etl: would be taken back: {changed}" in stderr
     assert stage.revisions(name) == [(1, "deployed")]
     code, stdout, stderr = stage.run("deploy", "--repair", "--yes")
     assert (code, stdout.splitlines()[0]) == (0, "Takes back:")

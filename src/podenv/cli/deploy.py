@@ -131,7 +131,9 @@ def _roll_out(
     concurrency: int,
     json: bool,
 ) -> None:
-    outcomes = output.side_by_side(names, work, lambda outcome: _show(outcome, json=json), at_once=concurrency)
+    outcomes = output.side_by_side(
+        names, work, lambda outcome: _show(outcome, dry_run=dry_run, json=json), at_once=concurrency
+    )
     if json:
         output.as_json([_as_dict(outcome) for outcome in outcomes])
     else:
@@ -152,20 +154,21 @@ def readable(catalogue: Catalogue, names: Sequence[str]) -> list[Environment]:
     return found
 
 
-def _show(outcome: output.Outcome[DeployResult], *, json: bool) -> None:
+def _show(outcome: output.Outcome[DeployResult], *, dry_run: bool, json: bool) -> None:
     if outcome.error is not None:
         output.error(str(outcome.error))
     elif outcome.value is not None:
-        for warning in (*outcome.value.warnings, *_about_others(outcome.value)):
+        would_be = "would be " if dry_run else ""
+        for warning in (*outcome.value.warnings, *_about_others(outcome.value, would_be)):
             output.say(f"warning: {outcome.name}: {warning}", stderr=True)
         if not json and outcome.value.action != "unchanged":
-            output.say(f"{outcome.name}: {outcome.value.action}{output.took(outcome.seconds)}", stderr=True)
+            output.say(f"{outcome.name}: {would_be}{outcome.value.action}{output.took(outcome.seconds)}", stderr=True)
 
 
-def _about_others(result: DeployResult) -> Iterator[str]:
+def _about_others(result: DeployResult, would_be: str) -> Iterator[str]:
     """Lines about the changes of others that a deploy took back, or left."""
     for one in result.taken_back:
-        yield f"taken back: {one}"
+        yield f"{would_be}taken back: {one}"
     for one in result.left:
         yield f"{one}; `podenv deploy {result.environment} --repair` takes that back"
 

@@ -140,6 +140,7 @@ class Releases:
         with lease.held(self.cluster, spec.name, spec.namespace, wait=wait, say=say):
             additions = known.drift if repair else ()
             known = rollout.settle(known)
+            _check_chart(known)
             if known.is_settled(spec, repair=repair):  # somebody else did it while this one waited
                 return _unchanged(spec, known)
             revision, more = rollout.run(known, timeout=timeout, repair=additions)

@@ -57,9 +57,8 @@ class Rollout:
     def settle(self, known: State) -> State:
         """The state now that the lease is held; a change that podenv left half-done is ended first."""
         newest = self._newest()
-        if newest is not None:
-            claim.check_chart(newest)
         if newest is not None and newest.status in records.PENDING:
+            claim.check_chart(newest)
             self._say(f"ends a change that was left {newest.status}")
             self._recover(newest)
         elif (newest and newest.revision) == (known.latest and known.latest.revision):

@@ -44,8 +44,8 @@ class ReleaseSpec:
     def differences(self, record: Record) -> list[str]:
         """In what a recorded release differs from this; an empty list if it was made from the same.
 
-        Names ``image``, ``lock``, ``chart``, and the top-level keys of the values, whoever made the release: podenv,
-        plain helm or a GitOps tool.
+        Names ``image``, ``lock``, ``chart``, and keys of the values (top-level ones, and those of ``image``), whoever
+        made the release: podenv, plain helm or a GitOps tool.
         """
         found = []
         if _image(self.name, self.values) != _image(self.name, record.values):
@@ -67,9 +67,9 @@ def _image(environment: str, values: Json) -> str:
 
 
 def _other_values(values: Json) -> dict[str, str]:
-    """The values without those that name the image and its content: top-level key -> text, to be compared."""
-    image = {key: value for key, value in (values.get("image") or {}).items() if key not in _IMAGE_KEYS}
-    others = {key: value for key, value in values.items() if key != "lock"} | {"image": image}
+    """The values without those that name the image and its content: key -> text, to be compared."""
+    image = {f"image.{key}": one for key, one in (values.get("image") or {}).items() if key not in _IMAGE_KEYS}
+    others = {key: one for key, one in values.items() if key not in ("image", "lock")} | image
     return {key: json.dumps(_as_helm_writes(value), sort_keys=True) for key, value in others.items()}
 
 

@@ -62,7 +62,7 @@ def test_a_release_of_the_same_values_and_chart_does_not_differ() -> None:
         ({**VALUES, "nodeLossSeconds": True}, ["nodeLossSeconds"]),
         (
             {**VALUES, "image": {**VALUES["image"], "pullPolicy": ""}, "access": {"users": ["jane"]}},
-            ["access", "image"],
+            ["access", "image.pullPolicy"],
         ),
         ({**VALUES, "image": {**VALUES["image"], "digest": "sha256:2"}}, ["image"]),
         ({**VALUES, "lock": {"hash": "b" * 64, "packages": ["numpy"]}}, ["lock"]),
