@@ -145,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _any(self) -> None:
         api, line = self.server_of, f"{self.command} {self.path}"
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        token = (self.headers.get("Authorization") or "").rpartition(" ")[2]
         body = json.loads(raw) if raw else {}
         api.requests.append(Asked(line, body, token, time.monotonic()))
         trouble, self._streamed = api.troubles.take(line), False

@@ -23,6 +23,10 @@ from podenv.pods.request import FinishAction
 Engines = Callable[[], Engine]
 
 
+class TimedOut(BaseException):
+    """What Airflow raises in the main thread when a task's execution_timeout passes."""
+
+
 @contextmanager
 def killing(engine: Engine) -> Iterator[Callable[[], None]]:
     """A function that has a signal interrupt the main thread, where the handler ends the task, as Airflow's does."""
@@ -136,10 +140,6 @@ def test_an_error_in_the_reader_of_the_log_leaves_no_pod(engine: Engine, server:
     with pytest.raises(RuntimeError, match="cannot take asleep"):
         engine.call(functions.sleeps, 60)
     until(lambda: held(server) == [])
-
-
-class TimedOut(BaseException):
-    """What Airflow raises in the main thread when a task's execution_timeout passes."""
 
 
 WAYS: dict[str, tuple[Callable[..., Any], Any, type[BaseException] | None]] = {

@@ -5,11 +5,8 @@ The environment `plain` is the dev cluster's base image; the chart deploys it as
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import importlib
 import json
-import logging
 import os
 import secrets
 import socket
@@ -18,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -32,7 +28,10 @@ for _folder in (ROOT, ROOT / "scripts"):
     if str(_folder) not in sys.path:
         sys.path.insert(0, str(_folder))
 
+from tests import airflowtask  # noqa: E402
 from tests.airflowhome import prepare  # noqa: E402
+from tests.airflowtask import InBackground as InBackground  # noqa: E402 - the tests take it from here
+from tests.airflowtask import Outcome as Outcome  # noqa: E402
 from tests.cluster.pods.registry import Registry  # noqa: E402
 
 PROJECT = Path(__file__).parent / "project"
@@ -49,41 +48,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             # Of Airflow's own, on what it imports, and of its check that execute() is not called by hand.
             for said in ("Using `httpx` with `starlette.testclient`", "Could not import graphviz"):
                 item.add_marker(pytest.mark.filterwarnings(f"ignore:{said}"))
-
-
-@dataclass
-class Outcome:
-    """What one execution came to: ``value`` or ``error``, its log, the XComs it pushed, the seconds it took."""
-
-    value: Any = None
-    error: BaseException | None = None
-    log: list[str] = field(default_factory=list)
-    xcoms: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
-    operator: Any = None
-
-    @property
-    def printed(self) -> list[str]:
-        """The log without what podenv says."""
-        ours = ("Environment '", "Pod ", "The function ran ", "Event ")
-        return [line for line in self.log if not line.startswith(ours)]
-
-    @property
-    def message(self) -> str:
-        assert self.error is not None, self
-        return f"{type(self.error).__name__}: {self.error}"
-
-
-class TaskInstance:
-    """As much of Airflow's as an operator asks for; the tests in `test_airflow.py` have the real one."""
-
-    def __init__(self, task_id: str, run_id: str, try_number: int, map_index: int) -> None:
-        self.dag_id, self.task_id, self.run_id = "tests", task_id, run_id
-        self.try_number, self.map_index = try_number, map_index
-        self.xcoms: dict[str, Any] = {}
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        self.xcoms[key] = value
 
 
 class Proxy:
@@ -233,53 +197,7 @@ def make(cluster: Cluster) -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def execute() -> Callable[..., Outcome]:
     """Executes an operator in this thread, on the real cluster."""
-    from airflow.sdk.bases.operator import ExecutorSafeguard
-
-    from podenv.airflow import settings
-
-    ExecutorSafeguard.test_mode = True
-    settings.log.setLevel(logging.INFO)
-    settings.log.propagate = False
-
-    def executed(
-        operator: Any, *, run_id: str = "run", try_number: int = 1, map_index: int = -1, store: Any = None, **more: Any
-    ) -> Outcome:
-        outcome, thread = Outcome(operator=operator), threading.get_ident()
-        ti = TaskInstance(operator.task_id, run_id, try_number, map_index)
-        handler = logging.Handler()
-        handler.emit = lambda record: outcome.log.append(record.getMessage())  # type: ignore[method-assign]
-        handler.addFilter(lambda record: record.thread == thread)
-        settings.log.addHandler(handler)
-        context = {"ti": ti, "run_id": run_id, "dag": operator.dag, "task_state_store": store, **more}
-        began = time.monotonic()
-        try:
-            outcome.value = _through_deferrals(operator, context)
-        except BaseException as error:
-            outcome.error = error
-        finally:
-            settings.log.removeHandler(handler)
-        outcome.seconds = time.monotonic() - began
-        outcome.xcoms = ti.xcoms
-        return outcome
-
-    return executed
-
-
-def _through_deferrals(operator: Any, context: dict[str, Any]) -> Any:
-    """What the operator returns; a trigger of it runs here, from what the database would hold of it."""
-    from airflow.sdk.exceptions import TaskDeferred
-
-    method: str = "execute"
-    given: dict[str, Any] = {}
-    while True:
-        try:
-            return getattr(operator, method)(context, **given)
-        except TaskDeferred as deferred:
-            path, arguments = deferred.trigger.serialize()
-            module, name = path.rsplit(".", 1)
-            trigger = getattr(importlib.import_module(module), name)(**arguments)
-            event = asyncio.run(anext(trigger.run())).payload
-            method, given = deferred.method_name, {"event": event}
+    return airflowtask.execute
 
 
 @pytest.fixture(scope="session")
@@ -292,31 +210,12 @@ def run(make: Callable[..., Any], execute: Callable[..., Outcome]) -> Callable[.
     return ran
 
 
-class InBackground:
-    """One execution in a thread of its own, so that the test can act on its pod meanwhile."""
-
-    def __init__(self, execute: Callable[..., Outcome], operator: Any, **more: Any) -> None:
-        self.operator = operator
-        self._outcome: Outcome | None = None
-        self._thread = threading.Thread(target=self._run, args=(execute, more), daemon=True)
-        self._thread.start()
-
-    def _run(self, execute: Callable[..., Outcome], more: dict[str, Any]) -> None:
-        self._outcome = execute(self.operator, **more)
-
-    def outcome(self, seconds: float = 60) -> Outcome:
-        """What it came to."""
-        self._thread.join(seconds)
-        assert self._outcome is not None, f"it still runs after {seconds} s"
-        return self._outcome
-
-
 @pytest.fixture(scope="session")
-def start(make: Callable[..., Any], execute: Callable[..., Outcome]) -> Callable[..., InBackground]:
+def start(make: Callable[..., Any]) -> Callable[..., InBackground]:
     """Makes an operator and executes it in the background."""
 
     def started(function: Callable[..., Any] | None = None, *args: Any, **given: Any) -> InBackground:
-        return InBackground(execute, make(function, *args, **given))
+        return InBackground(make(function, *args, **given))
 
     return started
 

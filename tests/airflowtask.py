@@ -1,0 +1,122 @@
+"""Executes operators as Airflow does, without Airflow's database: through deferrals, with what they log and push."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+
+@dataclass
+class Outcome:
+    """What one execution came to: ``value`` or ``error``, its log, the XComs it pushed, the seconds it took."""
+
+    value: Any = None
+    error: BaseException | None = None
+    log: list[str] = field(default_factory=list)
+    xcoms: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    operator: Any = None
+
+    @property
+    def printed(self) -> list[str]:
+        """The log without what podenv says."""
+        ours = ("Environment '", "Pod ", "The function ran ", "Event ")
+        return [line for line in self.log if not line.startswith(ours)]
+
+    @property
+    def message(self) -> str:
+        assert self.error is not None, self
+        return f"{type(self.error).__name__}: {self.error}"
+
+
+class TaskInstance:
+    """As much of Airflow's as an operator asks for; `tests/cluster/pods/test_airflow.py` has the real one."""
+
+    def __init__(self, task_id: str, run_id: str, try_number: int, map_index: int) -> None:
+        self.dag_id, self.task_id, self.run_id = "tests", task_id, run_id
+        self.try_number, self.map_index = try_number, map_index
+        self.start_date = datetime.now(UTC)
+        self.xcoms: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = value
+
+
+def execute(operator: Any, *, run_id: str = "run", try_number: int = 1, map_index: int = -1, **more: Any) -> Outcome:
+    """What the operator comes to, executed in this thread; its triggers run here too. ``more`` is of the context."""
+    from airflow.sdk.bases.operator import ExecutorSafeguard
+
+    from podenv.airflow import settings
+
+    ExecutorSafeguard.test_mode = True
+    settings.log.setLevel(logging.INFO)
+    settings.log.propagate = False
+    outcome, thread = Outcome(operator=operator), threading.get_ident()
+    ti = TaskInstance(operator.task_id, run_id, try_number, map_index)
+    handler = logging.Handler()
+    handler.emit = lambda record: outcome.log.append(record.getMessage())  # type: ignore[method-assign]
+    handler.addFilter(lambda record: record.thread == thread)
+    settings.log.addHandler(handler)
+    context = {"ti": ti, "run_id": run_id, "dag": operator.dag, **more}
+    began = time.monotonic()
+    try:
+        outcome.value = through_deferrals(operator, context)
+    except BaseException as error:
+        outcome.error = error
+    finally:
+        settings.log.removeHandler(handler)
+    outcome.seconds = time.monotonic() - began
+    outcome.xcoms = ti.xcoms
+    return outcome
+
+
+def through_deferrals(operator: Any, context: dict[str, Any]) -> Any:
+    """What the operator returns; a trigger of it runs here, from what the database would hold of it.
+
+    ``context["deferred"]``, where there is one, is called with each event of a trigger before the task goes on.
+    """
+    from airflow.sdk.exceptions import TaskDeferred
+
+    deferred_hook: Callable[[Any], None] = context.pop("deferred", lambda event: None)
+    method: str = "execute"
+    given: dict[str, Any] = {}
+    while True:
+        try:
+            return getattr(operator, method)(context, **given)
+        except TaskDeferred as deferred:
+            event = asyncio.run(anext(stored(deferred.trigger).run())).payload
+            deferred_hook(event)
+            method, given = deferred.method_name, {"event": event}
+
+
+def stored(trigger: Any) -> Any:
+    """The trigger as the triggerer makes it of what the database holds."""
+    path, arguments = trigger.serialize()
+    module, name = path.rsplit(".", 1)
+    return getattr(importlib.import_module(module), name)(**arguments)
+
+
+class InBackground:
+    """One execution in a thread of its own, so that the test can act on its pod meanwhile."""
+
+    def __init__(self, operator: Any, **more: Any) -> None:
+        self.operator = operator
+        self._outcome: Outcome | None = None
+        self._thread = threading.Thread(target=self._run, args=(more,), daemon=True)
+        self._thread.start()
+
+    def _run(self, more: dict[str, Any]) -> None:
+        self._outcome = execute(self.operator, **more)
+
+    def outcome(self, seconds: float = 60) -> Outcome:
+        """What it came to."""
+        self._thread.join(seconds)
+        assert self._outcome is not None, f"it still runs after {seconds} s"
+        return self._outcome
