@@ -215,6 +215,7 @@ UV = (
     Cause(r"No space left on device|quota exceeded", Verdict.LATER, "disk"),
     Cause(r"Read-only file system|Permission denied", Verdict.FINAL, "unwritable"),
     Cause(r"network was disabled|network connectivity is disabled", Verdict.FINAL, "offline"),
+    Cause(r"(?s)`(\S+) @ git\+[^`]*`.*Git operation failed", Verdict.LATER, "git"),
     Cause(
         r"(?s)not found in the package registry.*(401 Unauthorized|403 Forbidden)|client error \(40[137] |"
         r"proxy authentication required",

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from tests.image.conftest import PASSWORD, Project, Run, Stores
+from tests.packageindex import Index, served
 from tests.registryserver import Answer, serving
+from tests.sourcetree import Repository
 
 from podenv import image, lock
 from podenv.catalogue.environment import Catalogue, Environment
@@ -276,3 +278,48 @@ def test_the_three_environments_are_built_pushed_and_verified(
         found[name] = verify(catalogue[name], images)
     assert {name: one.differences for name, one in found.items()} == dict.fromkeys(names, ())
     assert [found[name].python[:4] for name in names] == ["3.11", "3.11", "3.13"]
+
+
+def test_an_image_takes_packages_from_their_own_index_and_from_git_and_keeps_no_login(
+    project: Project, buildah: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Index(tmp_path / "own")
+    own.add("torch", "1.0+cpu")
+    project.index.add("torch", "2.0")
+    repository = Repository(tmp_path / "git")
+    monkeypatch.setenv("UV_INDEX_CPU_USERNAME", "reader")
+    monkeypatch.setenv("UV_INDEX_CPU_PASSWORD", "s3cret-of-cpu")
+    with served(own, ("reader", "s3cret-of-cpu")) as url:
+        values = f"indexes: [{{name: cpu, url: '{url}', packages: [torch]}}]\n"
+        subject = project.environment("sources", f"alpha\ntorch\ntool @ {repository.url}@main\n", values)
+        built = project.build(subject, push=True, rebuild=True)
+    found = verify(subject, Images())
+    assert found.differences == ()
+    assert found.packages == 4
+    for name in container(buildah, str(built.ref.at(built.digest or ""))):
+        code = "import torch, tool; print(torch.VERSION, tool.VERSION)"
+        assert buildah("run", "--isolation", "chroot", name, "--", "python", "-c", code) == "1.0+cpu 1.0"
+        root = Path(buildah("mount", name))
+        assert "s3cret-of-cpu" not in buildah(
+            "run", "--isolation", "chroot", name, "--", "sh", "-c", "cat /opt/*/*; env"
+        )
+        assert sorted(path.name for path in (root / "opt").iterdir()) == ["env", "install"]
+    assert built.log is not None
+    assert "s3cret-of-cpu" not in built.log.read_text()
+
+
+def test_a_package_that_is_built_from_another_commit_is_seen(project: Project, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "git")
+    subject = project.environment("commits", f"tool @ {repository.url}@main\n")
+    project.build(subject, push=True, rebuild=True)
+    ref = image.wanted(subject)
+    second = repository.commit("1.0.1")
+    lock.resolve(subject, upgrade=True)
+    other = image.wanted(subject)
+    assert other.tag != ref.tag
+    subprocess.run(["buildah", "pull", "--tls-verify=false", str(ref)], check=True, capture_output=True)
+    subprocess.run(["buildah", "tag", str(ref), str(other)], check=True)
+    subprocess.run(["buildah", "push", "--tls-verify=false", str(other)], check=True, capture_output=True)
+    (difference,) = verify(subject, Images()).differences
+    assert difference.startswith("tool is built from commit ")
+    assert difference.endswith(f", the lock says {second}")

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -293,9 +294,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_one_line(
 ) -> None:
     # Root ignores mode bits, so the folder is taken away under it.
     def remove_first() -> Path:
-        etl.requirements_in.unlink()
-        (etl.folder / "values.yaml").unlink()
-        etl.folder.rmdir()
+        shutil.rmtree(etl.folder)
         return Path(sys.executable)
 
     monkeypatch.setattr(program, "uv", remove_first)

@@ -51,6 +51,18 @@ class Environment:
         return self.folder / "requirements.in"
 
     @property
+    def source(self) -> Path:
+        """What a person edits to change the lock: the file that the values name, else requirements.in."""
+        chosen = self.spec.source
+        return self.folder / chosen.file if chosen else self.requirements_in
+
+    @property
+    def project(self) -> Path:
+        """The folder of the project around the catalogue: that of its repository, else the one that holds envs/."""
+        around = self.folder.parent.parent
+        return next((folder for folder in (around, *around.parents) if (folder / ".git").exists()), around)
+
+    @property
     def lock_file(self) -> Path:
         """Every version and hash, written by ``podenv lock``."""
         return self.folder / "requirements.txt"

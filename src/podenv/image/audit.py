@@ -72,6 +72,19 @@ def modules(distribution: metadata.Distribution) -> set[str]:
     return {name for name in found if name.isidentifier() and not re.match("tests?$|docs?$|examples?$", name)}
 
 
+def commit(distribution: metadata.Distribution) -> str:
+    """The commit that it was built from, as the installer recorded it (PEP 610); empty where there is none.
+
+    An image has it from an archive in a folder that is named after the commit.
+    """
+    try:
+        origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+    except ValueError:
+        return ""
+    named = re.search("/([0-9a-f]{40}|[0-9a-f]{64})/[^/]+$", str(origin.get("url", "")))
+    return str((origin.get("vcs_info") or {}).get("commit_id") or (named.group(1) if named else ""))
+
+
 def failing(names: list[str]) -> dict[str, str]:
     """Module -> why it cannot be imported. A child does it: an import may crash or end the process."""
     wrong: dict[str, str] = {}
@@ -126,6 +139,7 @@ def main() -> None:
         "markers": markers(),
         "installed": [[name_of(one), one.version or "of no version"] for one in distributions],
         "altered": {name_of(one): wrong for one in distributions for wrong in [altered(one)] if wrong},
+        "commits": {name_of(one): found for one in distributions for found in [commit(one)] if found},
         "imported": len(names),
         "failing": failing(names),
     }

@@ -26,7 +26,7 @@ from podenv.errors import (
     ProgramFailed,
     SettingError,
 )
-from podenv.image import ImageSettings, builder, diagnosis
+from podenv.image import ImageSettings, archives, builder, diagnosis
 from podenv.image.builder import Builder, Job
 from podenv.image.registry import Registries
 from podenv.lock import indexes
@@ -151,7 +151,7 @@ class Images:
                 environment=environment.name,
                 target=ref,
                 context=context,
-                containerfile=_lay_out(environment, context, labels),
+                containerfile=_lay_out(environment, context, labels, platform=chosen.platform, say=say),
                 base=base,
                 uv=uv,
                 platform=chosen.platform,
@@ -211,7 +211,7 @@ def revision(environment: Environment) -> str:
         return ""
 
 
-def _lay_out(environment: Environment, context: Path, labels: Mapping[str, str]) -> Path:
+def _lay_out(environment: Environment, context: Path, labels: Mapping[str, str], *, platform: str, say: Say) -> Path:
     """Fill the folder that the build copies from; returns its Containerfile."""
     context.mkdir()
     own = environment.spec.image.containerfile
@@ -220,7 +220,11 @@ def _lay_out(environment: Environment, context: Path, labels: Mapping[str, str])
             (context / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, context / name)
     else:
-        shutil.copyfile(environment.lock_file, context / environment.lock_file.name)
+        install = context / "install"
+        install.mkdir()
+        in_git = lock.in_git(environment, markers=lock.on(environment.python, platform))
+        archives.lay_out(environment, in_git, install / "git", say)
+        (install / "requirements.txt").write_bytes(lock.without_git(environment))
         (context / "Containerfile").write_bytes(image.containerfile())
     containerfile = context / (own or "Containerfile")
     # Last, and not as options: buildah and podman write labels of options into layers that other images then reuse.

@@ -15,7 +15,6 @@ from podenv.catalogue.environment import Environment
 from podenv.lock import requirements
 
 _HASH = re.compile(r"--hash[=\s]sha256:([0-9a-f]{64})")
-_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _NAMESPACE = uuid.UUID("6f7f1c3e-6a0f-5d0b-9a36-3f1f0d6f8f53")  # any, but always the same
 
 
@@ -25,7 +24,7 @@ def bill(environment: Environment) -> dict[str, Any]:
     A component's hashes are those of all files (wheels) that the lock accepts for it. Raises `LockError`.
     """
     lock.check(environment)
-    locked = lock.pinned(environment, markers=_markers(environment))
+    locked = lock.pinned(environment, markers=lock.on(environment.python, environment.spec.image.platform))
     hashes = _hashes(environment)
     root = f"podenv/{environment.name}"
     components = [_component(name, version, hashes.get(name, [])) for name, version in sorted(locked.items())]
@@ -55,25 +54,24 @@ def bill(environment: Environment) -> dict[str, Any]:
 
 def _component(name: str, version: str, hashes: list[str]) -> dict[str, Any]:
     purl = f"pkg:pypi/{name}@{version}"
+    if commit := requirements.commit(version):
+        origin: dict[str, Any] = {"type": "vcs", "url": version.removeprefix("git+")}
+        return _library(name, commit, f"{name}@{commit}", origin)
     if "://" in version:
-        return {"type": "library", "bom-ref": f"{name}@{version}", "name": name, "externalReferences": [
-            {"type": "distribution", "url": version, "hashes": _as_hashes(hashes)}
-        ]}  # fmt: skip
-    return {
-        "type": "library",
-        "bom-ref": purl,
-        "name": name,
-        "version": version,
-        "purl": purl,
-        "externalReferences": [
-            {
-                "type": "distribution",
-                "url": f"https://pypi.org/project/{name}/{version}/",
-                "comment": "any index may have served it: the hashes decide",
-                "hashes": _as_hashes(hashes),
-            }
-        ],
+        origin = {"type": "distribution", "url": version, "hashes": _as_hashes(hashes)}
+        return _library(name, "", f"{name}@{version}", origin)
+    origin = {
+        "type": "distribution",
+        "url": f"https://pypi.org/project/{name}/{version}/",
+        "comment": "any index may have served it: the hashes decide",
+        "hashes": _as_hashes(hashes),
     }
+    return {**_library(name, version, purl, origin), "purl": purl}
+
+
+def _library(name: str, version: str, ref: str, origin: dict[str, Any]) -> dict[str, Any]:
+    known = {"version": version} if version else {}
+    return {"type": "library", "bom-ref": ref, "name": name, **known, "externalReferences": [origin]}
 
 
 def _as_hashes(hashes: list[str]) -> list[dict[str, str]]:
@@ -86,21 +84,3 @@ def _hashes(environment: Environment) -> dict[str, list[str]]:
         with suppress(InvalidRequirement):  # an option line
             found.setdefault(canonicalize_name(requirements.parse(line).name), []).extend(_HASH.findall(line))
     return {name: sorted(set(hashes)) for name, hashes in found.items()}
-
-
-def _markers(environment: Environment) -> dict[str, str]:
-    """The image as a lock's markers see it."""
-    machine = environment.spec.image.platform.split("/")[1]
-    return {
-        "implementation_name": "cpython",
-        "implementation_version": f"{environment.python}.99",
-        "os_name": "posix",
-        "platform_machine": _MACHINES.get(machine, machine),
-        "platform_python_implementation": "CPython",
-        "platform_release": "",
-        "platform_system": "Linux",
-        "platform_version": "",
-        "python_full_version": f"{environment.python}.99",
-        "python_version": environment.python,
-        "sys_platform": "linux",
-    }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from podenv import image, lock
@@ -16,6 +17,7 @@ from podenv.catalogue.reference import ImageRef
 from podenv.errors import ImageMissing, ImageUnusable, ProgramFailed
 from podenv.image import audit
 from podenv.image.build import Images
+from podenv.lock import requirements
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ def judge(environment: Environment, ref: ImageRef, report: Mapping[str, Any]) ->
     if environment.lock_file.is_file() or not environment.spec.image.external:
         installed = {str(canonicalize_name(name)): str(version) for name, version in report["installed"]}
         differences += _set_differences(installed, lock.pinned(environment, markers=markers))
+        built_from = {str(canonicalize_name(name)): str(commit) for name, commit in report["commits"].items()}
+        differences += _commit_differences(built_from, lock.in_git(environment, markers=markers))
     for name, wrong in report["altered"].items():
         differences += [f"{name}: {what}" for what in _few(wrong)]
     differences += [f"import {name} fails: {why}" for name, why in report["failing"].items()]
@@ -99,6 +103,13 @@ def _set_differences(installed: Mapping[str, str], locked: Mapping[str, str]) ->
             yield f"{name} {there} is installed and not in the lock"
         elif there != said and "://" not in said:
             yield f"{name} is {there}, the lock says {said}"
+
+
+def _commit_differences(built_from: Mapping[str, str], locked: Iterable[Requirement]) -> Iterable[str]:
+    for one in locked:
+        name, commit = canonicalize_name(one.name), requirements.commit(one.url or "")
+        if built_from.get(name) != commit:
+            yield f"{name} is built from commit {built_from.get(name) or 'unknown'}, the lock says {commit}"
 
 
 def _few(wrong: list[str], most: int = 5) -> list[str]:

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 from podenv.catalogue.environment import Environment
-from podenv.catalogue.spec import EnvironmentSpec
 from podenv.errors import SettingError
-from podenv.lock import logins
+from podenv.lock import logins, sources, toml
 
 Table = dict[str, Any]
 # Settings of uv that decide which file an index gives, and how it is asked.
@@ -49,7 +48,7 @@ class IndexConfig:
 
 def project(environment: Environment, *, table: str = "index", environ: Mapping[str, str] = os.environ) -> str:
     """The values' indexes for every package as TOML that uv reads as a project's; without logins."""
-    return "".join(_written(index, table) for index in _of_values(environment.spec, environ) if "explicit" not in index)
+    return "".join(_written(index, table) for index in _own(environment, environ) if "explicit" not in index)
 
 
 def pins(environment: Environment, requirements: Sequence[str]) -> str:
@@ -57,21 +56,21 @@ def pins(environment: Environment, requirements: Sequence[str]) -> str:
 
     Only so does uv take a package from one index and no other; empty where there is nothing to say.
     """
-    return _pins(environment.spec, requirements, _of_values(environment.spec, {}))
+    return _pins(environment, requirements, _own(environment, {}))
 
 
 def fingerprint(environment: Environment) -> str:
     """Another text for other indexes in the values; ``none`` where they name none."""
-    own = _of_values(environment.spec, {})
+    own = _own(environment, {})
     if not own:
         return "none"
-    canonical = json.dumps([own, [sorted(index.packages) for index in environment.spec.indexes]])
+    canonical = json.dumps([own, _places(environment)], sort_keys=True, default=str)
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
-def named(environment: Environment) -> list[str]:
+def named(environment: Environment) -> list[NormalizedName]:
     """The packages that the values give an index of their own, normalised, sorted."""
-    return sorted(canonicalize_name(one) for index in environment.spec.indexes for one in index.packages)
+    return sorted(_places(environment))
 
 
 def for_build(
@@ -84,7 +83,7 @@ def for_build(
     settings = _settings(environ)
     secrets: set[str] = set()
     indexes = []
-    for index in _in_order(_of_values(environment.spec, environ), settings, environ):
+    for index in _in_order(_own(environment, environ), settings, environ):
         url = _with_login(index, settings, environ)
         parts = urlsplit(url)
         # A user without a password is a token, as some indexes take it.
@@ -92,18 +91,37 @@ def for_build(
             secrets |= {secret, unquote(secret)}
         sent = {key: value for key, value in index.items() if key not in _NOT_SENT}
         indexes.append({**sent, "url": url})
-    lines = [f"{key} = {_toml(value)}\n" for key, value in _general(settings, environ)]
-    toml = "".join(lines + [_written(index, "index") for index in indexes])
-    return IndexConfig(toml, _pins(environment.spec, requirements, indexes), frozenset(secrets))
+    lines = [f"{key} = {toml.value(value)}\n" for key, value in _general(settings, environ)]
+    text = "".join(lines + [_written(index, "index") for index in indexes])
+    return IndexConfig(text, _pins(environment, requirements, indexes), frozenset(secrets))
 
 
-def _of_values(spec: EnvironmentSpec, environ: Mapping[str, str]) -> list[Table]:
+def _own(environment: Environment, environ: Mapping[str, str]) -> list[Table]:
+    """The indexes of the values, then those of the project that the values name as source."""
+    spec = environment.spec
     found: list[Table] = [
         {"name": index.name, "url": index.url, **({"explicit": True} if index.packages else {})}
         for index in spec.indexes
     ]
-    if spec.image.index and not _default_variable(environ):
+    if spec.image.index:
         found.append({"url": spec.image.index, "default": True})
+    known = {index.name for index in spec.indexes}
+    found += [index for index in sources.project(environment).get("index", []) if index.get("name") not in known]
+    if _default_variable(environ):
+        return [index for index in found if not index.get("default")]
+    defaults = [index for index in found if index.get("default")]
+    return [index for index in found if not index.get("default")] + defaults[:1]
+
+
+def _places(environment: Environment) -> dict[NormalizedName, list[Table]]:
+    """Package -> the names of its own indexes, as uv writes them in ``tool.uv.sources``."""
+    found: dict[NormalizedName, list[Table]] = {}
+    for name, entries in sources.project(environment).get("sources", {}).items():
+        each = [entry for entry in (entries if isinstance(entries, list) else [entries]) if "index" in entry]
+        if each:
+            found[canonicalize_name(name)] = each
+    for index in environment.spec.indexes:
+        found.update({canonicalize_name(package): [{"index": index.name}] for package in index.packages})
     return found
 
 
@@ -111,14 +129,19 @@ def _default_variable(environ: Mapping[str, str]) -> str:
     return environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL") or ""
 
 
-def _pins(spec: EnvironmentSpec, requirements: Sequence[str], indexes: Sequence[Table]) -> str:
-    names = {canonicalize_name(package): index.name for index in spec.indexes for package in index.packages}
-    if not names or not requirements:
+def _pins(environment: Environment, requirements: Sequence[str], indexes: Sequence[Table]) -> str:
+    places = _places(environment)
+    if not places or not requirements:
         return ""
-    lines = ["[project]", f"name = {_toml(PINS)}", 'version = "0"', f"dependencies = {_toml(list(requirements))}"]
+    lines = [
+        "[project]",
+        f"name = {toml.value(PINS)}",
+        'version = "0"',
+        f"dependencies = {toml.value(list(requirements))}",
+    ]
     lines += ["[tool.uv.sources]"]
-    lines += [f"{_toml(package)} = {{ index = {_toml(index)} }}" for package, index in sorted(names.items())]
-    used = set(names.values())
+    lines += [f"{toml.value(package)} = {toml.value(entries)}" for package, entries in sorted(places.items())]
+    used = {entry["index"] for entries in places.values() for entry in entries}
     tables = [_written(index, "tool.uv.index") for index in indexes if index.get("name") in used]
     return "\n".join(lines) + "\n" + "".join(tables)
 
@@ -213,13 +236,5 @@ def _check_place(url: str) -> None:
 
 
 def _written(index: Table, table: str) -> str:
-    lines = [f"{key} = {_toml(value)}\n" for key, value in index.items()]
+    lines = [f"{key} = {toml.value(value)}\n" for key, value in index.items()]
     return f"[[{table}]]\n{''.join(lines)}"
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value if isinstance(value, bool | int | float) else str(value))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from podenv.catalogue.environment import Environment
 from podenv.errors import LockError, LockMissing, LockStale
-from podenv.lock import indexes, platforms, requirements
+from podenv.lock import indexes, platforms, sources
 from podenv.lock.requirements import Requested
 
 FORMAT = 2
@@ -42,7 +42,7 @@ def check(environment: Environment) -> None:
     Starts no program and uses no network. Raises `RequirementsMissing`, `RequirementsInvalid`, `LockMissing`,
     `LockStale`.
     """
-    requested = requirements.read(environment.requirements_in)
+    requested = sources.read(environment)
     why = stale(environment, requested, read(environment))
     if why:
         raise LockStale(f"{environment.lock_file} {why}; run `podenv lock {environment.name}`.")
@@ -72,7 +72,7 @@ def stale(environment: Environment, requested: Requested, lock: bytes) -> str:
     if header.indexes != indexes.fingerprint(environment):
         return "was made with other indexes than the values name"
     if header.inputs != _inputs(requested):
-        return "is older than requirements.in or a file that it includes"
+        return f"is older than {environment.source.name} or a file that it includes"
     if not header.intact:
         return "was changed by hand"
     return ""
@@ -81,7 +81,7 @@ def stale(environment: Environment, requested: Requested, lock: bytes) -> str:
 def write(environment: Environment, requested: Requested, body: bytes, *, beside: Path) -> bool:
     """Put a lock with this body in place, whole or not at all; whether it changed."""
     header = (
-        f"# This file is written by `podenv lock {environment.name}`; edit requirements.in instead.\n"
+        f"# This file is written by `podenv lock {environment.name}`; edit {_edited(environment)} instead.\n"
         f"# podenv-lock {FORMAT}: python {environment.python}, platforms {' '.join(platforms.of(environment))}, "
         f"indexes {indexes.fingerprint(environment)}, inputs sha256:{_inputs(requested)}, "
         f"body sha256:{hashlib.sha256(body).hexdigest()}\n"
@@ -95,6 +95,10 @@ def write(environment: Environment, requested: Requested, body: bytes, *, beside
         os.fsync(file.fileno())
     beside.replace(environment.lock_file)
     return True
+
+
+def _edited(environment: Environment) -> str:
+    return environment.spec.source.file if environment.spec.source else environment.requirements_in.name
 
 
 def has_its_hashes(environment: Environment, lock: bytes) -> bool:

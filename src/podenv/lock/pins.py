@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 
 from packaging.markers import default_environment
-from packaging.requirements import InvalidRequirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from podenv.catalogue.environment import Environment
-from podenv.lock import lockfile, requirements
+from podenv.lock import lockfile, platforms, requirements, sources
 
 
 def direct(environment: Environment) -> list[str]:
-    """The normalised names that requirements.in asks for, each once, in its order."""
-    return list(dict.fromkeys(requirements.read(environment.requirements_in).names))
+    """The normalised names that are asked for, each once, in its order."""
+    return list(dict.fromkeys(sources.read(environment).names))
 
 
 def required(environment: Environment, names: Collection[str]) -> list[str]:
@@ -29,6 +29,20 @@ def required(environment: Environment, names: Collection[str]) -> list[str]:
     return found
 
 
+def in_git(environment: Environment, *, markers: Mapping[str, str] | None = None) -> list[Requirement]:
+    """What the lock takes from repositories, each at one commit, where ``markers`` hold; None: on this machine."""
+    markers = _markers(environment.python) if markers is None else markers
+    return [one for one in _installed(environment, markers) if requirements.commit(one.url or "")]
+
+
+def without_git(environment: Environment) -> bytes:
+    """The lock with nothing in it that is in a repository; the lock itself where there is nothing such."""
+    whole = lockfile.read(environment)
+    lines = whole.decode(errors="replace").splitlines(keepends=True)
+    kept = [line for line in lines if not requirements.is_git(line.partition(" @ ")[2])]
+    return whole if len(kept) == len(lines) else "".join(kept).encode()
+
+
 def pinned(environment: Environment, *, markers: Mapping[str, str] | None = None) -> dict[str, str]:
     """Normalised name -> version of all that the lock installs where ``markers`` hold; None: on this machine.
 
@@ -36,13 +50,18 @@ def pinned(environment: Environment, *, markers: Mapping[str, str] | None = None
     """
     markers = _markers(environment.python) if markers is None else markers
     found: dict[str, str] = {}
+    for one in _installed(environment, markers):
+        pin = next(iter(one.specifier), None)
+        found[canonicalize_name(one.name)] = pin.version if pin else _version_in(one.url or "")
+    return found
+
+
+def _installed(environment: Environment, markers: Mapping[str, str]) -> Iterator[Requirement]:
     for _, line in requirements.logical_lines(lockfile.read(environment).decode(errors="replace")):
         with suppress(InvalidRequirement):  # an option line
             one = requirements.parse(line)
             if one.marker is None or one.marker.evaluate(dict(markers)):
-                pin = next(iter(one.specifier), None)
-                found[canonicalize_name(one.name)] = pin.version if pin else _version_in(one.url or "")
-    return found
+                yield one
 
 
 def linux(python: str, machine: str) -> dict[str, str]:
@@ -52,6 +71,13 @@ def linux(python: str, machine: str) -> dict[str, str]:
         "os_name": "posix", "sys_platform": "linux", "platform_system": "Linux", "platform_machine": machine,
         "platform_release": "", "platform_version": "",
     }  # fmt: skip
+
+
+def on(python: str, platform: str) -> dict[str, str]:
+    """The markers of a platform like ``macos/arm64``."""
+    system = platforms.systems((platform,))[0]
+    named = {"sys_platform": system, "platform_system": system.capitalize()}
+    return {**linux(python, platforms.machine(platform)), **named}
 
 
 def _markers(python: str) -> dict[str, str]:

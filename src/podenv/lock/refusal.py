@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
 
 from podenv import causes
@@ -14,15 +15,17 @@ from podenv.lock.requirements import Requested
 
 # It names a setting that podenv makes.
 _HINT = re.compile(r"\n+hint: The resolution failed for an environment that is not the current one.*")
+_REF = re.compile(r"failed to fetch [a-z ]+ `([^`]+)`")
 _OTHER_PYTHON = "matching Python"
 
 
 def explain(environment: Environment, said: str) -> LockError:
     """The error that stands for what uv said."""
-    file = environment.requirements_in
+    file = environment.source
     said = said.replace(" for split (markers: sys_platform == 'linux')", "")
     said = _HINT.sub("", said).strip().removeprefix("error: ")
-    kind = causes.find(causes.UV, said).kind
+    cause = causes.find(causes.UV, said)
+    kind = cause.kind
     what, remedy = f"uv cannot resolve {file}", ""
     if kind in ("network", "offline"):
         what = (
@@ -34,6 +37,9 @@ def explain(environment: Environment, said: str) -> LockError:
             f"a package index wants other credentials to resolve {file}; check those in UV_DEFAULT_INDEX, "
             "UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD, ~/.netrc or the keyring"
         )
+    elif kind == "git":
+        ref = _REF.search(said)
+        what = f"the repository of {cause.subject(said)} cannot be read, or has no `{ref[1] if ref else 'such ref'}`"
     elif "No solution found" in said:
         what = f"no set of versions satisfies {file}"
         remedy = _way_out(environment, said) if kind == "wheel" else ""
@@ -53,12 +59,20 @@ def _way_out(environment: Environment, said: str) -> str:
 def check_body(environment: Environment, requested: Requested, body: str) -> None:
     """Return when nothing in a resolved ``body`` is secret or cannot be checked; raises `ResolutionFailed`."""
     for _, line in requirements.logical_lines(body):
-        one = requirements.parse(line)
+        try:
+            one = requirements.parse(line)
+        except InvalidRequirement:
+            raise ResolutionFailed(
+                f"Environment {environment.name!r}: {line!r} is a folder of the project; name it in `packages` of the "
+                f"values, and leave it out of {environment.source}."
+            ) from None
         shown = requirements.without_login(str(one))
         where = f"Environment {environment.name!r}: {shown!r}"
-        remedy = f"replace what asks for it in {environment.requirements_in} by a published release."
+        remedy = f"replace what asks for it in {environment.source} by a published release."
         if requirements.has_login(one.url or ""):
             raise ResolutionFailed(f"{where} holds a login, which has no place in a lock; {remedy}")
+        if requirements.commit(one.url or ""):
+            continue
         if "--hash=" not in line:
             raise ResolutionFailed(f"{where} has no hash, so nothing could check what is installed; {remedy}")
         if one.url and requirements.is_archive(one.url) and canonicalize_name(one.name) not in requested.no_binary:

@@ -16,6 +16,8 @@ _COMMENT = re.compile(r"(^|\s+)#.*$")
 _LOGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/@\s]*)@")
 _HASH = re.compile(r"\s--hash[=\s]\S+")
 _OPTION = re.compile(r"(--[a-z-]+|-[a-zA-Z])[\s=]*(.*)")
+_GIT = ("git+https://", "git+http://", "git+ssh://", "git+file://")
+_COMMIT = re.compile(r"@([0-9a-f]{40}|[0-9a-f]{64})(#.*)?$")
 _INCLUDES = {"-r": "-r", "--requirement": "-r", "-c": "-c", "--constraint": "-c"}
 _INDEX = {"-i", "-f", "--index-url", "--extra-index-url", "--find-links", "--no-index", "--trusted-host"}
 
@@ -26,13 +28,15 @@ class Requested:
 
     ``names`` are the distributions asked for, in order, normalised; ``no_binary`` those to build from source;
     ``lines`` all that decides the result: the lines of every file without comments, each after its kind; ``archives``
-    the names of what has to be built from an address, with the line that says so.
+    the names of what has to be built from an address, with the line that says so; ``git`` maps those
+    of what is in a repository to what is asked for there.
     """
 
     names: list[NormalizedName] = field(default_factory=list)
     no_binary: list[NormalizedName] = field(default_factory=list)
     lines: list[tuple[str, str]] = field(default_factory=list)
     archives: list[tuple[NormalizedName, str]] = field(default_factory=list)
+    git: dict[NormalizedName, str] = field(default_factory=dict)
 
 
 def read(file: Path) -> Requested:
@@ -82,6 +86,17 @@ def without_login(text: str) -> str:
     return _LOGIN.sub(r"\1://***@", text)
 
 
+def is_git(url: str) -> bool:
+    """True if a repository is at this address."""
+    return url.startswith(_GIT)
+
+
+def commit(url: str) -> str:
+    """The commit that the address of a repository names in full, else an empty text."""
+    found = _COMMIT.search(url)
+    return found[1] if found else ""
+
+
 def is_archive(url: str) -> bool:
     """True if what is at this address has to be built: anything but a wheel."""
     return not re.split("[?#]", url)[0].lower().endswith(".whl")
@@ -104,7 +119,9 @@ def _read(file: Path, kind: str, requested: Requested, above: tuple[Path, ...]) 
                         f"{where}: a hash is not read from here, the lock holds those of the index; remove it."
                     )
                 requested.names.append(canonicalize_name(requirement.name))
-                if requirement.url and is_archive(requirement.url):
+                if requirement.url and is_git(requirement.url):
+                    requested.git[canonicalize_name(requirement.name)] = requirement.url
+                elif requirement.url and is_archive(requirement.url):
                     requested.archives.append((canonicalize_name(requirement.name), where))
             requested.lines.append((kind, line))
             continue
@@ -123,7 +140,8 @@ def _text(file: Path) -> str:
         return file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise RequirementsMissing(
-            f"{file} is missing; write into it what the environment needs, one package a line."
+            f"{file} is missing; write into it what the environment needs, one package a line, or name another file as "
+            "`source` in the values."
         ) from None
     except UnicodeDecodeError:
         raise RequirementsInvalid(f"{file} is no UTF-8 text; save it as UTF-8.") from None
@@ -140,10 +158,10 @@ def _check(line: str, where: str) -> Requirement:
         if line.startswith((".", "/", "~")) or "://" in line:
             why = "a path or an address alone has no name; write `name @ https://…`"
         raise RequirementsInvalid(f"{where} is no requirement: {why}. Write it like `pandas>=2.1,<3`.") from None
-    if requirement.url and not requirement.url.startswith(("https://", "http://")):
+    if requirement.url and not requirement.url.startswith(("https://", "http://", *_GIT)):
         raise RequirementsInvalid(
-            f"{where}: only an https:// archive can be locked with a hash that every machine can check "
-            "(not a path, not a git repository); publish the package, or link a wheel of it."
+            f"{where}: only an https:// archive or a git+https:// repository can be locked so that every machine can "
+            "check it (not a path); publish the package, or link a wheel of it."
         )
     return requirement
 

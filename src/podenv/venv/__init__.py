@@ -29,7 +29,7 @@ from podenv import causes, lock, process
 from podenv.venv import python
 from podenv.catalogue.environment import Environment
 from podenv.errors import LocalEnvironmentError, LockStale, ProgramFailed
-from podenv.lock import indexes, platforms
+from podenv.lock import indexes, platforms, requirements
 from podenv.catalogue.names import lock_key
 
 MARKER = "podenv.json"
@@ -203,7 +203,9 @@ def _make(
         (folder / "uv.toml").write_text(indexes.project(environment))
         target = ("--project", folder, "--python", interpreter(folder), "--compile-bytecode")
         with tempfile.TemporaryDirectory(prefix="podenv-pins-") as scratch:
-            run("pip", "sync", "--require-hashes", *target, environment.lock_file, *_pins(environment, Path(scratch)))
+            # A commit has no other hash; that all else in the lock has one was seen when it was written.
+            checked = "--verify-hashes" if lock.in_git(environment) else "--require-hashes"
+            run("pip", "sync", checked, *target, environment.lock_file, *_pins(environment, Path(scratch)))
         if lock.lock_hash(environment) != lock_hash:
             raise LockStale(f"{environment.lock_file} was changed while it was installed; run it again.")
         _write_marker(folder, environment, lock_hash)
@@ -296,6 +298,13 @@ def _explained(error: ProgramFailed, environment: Environment, folder: Path) -> 
         )
     elif cause.kind == "wheel" and platforms.here() not in platforms.of(environment):
         message = f"{cause.subject(said)} has no wheel for {platforms.here()}; {_add_platform(environment)}."
+    elif cause.kind == "git":
+        locked = {one.name: requirements.commit(one.url or "") for one in lock.in_git(environment)}
+        name = cause.subject(said)
+        message = (
+            f"The repository of {name} cannot be read, or has no commit {locked.get(name, '')} any more; if the ref has "
+            f"moved, run `podenv lock {environment.name} --upgrade`."
+        )
     elif cause.kind in ("network", "offline"):
         message = (
             f"The virtual environment of {environment.name!r} needs packages from the network, and uv cannot reach "

@@ -146,7 +146,7 @@ def test_the_values_indexes_come_between_variables_and_the_users_own_with_their_
             "dependencies": ["torch==2.0+cpu ; sys_platform == 'linux'"],
         },
         "tool": {
-            "uv": {"sources": {"torch": {"index": "torch"}, "torch-vision": {"index": "torch"}}, "index": [torch]}
+            "uv": {"sources": {"torch": [{"index": "torch"}], "torch-vision": [{"index": "torch"}]}, "index": [torch]}
         },
     }
     assert config.secrets == {"s3cret"}

@@ -25,8 +25,9 @@ def environment(root: Path, asked: str | None, *, python: str = "3.12", name: st
         ("pandas>>2", "is no requirement: "),
         ("./wheels/x.whl", "a path or an address alone has no name; write `name @ https://…`"),
         ("-e .", "an editable install has no hash; publish the package"),
-        ("x @ git+https://example.org/x", "only an https:// archive can be locked with a hash"),
-        ("x @ file:///srv/x.whl", "only an https:// archive can be locked with a hash"),
+        ("x @ git+ftp://example.org/x", "only an https:// archive or a git+https:// repository can be locked"),
+        ("x @ hg+https://example.org/x", "only an https:// archive or a git+https:// repository can be locked"),
+        ("x @ file:///srv/x.whl", "only an https:// archive or a git+https:// repository can be locked"),
         ("--index-url https://example.org/simple", "set UV_DEFAULT_INDEX or UV_INDEX"),
         ("-i https://example.org/simple", "set UV_DEFAULT_INDEX or UV_INDEX"),
         ("--only-binary=:all:", "it holds for all packages already; remove the line."),
@@ -54,7 +55,10 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(RequirementsMissing) as none:
         lock.check(environment(tmp_path, None))
     file = tmp_path / "envs" / "etl" / "requirements.in"
-    assert str(none.value) == f"{file} is missing; write into it what the environment needs, one package a line."
+    assert str(none.value) == (
+        f"{file} is missing; write into it what the environment needs, one package a line, or name "
+        "another file as `source` in the values."
+    )
     with pytest.raises(RequirementsMissing) as included:
         lock.check(environment(tmp_path, "-r ../base.in\n"))
     assert str(included.value) == (

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from packaging.utils import NormalizedName, canonicalize_name
-from pydantic import Field
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 from podenv.catalogue.spec.fields import Form, Model
 
@@ -39,6 +40,14 @@ IndexName = Annotated[
 PackageName = Annotated[
     str, Form("[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?", "name of a package; write it like torch", 200)
 ]
+SourceFile = Annotated[
+    str,
+    Form(
+        r"([^/ ][^ ]*/)?(pyproject\.toml|uv\.lock|pylock(\.[^./ ]+)?\.toml)",
+        "file to lock; name a pyproject.toml, uv.lock or pylock.toml, from the environment's folder on",
+        255,
+    ),
+]
 Machine = Annotated[str, Form("(linux|macos)/(amd64|arm64)", "platform of a laptop; write it like macos/arm64", 40)]
 
 
@@ -54,8 +63,30 @@ class IndexSpec(Model):
     )
 
 
+class SourceSpec(Model):
+    """What to lock, in place of requirements.in; a text is its file."""
+
+    file: SourceFile = Field(description="A pyproject.toml, uv.lock or pylock.toml of this project.")
+    extras: list[PackageName] = Field(default=[], description="Optional dependencies to take too.")
+    groups: list[PackageName] = Field(default=[], description="Dependency groups to take too.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, given: object) -> object:
+        return {"file": given} if isinstance(given, str) else given
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        made = handler.resolve_ref_schema(handler(schema))
+        return {"anyOf": [made["properties"]["file"], made]}
+
+
 class DependencySettings(Model):
     """Where packages come from, and the machines that each of them needs a wheel for."""
+
+    source: SourceSpec | None = Field(
+        default=None, description="What to lock, in place of requirements.in, like ../../pyproject.toml."
+    )
 
     indexes: list[IndexSpec] = Field(
         default=[], description="More package indexes, in the order in which they are asked; image.index comes last."
