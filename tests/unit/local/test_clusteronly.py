@@ -11,7 +11,16 @@ from podenv.local import clusteronly
 from podenv.local.clusteronly import ClusterOnly
 
 # Works here as in a pod.
-HERE = {"python", "description", "resources", "env", "termination_grace_period_seconds", "indexes", "platforms"}
+HERE = {
+    "python",
+    "description",
+    "resources",
+    "env",
+    "termination_grace_period_seconds",
+    "indexes",
+    "platforms",
+    "source",
+}
 # Says how images are made and releases are deployed, which a task does not notice.
 DEPLOYMENT = {
     "image", "namespace", "limit_range", "resource_quota", "access", "pre_pull", "extra_labels",
