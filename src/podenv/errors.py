@@ -20,6 +20,7 @@
     ├── LocalEnvironmentError   a local virtual environment cannot be made
     │   └── PythonNotFound
     ├── NotAgreed               a question that nobody could be asked
+    ├── CheckImpossible         a rule of `podenv check` that cannot be held against anything
     ├── DagsUnreadable          DAG files that Airflow cannot import
     ├── DagFileInvalid          a DAG file that cannot be read, parsed or written
     ├── UnknownDag              no DAG of that name in the folder
@@ -203,6 +204,10 @@ class PythonNotFound(LocalEnvironmentError):
 
 class NotAgreed(PodenvError):
     """A command needs an answer first, and there is no terminal to ask on."""
+
+
+class CheckImpossible(PodenvError):
+    """A part of `podenv check` could not be done."""
 
 
 class DagsUnreadable(PodenvError):
