@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 PODENV = Path(sys.executable).parent / "podenv"
-COMMANDS = ["list", "init", "new", "migrate", "lock", "sync", "prune", "run", "usage", "schema"]
+COMMANDS = ["list", "init", "new", "migrate", "doctor", "lock", "sync", "prune", "run", "usage", "schema"]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

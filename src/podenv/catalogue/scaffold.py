@@ -11,6 +11,7 @@ from pathlib import Path
 
 from podenv.catalogue.environment import VALUES
 from podenv.catalogue.names import check_environment_name
+from podenv.catalogue.values import dump
 from podenv.errors import EnvironmentExists, PodenvError
 
 SCHEMA = "values.schema.json"  # beside the environments, for editors; `podenv init` writes it
@@ -63,7 +64,7 @@ class NewEnvironment:
         description = json.dumps(self.description, ensure_ascii=False)
         values = head + _VALUES.format(name=self.name, python=self.python, description=description)
         for key, (value, comment) in self.values.items():
-            values += f"\n# {comment}\n{_yaml(key, value)}"
+            values += f"\n# {comment}\n{dump({key: value})}"
         lines = "".join(f"{line}\n" for line in self.requirements)
         return {
             VALUES: values + _EXAMPLES.format(name=self.name),
@@ -90,13 +91,3 @@ def create(catalogue: Path, new: NewEnvironment) -> Path:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
-
-
-def _yaml(key: str, value: object) -> str:
-    """``key`` with a text, a mapping of texts and booleans, or a list of such mappings; JSON's scalars are YAML's."""
-    if isinstance(value, Mapping):
-        return f"{key}:\n" + "".join(f"  {name}: {json.dumps(one)}\n" for name, one in value.items())
-    if isinstance(value, list):
-        items = ("\n".join(f"    {name}: {json.dumps(one)}" for name, one in item.items()) for item in value)
-        return f"{key}:\n" + "".join(f"  - {item.lstrip()}\n" for item in items)
-    return f"{key}: {json.dumps(value)}\n"

@@ -22,6 +22,7 @@ COMMANDS = {
     "init": "environments:init",
     "new": "environments:new",
     "migrate": "migrate:migrate",
+    "doctor": "doctor:doctor",
     "lock": "locks:lock",
     "sync": "venvs:sync",
     "prune": "prune:prune",

@@ -13,7 +13,8 @@ import re
 import ssl
 import threading
 from collections.abc import Collection
-from urllib.parse import urlencode, urlsplit
+from contextlib import suppress
+from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
@@ -36,6 +37,7 @@ _RETRIES = urllib3.Retry(
     total=2, redirect=5, backoff_factor=0.2, status_forcelist=(429, 502, 503, 504), raise_on_status=False,
     respect_retry_after_header=False,
 )  # fmt: skip
+_READS = ("GET", "HEAD")  # a token that reads does not push
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 _LOCALHOST = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
 
@@ -53,7 +55,7 @@ class Registries:
 
     def __init__(self, plain_http: Collection[str] = ()) -> None:
         self._plain_http = frozenset(plain_http)
-        self._tokens: dict[tuple[str, str], str] = {}
+        self._tokens: dict[tuple[str, str, bool], str] = {}
         self._pools: dict[str, urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
@@ -72,22 +74,54 @@ class Registries:
         self._check(whole, ref)
         return f"sha256:{hashlib.sha256(whole.data).hexdigest()}"
 
+    def check_push(self, ref: ImageRef) -> None:
+        """Return when this login may push to the repository of ``ref``: an upload begins, and is cancelled at once.
+
+        Raises as `digest`.
+        """
+        address = f"{self._address(ref)}/blobs/uploads/"
+        answer = self._authorized("POST", address, ref, {})
+        if answer.status in (201, 202):
+            if place := answer.headers.get("Location"):
+                with suppress(RegistryUnreachable):  # the registry forgets it by itself too
+                    self._authorized("DELETE", urljoin(address, place), ref, {})
+            return
+        if answer.status == 401:
+            raise RegistryLoginNeeded(
+                f"{ref.host} wants a login to take images; run `buildah login {ref.host}` (or podman, docker)."
+            )
+        if answer.status in (403, 405):
+            raise RegistryRefused(
+                f"{ref.host} takes no image {ref.name}: this login may not push there; log in as somebody who may, "
+                "or correct image.registry."
+            )
+        raise RegistryRefused(
+            f"{ref.host} answered {answer.status} {answer.reason or ''}".rstrip()
+            + f" to a push to {ref.name}; is that address a registry's, and is the repository's name right?"
+        )
+
     def _ask(self, method: str, ref: ImageRef) -> urllib3.BaseHTTPResponse:
-        headers = {"Accept": ACCEPT}
-        key = (ref.host, ref.path)
+        address = f"{self._address(ref)}/manifests/{ref.digest or ref.tag}"
+        return self._authorized(method, address, ref, {"Accept": ACCEPT})
+
+    def _authorized(
+        self, method: str, address: str, ref: ImageRef, headers: dict[str, str]
+    ) -> urllib3.BaseHTTPResponse:
+        """The answer to a request, with the authorization that the registry asks for."""
+        key = (ref.host, ref.path, method in _READS)
         if known := self._tokens.get(key):
-            headers["Authorization"] = known
-        answer = self._send(method, self._address(ref), ref, headers)
+            headers = headers | {"Authorization": known}
+        answer = self._send(method, address, ref, headers)
         challenge = answer.headers.get("WWW-Authenticate", "")
         if answer.status == 401 and (authorization := self._authorization(challenge, ref)):
             self._tokens[key] = authorization
-            answer = self._send(method, self._address(ref), ref, headers | {"Authorization": authorization})
+            answer = self._send(method, address, ref, headers | {"Authorization": authorization})
         return answer
 
     def _address(self, ref: ImageRef) -> str:
         host = "registry-1.docker.io" if ref.host == "docker.io" else ref.host
         scheme = "http" if is_plain(ref.host, self._plain_http) else "https"
-        return f"{scheme}://{host}/v2/{ref.path}/manifests/{ref.digest or ref.tag}"
+        return f"{scheme}://{host}/v2/{ref.path}"
 
     def _send(
         self, method: str, url: str, ref: ImageRef, headers: dict[str, str], body: str | None = None

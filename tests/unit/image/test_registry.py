@@ -175,3 +175,54 @@ def test_an_expired_token_is_replaced() -> None:
         assert registries.digest(ref) == DIGEST
         valid.pop(0)
         assert registries.digest(ref) == DIGEST
+
+
+def push(respond: Callable[[Asked], Answer]) -> list[Asked]:
+    with serving(respond) as (host, requests):
+        Registries().check_push(ImageRef(host, "team/etl", tag="v1"))
+    return requests
+
+
+@pytest.mark.parametrize(
+    "place", ["/v2/team/etl/blobs/uploads/1?state=x", "http://HOST/v2/team/etl/blobs/uploads/1?state=x"]
+)
+def test_an_upload_that_may_begin_is_cancelled_at_once(place: str) -> None:
+    def respond(asked: Asked) -> Answer:
+        host = asked.headers["Host"]
+        return Answer(202, {"Location": place.replace("HOST", host)}) if asked.method == "POST" else Answer(204)
+
+    assert [(one.method, one.path) for one in push(respond)] == [
+        ("POST", "/v2/team/etl/blobs/uploads/"),
+        ("DELETE", "/v2/team/etl/blobs/uploads/1?state=x"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "words"),
+    [
+        (401, RegistryLoginNeeded, "wants a login to take images; run `buildah login"),
+        (403, RegistryRefused, "this login may not push there"),
+        (405, RegistryRefused, "this login may not push there"),
+        (404, RegistryRefused, "answered 404 Not Found to a push to"),
+    ],
+)
+def test_a_registry_that_takes_no_push_says_why(status: int, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        push(lambda asked: Answer(status))
+
+
+def test_a_token_that_reads_is_not_used_to_push() -> None:
+    def respond(asked: Asked) -> Answer:
+        scope = "push" if asked.method in ("POST", "DELETE") else "pull"
+        if asked.path.startswith("/token"):
+            return Answer(200, {}, json.dumps({"token": urllib.parse.unquote(asked.path)[-4:]}).encode())
+        if asked.headers.get("Authorization") != f"Bearer {scope}":
+            realm = f"http://{asked.headers['Host']}/token"
+            return Answer(401, {"WWW-Authenticate": f'Bearer realm="{realm}",service="x",scope="a:{scope}"'})
+        return Answer(202, {}) if scope == "push" else FOUND
+
+    with serving(respond) as (host, _):
+        registries, ref = Registries(), ImageRef(host, "team/etl", tag="v1")
+        assert registries.digest(ref) == DIGEST
+        registries.check_push(ref)
+        assert registries.digest(ref) == DIGEST

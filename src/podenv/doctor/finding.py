@@ -1,0 +1,83 @@
+"""What a check finds, and how checks are run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from queue import Empty, Queue
+
+from podenv.errors import PodenvError
+
+LIMIT = 15.0  # seconds for all checks together: they run side by side
+
+
+class State(Enum):
+    """What a check says: all is well; look at it; something needed lacks; it says nothing here."""
+
+    OK = "ok"
+    WARNING = "warning"
+    LACKS = "lacks"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found; where the state is not OK, ``text`` ends with the remedy."""
+
+    check: str
+    state: State
+    text: str
+
+
+class NotHere(Exception):
+    """A check says nothing here; the message says why."""
+
+
+class Lacks(Exception):
+    """Something that is needed lacks; the message says what, and ends with the remedy."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check: its name, and what returns OK with a text, WARNING with one, or raises what lacks."""
+
+    name: str
+    look: Callable[[], tuple[State, str]]
+
+
+def run(checks: Iterable[Check], *, limit: float = LIMIT) -> list[Finding]:
+    """All findings in the order of the checks; one that is not done in ``limit`` seconds lacks its answer.
+
+    Its thread is left behind, and ends with the process.
+    """
+    checks = list(checks)
+    answers: Queue[Finding | Exception] = Queue()
+    for check in checks:
+        threading.Thread(target=lambda one: answers.put(_look(one)), args=(check,), daemon=True).start()
+    end = time.monotonic() + limit
+    found: dict[str, Finding] = {}
+    while len(found) < len(checks):
+        try:
+            finding = answers.get(timeout=max(0.0, end - time.monotonic()))
+        except Empty:
+            break
+        if isinstance(finding, Exception):  # a bug
+            raise finding
+        found[finding.check] = finding
+    late = f"no answer within {limit:g} s; try it by hand, or look at the network"
+    return [found.get(check.name) or Finding(check.name, State.LACKS, late) for check in checks]
+
+
+def _look(check: Check) -> Finding | Exception:
+    try:
+        state, text = check.look()
+    except NotHere as why:
+        return Finding(check.name, State.SKIPPED, str(why))
+    except (Lacks, PodenvError) as error:
+        return Finding(check.name, State.LACKS, str(error))
+    except Exception as error:  # noqa: BLE001 - shown by the thread that waits
+        return error
+    return Finding(check.name, state, text)
