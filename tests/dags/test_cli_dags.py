@@ -297,7 +297,7 @@ def test_what_is_wrong_with_the_command_is_said_before_airflow_starts(
 ) -> None:
     refused = podenv(project, variables, "run", "short", "--conf", "[1]", exit_code=2)
     assert "it must be a JSON object" in refused.stderr
-    assert "it is no JSON" in podenv(project, variables, "run", "short", "--conf", "{", exit_code=2).stderr
+    assert "it is not JSON" in podenv(project, variables, "run", "short", "--conf", "{", exit_code=2).stderr
     (tmp_path / "envs" / "one").mkdir(parents=True)
     (tmp_path / "envs" / "one" / "values.yaml").write_text('python: "3.11"\n')
     missing = podenv(tmp_path, variables, "usage", exit_code=1)

@@ -1,6 +1,6 @@
 """Every name of Airflow and of its Kubernetes provider that is private there, or that moves between versions.
 
-No other module imports one of these by itself, so that this file shows what a new version of Airflow can break, and
+No other module imports such a name by itself. So this file shows what a new version of Airflow can break, and
 `missing` says what it did break. A name is loaded when it is first used: parsing a DAG needs few of them.
 """
 
@@ -179,7 +179,7 @@ def pod_labels(context: Context | None, *, with_try_number: bool = True) -> dict
 
 
 def pod_name(operator: KubernetesPodOperator) -> str | None:
-    """The name that the operator's argument ``name`` asks for, as Kubernetes takes it; None where it asks for none."""
+    """The name that the operator's argument ``name`` asks for, as Kubernetes takes it; None without that argument."""
     return operator._set_name(operator.name)
 
 

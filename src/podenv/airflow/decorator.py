@@ -31,13 +31,13 @@ class _EnvDecoratedOperator(DecoratedOperator, EnvPodOperator):  # type: ignore[
     template_fields_renderers = EnvPodOperator.template_fields_renderers
 
     def _take_function(self, *_: object) -> None:
-        """`DecoratedOperator` has: one more ``__init__`` for it would cost a sixth of the parse."""
+        """Do nothing: `DecoratedOperator` took it; one more ``__init__`` would cost a sixth of the parse."""
 
     def _hook_apply_defaults(self, *args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Give a parameter that has no value and no default of its own the one in ``default_args``.
 
-        The stock decorator goes over its default and over what was passed by position as well: no good where
-        ``default_args`` hold a ``memory`` that is meant for the tasks.
+        The stock decorator also overwrites the parameter's own default and what was passed by position. That is wrong
+        if ``default_args`` hold a ``memory`` that is meant for the tasks.
         """
         function, defaults = kwargs.get("python_callable"), kwargs.get("default_args")
         if function is not None and defaults:
@@ -49,7 +49,7 @@ class _EnvDecoratedOperator(DecoratedOperator, EnvPodOperator):  # type: ignore[
 def _missing(
     signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Those of ``defaults`` that the signature needs besides ``args`` and ``kwargs``."""
+    """The ``defaults`` for parameters that have no value from ``args`` or ``kwargs`` and no default of their own."""
     by_position = [p for p in signature.parameters.values() if p.kind is not p.KEYWORD_ONLY][len(args) :]
     by_name = [p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
     return {
@@ -87,7 +87,7 @@ def env(
     def decorate(function: Callable[..., Any]) -> Task[..., Any]:
         decorated = _EnvTaskDecorator(
             function=function,
-            # Inferred from the annotations unless it was said.
+            # NOTHING: Airflow infers it from the annotations.
             multiple_outputs=cast("bool", attrs.NOTHING) if multiple_outputs is None else multiple_outputs,
             operator_class=_EnvDecoratedOperator,
             kwargs=dict(kwargs),  # the stock decorator gives a second function the first one's task_id

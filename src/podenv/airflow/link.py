@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class PodLink(BaseOperatorLink):
-    """The page that ``[podenv] pod_url`` names, of the pod that ran last."""
+    """A link to the page of the task's last pod, as ``[podenv] pod_url`` says."""
 
     name = "Pod"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The page's address; empty where no pod was launched."""
+        """The page's address; empty if no pod was launched."""
         return str(getattr(operator, "pod_page", ""))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from podenv.airflow.task import EnvTask
 
-# Arguments that shape a pod, and nothing else.
+# Arguments that shape a pod and have no meaning for processes on this machine.
 POD_ONLY = (
     "affinity", "active_deadline_seconds", "annotations", "automount_service_account_token", "callbacks", "configmaps",
     "container_security_context", "dns_config", "dnspolicy", "env_from", "full_pod_spec", "host_aliases", "hostname",

@@ -21,7 +21,7 @@ from podenv.airflow.compat import (
 from podenv.errors import CallError, PodRefused
 from podenv.pods.manifest import CONTAINER, Json, given, to_json, with_base
 
-# What KubernetesPodOperator takes and podenv's way of running pods has no use for: refused, not ignored.
+# Arguments of KubernetesPodOperator that podenv cannot honour: refused, not ignored.
 _REFUSED = {
     "log_pod_spec_on_failure": "the dump would hold the values of environment variables",
     "xcom_sidecar_container_security_context": "no sidecar carries the result",
@@ -30,7 +30,7 @@ _REFUSED = {
 
 
 def refused(operator: KubernetesPodOperator) -> str | None:
-    """Which argument cannot be honoured, and why; None where all can."""
+    """Which argument cannot be honoured, and why; None if all can be."""
     for name, why in _REFUSED.items():
         if getattr(operator, name):
             return f"{name} cannot be set: {why}; leave it out"
@@ -51,8 +51,8 @@ def refused(operator: KubernetesPodOperator) -> str | None:
 def of_operator(operator: KubernetesPodOperator) -> list[Json]:
     """What the operator's arguments say of the pod, from the weakest to the strongest.
 
-    Command, resources, the pod's name and its identity are not in it. Raises `PodRefused` for a template file that is
-    none.
+    Command, resources, the pod's name and its identity are not in it. Raises `PodRefused` for a template file that
+    holds no pod, and `CallError` for a variable that is not a text.
     """
     layers = [_template(operator), _parts(to_json(operator.full_pod_spec or {}))]
     layers.append({"metadata": given(_metadata(operator)), "spec": to_json(given(_spec(operator)))})
@@ -147,7 +147,7 @@ def variables(operator: KubernetesPodOperator) -> list[Json]:
 
 
 def _variables(given: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Name, value and source of each entry. Raises ValueError where ``given`` holds none."""
+    """Name, value and source of each entry. Raises ValueError if ``given`` has another form."""
     if hasattr(given, "resolve"):  # an upstream task's value
         return
     if isinstance(given, Mapping):

@@ -1,4 +1,4 @@
-"""What Airflow reads of podenv. Every Airflow process calls it: it imports nothing."""
+"""What Airflow reads about podenv. Every Airflow process calls it, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def get_provider_info() -> dict[str, Any]:
                     "payload": {
                         "description": (
                             "How a function and its arguments travel to a pod: ``env`` (environment variables, "
-                            "readable by whoever may read pods) or ``secret`` (a Secret that the pod owns; needs "
+                            "readable by all who may read pods) or ``secret`` (a Secret that the pod owns; needs "
                             "``access.secrets`` in the environment's values)."
                         ),
                         "version_added": "0.1.0",

@@ -15,7 +15,7 @@ from podenv.catalogue import names
 from podenv.catalogue.environment import Catalogue
 from podenv.errors import CatalogueNotFound, SettingError, nearest
 
-# Below airflow.task: the task's log, whoever runs the task.
+# Below airflow.task, which every executor writes into the task's log.
 log = logging.getLogger("airflow.task.podenv")
 BACKENDS = ("kubernetes", "local")
 PAYLOADS = ("env", "secret")
@@ -43,7 +43,7 @@ def payload() -> str:
 
 
 def fernet_key() -> bytes:
-    """Airflow's Fernet key; empty where it has none. It is secret."""
+    """Airflow's Fernet key, which is secret; empty if Airflow has no key."""
     return str(conf.get("core", "fernet_key", fallback="")).encode()
 
 
@@ -65,7 +65,7 @@ def airflow_id() -> str:
 
 
 def pod_url() -> str:
-    """The page of a pod, with ``{namespace}`` and ``{pod}`` in it; empty where there is none."""
+    """The page of a pod, with ``{namespace}`` and ``{pod}`` in it; empty if pods have no page."""
     return str(conf.get("podenv", "pod_url", fallback=""))
 
 
@@ -86,13 +86,13 @@ def catalogue(file: str | Path | None) -> Catalogue:
 
 
 def catalogue_or_none(file: str | Path | None) -> Catalogue | None:
-    """As `catalogue`; None where there is none."""
+    """As `catalogue`; None if no catalogue is found."""
     with suppress(CatalogueNotFound):
         return catalogue(file)
     return None
 
 
-@lru_cache(maxsize=256)  # 500 tasks of a file look once; what is not found is looked for again
+@lru_cache(maxsize=256)  # 500 tasks of a file search once; a catalogue that was not found is searched for again
 def _catalogue(file: str | None, variable: str | None) -> Catalogue:
     configured = conf.get("podenv", "catalogue", fallback="") or None
     return Catalogue.find(None if file is None else Path(file), configured=configured)

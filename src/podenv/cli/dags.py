@@ -50,7 +50,7 @@ def _conf(text: str) -> dict[str, Any]:
     try:
         value = jsonlib.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"it is no JSON: {error}") from None
+        raise typer.BadParameter(f"it is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise typer.BadParameter('it must be a JSON object, like {"rows": 10}.')
     return value

@@ -29,7 +29,7 @@ _RETURNED = "Done. Returned value was: "  # of each plain task; the result is sh
 
 
 class Lines:
-    """Gives ``on_line`` each line with the task that it is of: `task`, which whoever runs tasks sets."""
+    """Gives ``on_line`` each line, and before it the id of the task that runs now, which is in `task`."""
 
     listening: ClassVar[Lines | None] = None
 

@@ -40,7 +40,7 @@ def run(
         home.ensure_database()
         compat.serve_newest_execution_api_only()
         for task in dag.tasks:
-            task.retry_delay = timedelta(0)  # nobody waits five minutes at a terminal
+            task.retry_delay = timedelta(0)  # a person at a terminal does not wait five minutes
         began = time.monotonic()
         with watch.listening(), compat.parsed_once(folder.bag, reuse=home.is_own()):
             ended = dag.test(run_conf=dict(conf or {}))

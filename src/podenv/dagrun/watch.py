@@ -101,7 +101,7 @@ class Watch:
 
 
 def _own_part(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback without Airflow's frames above the first that is not Airflow's; whole where there is none."""
+    """The traceback without Airflow's frames at its top; the whole one if all its frames are Airflow's."""
     spec = find_spec("airflow")
     assert spec is not None
     assert spec.origin is not None

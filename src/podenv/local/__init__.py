@@ -37,7 +37,7 @@ from podenv.runtime.tagged import Refused
 
 T = TypeVar("T")
 
-GRACE_SECONDS = 3.0  # between SIGTERM and SIGKILL, where the environment sets none
+GRACE_SECONDS = 3.0  # between SIGTERM and SIGKILL, unless the environment or the task sets it
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ class LocalRun:
 
     @property
     def lock(self) -> str:
-        """SHA-256 of its environment's lock. Raises `LockError` where there is none."""
+        """SHA-256 of its environment's lock. Raises `LockError` if it has none."""
         return lock_hash(self._environment)
 
     @property
     def facts(self) -> str:
-        """Its environment and its limits, for the log. Raises `LockError` where there is no lock."""
+        """Its environment and its limits, for the log. Raises `LockError` if there is no lock."""
         environment = self._environment
         return (
             f"Environment {environment.name!r} (Python {environment.python}, lock {self.lock[:16]}), "
@@ -108,7 +108,7 @@ class LocalRun:
         )
 
     def call(self, call: Call, *, discard: bool = False) -> Any:
-        """The value that the function returned; None with ``discard``, when nobody wants it and it may be anything.
+        """The value that the function returned. With ``discard`` it may be anything, and None is returned.
 
         Raises `FunctionRaised`, `ResultRefused`, `OutOfMemory`, `Exited`, `Killed`; before it starts `LockError`,
         `LocalEnvironmentError`, `CallError`.
@@ -133,9 +133,9 @@ class LocalRun:
     def command(self, argv: Sequence[str], *, discard: bool = True) -> Any:
         """Run ``argv`` to its end, the environment's programs first on its PATH; the JSON that it wrote for XCom.
 
-        As in a pod it writes that to ``/airflow/xcom/return.json``, which here is a folder of its own: the path is
-        replaced in ``argv``, and `XCOM_VARIABLE` names the file. None where it wrote none, and with ``discard``.
-        Raises `Exited` when its exit code is not 0, `OutOfMemory`, `Killed`, `ProgramNotFound`, `ResultRefused`.
+        As in a pod it writes that to ``/airflow/xcom/return.json``. Here a private file takes its place: the path is
+        replaced in ``argv``, and the variable `xcomfile.VARIABLE` names it. None if the command wrote nothing, and with
+        ``discard``. Raises `Exited` when its exit code is not 0, `OutOfMemory`, `Killed`, `ProgramNotFound`, `ResultRefused`.
         """
         with xcomfile.folder() as own:
 

@@ -1,6 +1,6 @@
 """Memory control groups of Linux, version 1 and 2, below the group that this process itself is in.
 
-Nothing here raises for want of rights or of a kernel feature: `make` returns None, and the caller samples instead.
+Nothing here raises if rights or a kernel feature are missing: `make` returns None, and the caller samples instead.
 Kernel documentation: admin-guide/cgroup-v1/memory.rst and admin-guide/cgroup-v2.rst.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PREFIX = "podenv-"
-END_TIMEOUT = 5.0  # seconds to wait for killed processes to be gone; one that hangs in the kernel stays
+END_SECONDS = 5.0  # to wait for killed processes to be gone; one that hangs in the kernel stays
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Cgroup:
         return found
 
     def oom_kills(self) -> int:
-        """How many of its processes the kernel has killed for want of memory."""
+        """How many of its processes the kernel has killed because memory ran out."""
         file = "memory.oom_control" if self.version == 1 else "memory.events"
         with suppress(OSError):
             for line in (self.folder / file).read_text().splitlines():
@@ -53,7 +53,7 @@ class Cgroup:
 
     def end(self) -> None:
         """Kill every member, whatever session or parent it has given itself."""
-        deadline = time.monotonic() + END_TIMEOUT
+        deadline = time.monotonic() + END_SECONDS
         while (members := self.members()) and time.monotonic() < deadline:
             for pid in members:
                 with suppress(ProcessLookupError, PermissionError):

@@ -18,7 +18,7 @@ _CHUNK = 1 << 16
 
 
 class Child:
-    """A program in a session of its own: no input, both outputs in one pipe, and a tree that its memory is watched by.
+    """A program in a session of its own: without input, both outputs in one pipe, its process tree watched.
 
     Raises OSError when it cannot start. As a context manager it leaves nothing of the tree behind.
     """
@@ -50,13 +50,13 @@ class Child:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._tree.close()
-        self._process.kill()  # where the tree could not be told: the program itself at least
+        self._process.kill()  # if the tree could not be found: the program itself at least
         self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
 
     def follow(self, reader: FrameReader) -> bool:
-        """Feed ``reader`` until the result is there, the program has ended, or it is out of memory, which is returned.
+        """Feed ``reader`` until the result is there or the program has ended. True if it ran out of memory.
 
         Nothing of the tree lives afterwards: what a program leaves in the background ends with it.
         """
@@ -85,7 +85,7 @@ class Child:
         self._tree.end()
 
     def _read(self, output: int, reader: FrameReader) -> bool:
-        """Whether it went beyond its memory before its result or its end came."""
+        """True if it went beyond its memory before its result or its end came."""
         poller = select.poll()
         poller.register(output, select.POLLIN)
         open_ = True
@@ -93,14 +93,14 @@ class Child:
         while reader.result is None:
             if not open_:  # it has closed its output, which does not end it
                 with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(tree.INTERVAL)
-            elif poller.poll(tree.INTERVAL * 1000):
+                    self._process.wait(tree.LOOK_SECONDS)
+            elif poller.poll(tree.LOOK_SECONDS * 1000):
                 data = os.read(output, _CHUNK)
                 reader.feed(data)
                 open_ = bool(data)
             # Checked now and then also while it prints without a pause.
             if time.monotonic() >= next_look or not open_:
-                next_look = time.monotonic() + tree.INTERVAL
+                next_look = time.monotonic() + tree.LOOK_SECONDS
                 if self._tree.out_of_memory():
                     return True
                 if self._process.poll() is not None:

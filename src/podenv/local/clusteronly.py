@@ -1,4 +1,4 @@
-"""What environments and tasks get from a cluster, which has no counterpart on this machine: said, not passed over."""
+"""What environments and tasks ask of a cluster, and do not get on this machine: the log names it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LIMITED_HERE = {"cpu", "memory"}
 
 @dataclass(frozen=True)
 class ClusterOnly:
-    """What somebody asks of the cluster: ``keys`` as they wrote them; ``variables``, each with the key it is from."""
+    """What an environment or a task asks of the cluster: ``keys`` as they are written, ``variables`` with their keys."""
 
     keys: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -54,7 +54,7 @@ def values_here(*asked: ClusterOnly) -> dict[str, str]:
 
 
 def sentence(environment: ClusterOnly, task: ClusterOnly, known: Iterable[str]) -> str | None:
-    """One line on what is not there, where only the variables ``known`` have a value; None if all is."""
+    """One line on what is missing, if only the variables ``known`` have a value; None if nothing is missing."""
     keys = [
         f"{', '.join(one.keys)} (of the {owner})"
         for one, owner in ((environment, "environment"), (task, "task"))

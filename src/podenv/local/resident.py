@@ -1,8 +1,8 @@
 """The memory that processes hold, counted as a control group limits it: without pages that only mirror a file.
 
-The kernel takes pages of mapped files back when it needs room, so they put nobody beyond a limit. What is counted is
-anonymous memory and shared memory (/dev/shm). Where the system does not tell them apart (macOS, Linux before 4.5), all
-resident memory is. Kernel documentation: filesystems/proc.rst, /proc/PID/status and /proc/PID/smaps_rollup.
+The kernel takes pages of mapped files back when it needs room, so they put no task beyond its limit. Anonymous memory
+and shared memory (/dev/shm) count. On a system that does not tell them apart (macOS, Linux before 4.5) all resident
+memory counts. Kernel documentation: filesystems/proc.rst, /proc/PID/status and /proc/PID/smaps_rollup.
 """
 
 from __future__ import annotations

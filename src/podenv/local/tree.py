@@ -1,4 +1,4 @@
-"""The processes of one task, however they have daemonised, and the memory that they hold together."""
+"""The processes of one task, daemons included, and the memory that they hold together."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import psutil
 from podenv.local import cgroup, resident
 
 MARK = "PODENV_TASK"
-INTERVAL = 0.1  # seconds between two looks at the memory
-SHARE = 10  # looks take at most 1/SHARE of the time
-END_TIMEOUT = 5.0
+LOOK_SECONDS = 0.1  # between two looks at the memory
+_WORK_PER_LOOK = 10  # after a look, this many times its duration passes until the next one
+_END_SECONDS = 5.0  # to wait for killed processes to be gone
 
 
 class Tree(ABC):
@@ -31,9 +31,9 @@ class Tree(ABC):
 
     @abstractmethod
     def out_of_memory(self, *, last: bool = False, killed: bool = False) -> bool:
-        """Whether its processes were, up to now, beyond the limit.
+        """True if its processes were beyond the limit at any time up to now.
 
-        ``last`` asks to look once more, however recently that was; ``killed`` says that the first died by SIGKILL.
+        ``last``: look once more, also right after another look. ``killed``: the first process died by SIGKILL.
         """
 
     @abstractmethod
@@ -50,7 +50,10 @@ class Tree(ABC):
 
 
 def watch(limit: int | None, *, sampled: bool = False) -> Tree:
-    """A tree that may hold ``limit`` bytes (None: all): by control group, else, or if ``sampled``, by looks."""
+    """A tree that may hold ``limit`` bytes (None: all).
+
+    The kernel watches it in a control group; if that cannot be made, or if ``sampled``, we look now and then.
+    """
     group = None if sampled else cgroup.make(limit)
     return SampledTree(limit) if group is None else CgroupTree(group)
 
@@ -103,14 +106,14 @@ class SampledTree(Tree):
         if self._limit is not None and not self._exceeded and (last or began >= self._next_look):
             self._exceeded = resident.total(self._look(), self._limit) > self._limit
             now = time.monotonic()
-            self._next_look = now + max(INTERVAL, SHARE * (now - began))
+            self._next_look = now + max(LOOK_SECONDS, _WORK_PER_LOOK * (now - began))
         return self._exceeded or (killed and _kernel_oom_kills() > self._kernel_kills)
 
     def look(self) -> None:
         self._look()
 
     def end(self) -> None:
-        deadline = time.monotonic() + END_TIMEOUT
+        deadline = time.monotonic() + _END_SECONDS
         while (members := self._look()) and time.monotonic() < deadline:
             for member in members:
                 with suppress(psutil.Error):
@@ -144,7 +147,7 @@ class SampledTree(Tree):
 
 
 def lives(pid: int) -> bool:
-    """Whether there is such a process, and it has not ended."""
+    """True if there is such a process, and it has not ended."""
     with suppress(psutil.Error):
         return _lives(psutil.Process(pid))
     return False
@@ -158,7 +161,7 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _kernel_oom_kills() -> int:
-    """How often the kernel has killed for want of memory since boot; 0 where it does not say."""
+    """How many processes the kernel has killed since boot because memory ran out; 0 if it does not say."""
     with suppress(OSError):
         for line in Path("/proc/vmstat").read_text().splitlines():
             if line.startswith("oom_kill "):
