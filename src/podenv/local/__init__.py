@@ -135,26 +135,31 @@ class LocalRun:
 
         As in a pod it writes that to ``/airflow/xcom/return.json``. Here a private file takes its place: the path is
         replaced in ``argv``, and the variable `xcomfile.VARIABLE` names it. None if the command wrote nothing, and with
-        ``discard``. Raises `Exited` when its exit code is not 0, `OutOfMemory`, `Killed`, `ProgramNotFound`, `ResultRefused`.
+        ``discard``. Raises `Exited` when its exit code is not 0, `OutOfMemory`, `Killed`, `ProgramNotFound`,
+        `ResultRefused`.
         """
-        with xcomfile.folder() as own:
+        name = self._environment.name
 
-            def attempt(folder: Path, limit: int | None) -> None:
+        def attempt(folder: Path, limit: int | None) -> Any:
+            with xcomfile.folder() as own:
                 variables = {**self._variables(folder), xcomfile.VARIABLE: str(own / xcomfile.NAME)}
-                program = shutil.which(argv[0], path=variables["PATH"])
-                if program is None:
-                    raise ProgramNotFound(
-                        f"{argv[0]} is neither in environment {self._environment.name!r} nor on PATH; add the package "
-                        f"that brings it to {self._environment.requirements_in}, or install it on this machine."
-                    )
-                words = [program, *xcomfile.redirected(argv[1:], own)]
+                words = [self._program(argv[0], variables["PATH"]), *xcomfile.redirected(argv[1:], own)]
                 started = ended_with_parent(venv.interpreter(folder), words)
                 code = self._run(started, variables, limit, FrameReader(secrets.token_hex(16), self._emit))
                 if code != 0:
-                    raise Exited(self._environment.name, code, f"It was {argv[0]!r}; the log holds what it said.")
+                    raise Exited(name, code, f"It was {argv[0]!r}; the log holds what it said.")
+                return None if discard else xcomfile.value(own, name)
 
-            self._with_enough_memory(attempt)
-            return None if discard else xcomfile.value(own, self._environment.name)
+        return self._with_enough_memory(attempt)
+
+    def _program(self, name: str, path: str) -> str:
+        program = shutil.which(name, path=path)
+        if program is None:
+            raise ProgramNotFound(
+                f"{name} is neither in environment {self._environment.name!r} nor on PATH; add the package that brings "
+                f"it to {self._environment.requirements_in}, or install it on this machine."
+            )
+        return program
 
     def kill(self) -> None:
         """End the task's whole process tree, SIGTERM first; `call` then raises `Killed`.

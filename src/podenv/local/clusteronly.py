@@ -26,7 +26,7 @@ _LIMITED_HERE = {"cpu", "memory"}
 
 @dataclass(frozen=True)
 class ClusterOnly:
-    """What an environment or a task asks of the cluster: ``keys`` as they are written, ``variables`` with their keys."""
+    """What an environment or a task asks of the cluster: ``keys`` as written, ``variables`` with their keys."""
 
     keys: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
