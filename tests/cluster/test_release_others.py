@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import gzip
 import json
 import os
 import subprocess
@@ -15,9 +17,10 @@ from tests.chart.helm import SUPPORTED, VERSIONS, fetch
 from tests.cluster.releases import Stage
 
 from podenv.catalogue.values import read
-from podenv.errors import ReleaseForeign
+from podenv.errors import ReleaseBusy, ReleaseForeign
 from podenv.release import chart, lease
 from podenv.release.cluster import JSON_PATCH, MERGE_PATCH
+from podenv.release.rollout import Rollout
 from podenv.release.spec import lock_of
 
 pytestmark = pytest.mark.cluster
@@ -224,16 +227,36 @@ def test_a_release_of_the_plain_line_in_the_readme_has_an_unknown_lock(stage: St
     assert [one for one in row["drift"] if not one.startswith(("image: ", "lock: envs"))] == []
 
 
-def test_a_plain_helm_upgrade_that_runs_is_waited_for_and_not_rolled_back(stage: Stage) -> None:
-    name = stage.write("etl")
-    stage.deploy(name)
+def begin_plain_upgrade(stage: Stage, name: str) -> None:
+    """A pending second revision as plain helm writes it, with the label that it took over from the first one."""
     (secret,) = stage.cluster.list("v1", "Secret", namespace=stage.namespace(name), labels="owner=helm,version=1")
-    # A pending revision as plain helm writes it, with the label that it took over.
+    packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
+    content = json.loads(gzip.decompress(packed))
+    content["version"], content["info"]["status"] = 2, "pending-upgrade"
+    packed = gzip.compress(json.dumps(content).encode())
+    secret["data"]["release"] = base64.b64encode(base64.b64encode(packed)).decode()
     meta = {
         "name": "sh.helm.release.v1.etl.v2", "namespace": stage.namespace(name),
         "labels": {**secret["metadata"]["labels"], "version": "2", "status": "pending-upgrade"},
     }  # fmt: skip
     stage.cluster.create(stage.path("Secret", "", of=name), {**secret, "metadata": meta})
+
+
+def test_a_plain_helm_upgrade_that_begins_in_mid_deploy_is_not_rolled_back(stage: Stage) -> None:
+    name = stage.write("etl")
+    stage.deploy(name)
+    known = stage.releases.survey({name: stage.namespace(name)})[name]
+    spec = stage.releases.spec_of(stage.catalogue[stage.write("etl", env={"A": "1"})])
+    begin_plain_upgrade(stage, name)
+    with pytest.raises(ReleaseBusy, match="another operation"):
+        Rollout(stage.cluster, spec, stage.releases.program, print).run(known, timeout=60, repair=())
+    assert stage.revisions(name)[0] == (2, "pending-upgrade")
+
+
+def test_a_plain_helm_upgrade_that_runs_is_waited_for_and_not_rolled_back(stage: Stage) -> None:
+    name = stage.write("etl")
+    stage.deploy(name)
+    begin_plain_upgrade(stage, name)
     stage.write("etl", env={"A": "1"})
     code, _, stderr = stage.run("deploy")
     assert code == 1

@@ -51,6 +51,17 @@ def test_values_travel_on_stdin_as_utf_8_and_helm_is_not_led_elsewhere(
     assert environ["HELM_DRIVER"] == "secret"
 
 
+@pytest.mark.parametrize(("version", "skipped"), [("v4.1.4", True), ("v3.17.2", False)])
+def test_a_dry_run_does_not_fetch_the_servers_openapi_schema_where_helm_can_do_without(
+    fake_helm: Path, version: str, skipped: bool
+) -> None:
+    (fake_helm / "version").write_text(version)
+    asyncio.run(Helm("etl", "ns").preview(Path("chart"), {}))
+    argv = json.loads((fake_helm / "argv").read_text())
+    assert "--dry-run=server" in argv
+    assert ("--disable-openapi-validation" in argv) is skipped
+
+
 def test_a_secret_is_not_in_an_error_and_warnings_are_kept(fake_helm: Path) -> None:
     program = Helm("etl", "ns", secrets=["hunter2"])
     (fake_helm / "stderr").write_text(

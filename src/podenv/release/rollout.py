@@ -108,8 +108,9 @@ class Rollout:
 
     def _put_back(self, known: State) -> None:
         newest = self._newest()
-        if newest is None or (known.latest and newest.revision == known.latest.revision):
-            return  # Helm refused before it began
+        before = known.latest.revision if known.latest else 0
+        if newest is None or newest.revision <= before or newest.mark != newest.revision:
+            return  # Helm refused before it began, or something other than podenv has begun a revision
         helm = self._helm()
         asyncio.run(helm.back(known.deployed.revision) if known.deployed else helm.remove())
 
