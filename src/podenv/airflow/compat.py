@@ -215,14 +215,22 @@ def database_is_current() -> bool:
     return True
 
 
+def bundle_arguments(root: Path) -> dict[str, Any]:
+    """The arguments with which a `DagBag` reads the folder ``root`` as the dag processor reads a bundle."""
+    arguments: dict[str, Any] = {"dag_folder": root, "bundle_path": root, "bundle_name": DAGS_FOLDER_BUNDLE}
+    taken = inspect.signature(__getattr__("DagBag")).parameters  # Airflow 3.1 does not take the bundle's name
+    return {name: value for name, value in arguments.items() if name in taken}
+
+
 @contextmanager
 def parsed_once(bag: DagBag, *, reuse: bool) -> Iterator[None]:
     """Let `dag.test` store the DAGs of ``bag``, which it would parse anew from the same folder.
 
-    Without ``reuse``, and where an older Airflow parses nothing there, everything stays as it is.
+    Without ``reuse``, and with Airflow 3.1, everything stays as it is.
     """
-    from airflow.dag_processing import dagbag
-
+    dagbag: Any = None
+    with suppress(ModuleNotFoundError):
+        dagbag = import_module("airflow.dag_processing.dagbag")
     stock = getattr(dagbag, "BundleDagBag", None)
     if stock is None or not reuse:
         yield
@@ -232,11 +240,11 @@ def parsed_once(bag: DagBag, *, reuse: bool) -> Iterator[None]:
         same = Path(dag_folder) == Path(bag.dag_folder) and settings.get("bundle_name") == bag.bundle_name
         return bag if same else stock(dag_folder, **settings)
 
-    dagbag.BundleDagBag = bundle_dag_bag  # type: ignore[assignment,misc]
+    dagbag.BundleDagBag = bundle_dag_bag
     try:
         yield
     finally:
-        dagbag.BundleDagBag = stock  # type: ignore[misc]
+        dagbag.BundleDagBag = stock
 
 
 def serve_newest_execution_api_only() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,13 +39,12 @@ def read(path: Path) -> DagFolder:
     if str(root) not in sys.path:  # as the dag processor does for the root of a bundle: modules beside a DAG file
         sys.path.append(str(root))
     stderr = sys.stderr
-    from podenv.airflow.compat import (  # sets Airflow's logging up, which Lines then takes over
-        DAGS_FOLDER_BUNDLE,
-        DagBag,
-    )
+    # Airflow 3.1 imports it with the next line, and would print a line for each of its plugins.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    from podenv.airflow.compat import DagBag, bundle_arguments  # sets Airflow's logging up, which Lines then takes over
 
     with Lines(lambda _, line: print(line, file=stderr)).heard():
-        bag = DagBag(root, bundle_path=root, bundle_name=DAGS_FOLDER_BUNDLE)
+        bag = DagBag(**bundle_arguments(root))
     broken = {str(root / file): _last_line(error) for file, error in sorted(bag.import_errors.items())}
     return DagFolder(path, dict(sorted(bag.dags.items())), broken, bag)
 

@@ -169,6 +169,9 @@ def _simplify(environment: Environment, text: str) -> str:
     below = _below(environment.python)
     each = [f"sys_platform == '{one}'" for one in platforms.systems(platforms.of(environment))]
     systems = f"({' or '.join(sorted(each))})" if len(each) > 1 else each[0]
+    # uv before 0.13.9 writes the same condition so.
+    spelled_out = " or ".join(f"({below} and {one})" for one in sorted(each))
+    text = text.replace(spelled_out, f"{below} and {systems}")
     for always in (f" ; {below} and {systems}", f"{below} and ", f" and {systems}"):
         text = text.replace(always, "")
     return text
