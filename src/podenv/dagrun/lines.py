@@ -12,6 +12,7 @@ import os
 import sys
 import sysconfig
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, ClassVar
@@ -55,8 +56,9 @@ class Lines:
         """While this lasts, what is printed and logged comes here, and nothing reaches stdout."""
         _reroute_structlog()
         root = logging.getLogger()
-        handlers, before = root.handlers, Lines.listening
+        handlers, before, show_warning = root.handlers, Lines.listening, warnings.showwarning
         root.handlers = [_Handler()]
+        warnings.showwarning = self._show_warning  # each Airflow shows them in a way of its own
         Lines.listening = self
         try:
             with _stdout_of_programs_to_stderr(), redirect_stdout(self._stdout), redirect_stderr(self._stderr):
@@ -65,6 +67,11 @@ class Lines:
         finally:
             Lines.listening = before
             root.handlers = handlers
+            warnings.showwarning = show_warning
+
+    def _show_warning(self, message: Any, category: type[Warning], filename: str, *_: Any, **__: Any) -> None:
+        if LEVEL_VARIABLE in os.environ or not filename.startswith(sysconfig.get_path("purelib")):
+            self.say(f"{category.__name__}: {message}")
 
 
 class _Stream(io.TextIOBase):
@@ -111,9 +118,6 @@ def _reroute_structlog() -> None:
         if (lines := Lines.listening) is None:
             return render(logger, method, event)
         name, text = event.get("logger") or "", str(event.get("event", ""))
-        if name == "py.warnings":
-            lines.say(f"{event.get('category', 'Warning')}: {text}")
-            raise structlog.DropEvent
         error = event.get("exc_info") or event.get("exception")
         if isinstance(error, BaseException):
             text += "\n" + "".join(traceback.format_exception(error))
@@ -137,10 +141,6 @@ def _drop_narration(logger: Any, method: str, event: Any) -> Any:
     if lines is None or LEVEL_VARIABLE in os.environ:
         return event
     name = event.get("logger_name") or getattr(logger, "name", None) or ""
-    if name == "py.warnings":
-        if str(event.get("filename", "")).startswith(sysconfig.get_path("purelib")):
-            raise structlog.DropEvent
-        return event
     if _is_narration(name):
         error = sys.exc_info()[1]
         if method in ("error", "exception") and error is not None:
