@@ -256,7 +256,7 @@ def template(
     name: _Name,
     namespace_prefix: Prefix = DEFAULT_PREFIX,
 ) -> None:
-    """Print an environment's manifests, for a GitOps tool or `kubectl apply`.
+    """Print an environment's manifests, for a GitOps tool.
 
     They are rendered here, without the cluster; the registry is asked for the image's digest. The environment's own
     namespace is the first of them, with its Pod Security labels; a namespace that environments share is not among

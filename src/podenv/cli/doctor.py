@@ -28,7 +28,7 @@ def doctor(
     namespace_prefix: Prefix = DEFAULT_PREFIX,
     json: AsJson = False,
 ) -> None:
-    """Say what podenv needs here, what of it works, and what to do about the rest.
+    """Check what podenv needs here, and say what to do.
 
     Nothing is changed: a push is begun and cancelled, rights are asked for and not used. The exit code is 1 when
     something that is needed lacks; a warning leaves it at 0. What only pods need is skipped where neither a cluster nor

@@ -45,11 +45,14 @@ def prune(
     prefix: Prefix = DEFAULT_PREFIX,
     json: AsJson = False,
 ) -> None:
-    """Remove the local virtual environments that are not used, or with --pods the pods that no worker follows.
+    """Remove unused virtual environments, or leftover pods.
 
-    A virtual environment is used when the lock of a catalogue that was ever synced here asks for it. A pod is left over
-    when its worker was killed and no later try of its task came; one that its task keeps (on_finish_action) stays. Pods
-    that still run are shown, not deleted: a worker may follow them.
+    Without --pods: the local virtual environments. One is used when the lock of a catalogue that was ever synced here
+    asks for it.
+
+    With --pods: the pods of this catalogue's environments. One is left over when its worker was killed and no later try
+    of its task came; one that its task keeps (on_finish_action) stays. Pods that still run are shown, not deleted: a
+    worker may follow them.
 
     \b
     Example:  podenv prune

@@ -211,7 +211,7 @@ def uninstall(
     namespace_prefix: Prefix = DEFAULT_PREFIX,
     json: AsJson = False,
 ) -> None:
-    """Remove an environment's release, after saying what that removes.
+    """Remove an environment's release, if you agree.
 
     Its folder, its image and its namespace stay; tasks of it fail until it is deployed again.
 
