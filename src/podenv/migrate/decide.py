@@ -12,7 +12,7 @@ import libcst as cst
 
 from podenv.catalogue.names import is_python_version
 from podenv.errors import nearest
-from podenv.migrate import images, packages
+from podenv.migrate import comments, images, packages
 from podenv.migrate.arguments import DECIDING, DROPPED, KEPT, READ, REFUSED, REMARKED, REMARKED_OF, Kind
 from podenv.migrate.findings import Content, Wish
 from podenv.migrate.functions import Functions
@@ -58,11 +58,15 @@ class Decider:
             Kind.POD: self._pod,
         }[use.kind]
         asked, content = read(use, given, remarks)
-        comments = {line: text for line, text in asked.comments.items() if line in content.requirements}
         name = self._task_name(use, given)
         return Change(
             use,
-            Wish(content, self._hint(use, given) or name, comments),
+            Wish(
+                content,
+                self._hint(use, given) or name,
+                comments={line: text for line, text in asked.comments.items() if line in content.requirements},
+                heading=tuple(comments.above(use.call, "requirements") if use.call else ()),
+            ),
             name,
             dropped=frozenset(given.keys() & (READ[use.kind] | DROPPED[use.kind] | REMARKED_OF[use.kind])),
             added=self._added(use, given),
@@ -142,7 +146,8 @@ class Decider:
         else:
             for text in self._texts(given, "requirements"):
                 asked.add(text)
-            asked.comments |= self._comments(given.get("requirements"))
+            if "requirements" in given:
+                asked.comments |= comments.of_list(self._source.resolved(given["requirements"]))
         asked.option(self._texts(given, "pip_install_options"))
         for number, url in enumerate(self._texts(given, "index_urls")):
             asked.from_index(url, extra=number > 0)
@@ -246,17 +251,6 @@ class Decider:
         )
         line = self._source.line(use.function)
         return list(self._functions.remarks(line, distributions=asked.distributions, inherits=inherits))
-
-    def _comments(self, node: cst.BaseExpression | None) -> dict[str, str]:
-        """Requirement -> the comment behind it in the list."""
-        found = {}
-        node = self._source.resolved(node) if node is not None else None
-        for element in node.elements if isinstance(node, cst.List | cst.Tuple | cst.Set) else ():
-            space = element.comma.whitespace_after if isinstance(element.comma, cst.Comma) else None
-            comment = space.first_line.comment if isinstance(space, cst.ParenthesizedWhitespace) else None
-            if comment is not None and isinstance(element.value, cst.SimpleString):
-                found[str(element.value.evaluated_value)] = comment.value.lstrip("# ")
-        return found
 
     def _task_name(self, use: Use, given: Mapping[str, cst.BaseExpression]) -> str:
         if use.function is not None:

@@ -51,6 +51,7 @@ class Wish:
     content: Content
     hint: str
     comments: dict[str, str] = field(default_factory=dict, compare=False)  # requirement -> what the file says of it
+    heading: tuple[str, ...] = field(default=(), compare=False)  # what it says of all of them
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,11 @@ class Namer:
         self._by_content: dict[Content, Proposal] = {}
         for name in sorted(self._taken):
             try:
-                environment = catalogue[name]
-                content = _content(environment)
+                content = _content(catalogue[name])
             except PodenvError:  # a broken one is named by every other command
                 continue
-            self._by_content.setdefault(content, Proposal(name, content, new=None))
+            if content is not None:
+                self._by_content.setdefault(content, Proposal(name, content, new=None))
 
     def proposal(self, wish: Wish) -> Proposal:
         """The environment for ``wish``: one that exists, one that was proposed before, or a new one."""
@@ -54,9 +54,11 @@ class Namer:
         return name
 
 
-def _content(environment: Environment) -> Content:
-    """What an environment that exists holds, as a task would ask for it."""
+def _content(environment: Environment) -> Content | None:
+    """What an environment that exists holds, as a task would ask for it; None where its lock has another source."""
     spec, image = environment.spec, environment.spec.image
+    if spec.source is not None:
+        return None
     lines = [line for kind, line in requirements.read(environment.requirements_in).lines if kind == "-r"]
     reference = ""
     if image.external:
@@ -94,7 +96,8 @@ def _index_name(url: str) -> str:
 
 def _new(name: str, wish: Wish) -> NewEnvironment:
     content = wish.content
-    lines = [f"{line}  # {wish.comments[line]}" if line in wish.comments else line for line in content.requirements]
+    lines = [f"# {text}" for text in wish.heading]
+    lines += [f"{line}  # {wish.comments[line]}" if line in wish.comments else line for line in content.requirements]
     values: dict[str, tuple[object, str]] = {}
     if content.namespace:
         values["namespace"] = (content.namespace, _NAMESPACE_COMMENT)

@@ -100,6 +100,16 @@ def test_a_decorator_names_the_environment_and_loses_what_moved_there(tmp_path: 
             '@task.env(\n    "a",\n    task_id="x",\n    # why two\n    retries=2,\n)\n',
         ),
         (
+            '@task.virtualenv(\n    # a name\n    task_id="x",  # x\n    # why a\n    requirements=["a"],  # a\n'
+            "    # at most\n    retries=2  # two\n)\n",
+            '@task.env(\n    "a",\n    # a name\n    task_id="x",  # x\n    # at most\n    retries=2  # two\n)\n',
+        ),
+        (
+            '@task.virtualenv(\n    requirements=["a"],  # a\n    # two\n    retries=2,  # twice\n'
+            '    python_version="3.11",\n)\n',
+            '@task.env(\n    "a",\n    # two\n    retries=2,  # twice\n)\n',
+        ),
+        (
             '@task.virtualenv(\n    retries=2,\n    requirements=["a"],\n    # a name\n    task_id="x"\n)\n',
             '@task.env(\n    "a",\n    retries=2,\n    # a name\n    task_id="x"\n)\n',
         ),
@@ -330,16 +340,24 @@ def test_comments_of_requirements_come_along(tmp_path: Path) -> None:
         tmp_path,
         """\
         from airflow.sdk import task
-        @task.virtualenv(requirements=[
-            "pandas==2.1.*",  # 2.2 breaks the report
-            "numpy",
-        ])
+        @task.virtualenv(
+            # As the report of 2023 had them.
+            requirements=[
+                # not the newest
+                "pandas==2.1.*",  # 2.2 breaks the report
+                "numpy",  # for pandas
+            ],
+        )
         def f(): pass
         """,
     )
     planning.write(migration)
     lines = (tmp_path / "envs" / "numpy-pandas" / "requirements.in").read_text().splitlines()
-    assert lines[3:] == ["numpy", "pandas==2.1.*  # 2.2 breaks the report"]
+    assert lines[3:] == [
+        "# As the report of 2023 had them.",
+        "numpy  # for pandas",
+        "pandas==2.1.*  # not the newest; 2.2 breaks the report",
+    ]
 
 
 def test_options_of_pip_become_lines_or_are_named(tmp_path: Path) -> None:
@@ -440,6 +458,9 @@ def test_an_environment_that_exists_and_holds_the_same_is_used(tmp_path: Path) -
     (folder / "values.yaml").write_text('python: "3.11"\n')
     (folder / "requirements.in").write_text("# what it needs\npandas\nnumpy\n")
     (tmp_path / "envs" / "numpy").mkdir()
+    (tmp_path / "envs" / "project").mkdir()
+    (tmp_path / "envs" / "project" / "values.yaml").write_text('python: "3.11"\nsource: ../../pyproject.toml\n')
+    (tmp_path / "envs" / "project" / "requirements.in").write_text("numpy\n")
     migration = plan(
         tmp_path,
         f"{HEAD}@task.virtualenv(requirements=['numpy', 'pandas'])\ndef f(): pass\n"
