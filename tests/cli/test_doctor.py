@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-PODENV = Path(sys.executable).parent / "podenv"
-Run = Callable[..., subprocess.CompletedProcess[str]]
+from tests.cli.conftest import Run
 
 
-@pytest.fixture
-def podenv(tmp_path: Path) -> Run:
-    """Run podenv in a folder with nothing set up, and without the network."""
-    outside = ("PODENV_", "AIRFLOW", "_PODENV", "KUBE")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(outside)}
-    index = {"UV_DEFAULT_INDEX": (tmp_path / "index").as_uri()}
-
-    def run(*words: object, exit_code: int = 0, **changes: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [PODENV, *map(str, words)],
-            cwd=tmp_path,
-            env={**kept, **index, "HOME": str(tmp_path), "PODENV_CACHE": str(tmp_path / "cache"), **changes},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == exit_code, done.stdout + done.stderr
-        return done
-
-    return run
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home without kubeconfig, and an index that needs no network."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("UV_DEFAULT_INDEX", (tmp_path / "index").as_uri())
 
 
 def test_a_laptop_without_cluster_is_well_without_it(podenv: Run, tmp_path: Path) -> None:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
+from tests.cli.conftest import Run
 
-PODENV = Path(sys.executable).parent / "podenv"
-Run = Callable[..., subprocess.CompletedProcess[str]]
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 DAG = """\
 from airflow.sdk import dag, task
@@ -35,27 +31,6 @@ def flow():
 
 flow()
 """
-
-
-@pytest.fixture
-def podenv(tmp_path: Path) -> Run:
-    """Run podenv in an empty folder, with no setting from outside."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PODENV_", "AIRFLOW", "_PODENV"))}
-
-    def run(*words: object, exit_code: int = 0, folder: str = ".") -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [PODENV, *map(str, words)],
-            cwd=tmp_path / folder,
-            env={**kept, "PODENV_CACHE": str(tmp_path / "cache")},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == exit_code, done.stdout + done.stderr
-        return done
-
-    return run
 
 
 def test_init_says_what_it_made_and_what_comes_next(podenv: Run, tmp_path: Path) -> None:

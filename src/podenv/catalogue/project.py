@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import yaml
 
+from podenv.catalogue import scaffold
 from podenv.catalogue.environment import DEFAULTS, Catalogue
 from podenv.catalogue.scaffold import SCHEMA, NewEnvironment
 from podenv.catalogue.spec import json_schema
@@ -72,7 +73,10 @@ def write(files: list[ProjectFile]) -> None:
     """Write what was planned, each file at once. Raises `ProjectFileRefused`; the files before it stay."""
     for file in files:
         if file.state in ("made", "added to"):
-            _put(file)
+            try:
+                scaffold.put(file.path, file.content.encode())
+            except OSError as error:
+                raise ProjectFileRefused(f"{file.path} cannot be written: {error.strerror}.") from None
 
 
 def _envs(root: Path) -> Path:
@@ -223,19 +227,3 @@ def _read(path: Path) -> str:
         raise ProjectFileRefused(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise ProjectFileRefused(f"{path} is not UTF-8; save it so, then try again.") from None
-
-
-def _put(file: ProjectFile) -> None:
-    target = file.path.resolve()  # behind a link
-    beside = target.with_name(f".new-{target.name}-{os.getpid()}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(file.content.encode())
-        if target.exists():
-            beside.chmod(target.stat().st_mode & 0o7777)
-        beside.replace(target)
-    except OSError as error:
-        raise ProjectFileRefused(f"{file.path} cannot be written: {error.strerror}.") from None
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)

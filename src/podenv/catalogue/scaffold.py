@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +45,21 @@ _REQUIREMENTS = """\
 # After a change run `podenv lock {name}`: it writes every version and hash to requirements.txt. Commit both.
 # `-r FILE` and `-c FILE` include a file, named relative to this one; `--no-binary NAME` builds a package from source.
 """
+
+
+def put(file: Path, content: bytes) -> None:
+    """Give ``file`` this content at once; a link stays, and so do the rights of a file that exists. Raises OSError."""
+    target = file.resolve()
+    beside = target.with_name(f".new-{target.name}-{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(content)
+        if target.exists():
+            beside.chmod(stat.S_IMODE(target.stat().st_mode))
+        beside.replace(target)
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ def _show_end(migration: Migration, *, write: bool) -> None:
     read = sum(change.error is None for change in migration.files)
     output.say("")
     if not tasks:
-        if read:
+        if read or not migration.files:
             output.say(f"Nothing to do: {_count(read, 'file')} read, no task to carry over.")
         return
     new = [proposal.name for proposal in migration.proposals if proposal.new is not None]

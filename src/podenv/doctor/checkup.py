@@ -12,7 +12,7 @@ def checks(subject: Subject) -> list[Check]:
     return [
         Check("versions", here.versions),
         Check("uv", here.uv),
-        Check("catalogue", lambda: here.catalogue(subject)),
+        Check("catalogue", here.catalogue),
         Check("locks", lambda: here.locks(subject)),
         Check("Python", lambda: here.interpreters(subject)),
         Check("package index", lambda: here.index(subject)),

@@ -84,7 +84,7 @@ def _is_here(wanted: str) -> bool:
     return True
 
 
-def catalogue(subject: Subject) -> tuple[State, str]:
+def catalogue() -> tuple[State, str]:
     """The envs/ folder, and that all values can be read."""
     found = Catalogue.find()
     for name in found.names():

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import ast
 import difflib
-import os
-import stat
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,21 +140,14 @@ def _parse(change: FileChange) -> tuple[Source, Functions]:
 
 def _replace(change: FileChange) -> None:
     """Put the edited file in the place of the old one, which nobody may have changed meanwhile."""
-    file = change.file.resolve()  # behind a link
     with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
-        ast.parse(change.after, str(file))
-    beside = file.with_name(f".{file.name}.podenv-{os.getpid()}")
+        ast.parse(change.after, str(change.file))
     try:
-        if file.read_bytes() != change.before:
+        if change.file.read_bytes() != change.before:
             raise DagFileInvalid(f"{change.file} was changed while it was read; migrate again.")
-        beside.write_bytes(change.after)
-        beside.chmod(stat.S_IMODE(file.stat().st_mode))
-        beside.replace(file)
+        scaffold.put(change.file, change.after)
     except OSError as error:
         raise DagFileInvalid(f"{change.file} cannot be written: {error.strerror}; it is unchanged.") from None
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
 
 
 def _description(proposal: Proposal) -> str:

@@ -99,12 +99,12 @@ def test_versions_that_do_not_fit_are_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_catalogue_is_read_whole(tmp_path: Path) -> None:
     with pytest.raises(PodenvError, match="begin with `podenv init`"):
-        here.catalogue(Subject())
+        here.catalogue()
     make(tmp_path, "a")
-    assert here.catalogue(Subject()) == (State.OK, f"{tmp_path / 'envs'}, 1 environment")
+    assert here.catalogue() == (State.OK, f"{tmp_path / 'envs'}, 1 environment")
     make(tmp_path, "b", "pyton: 3\n")
     with pytest.raises(ValuesError, match="Did you mean 'python'"):
-        here.catalogue(Subject())
+        here.catalogue()
 
 
 def test_locks_that_are_not_fresh_are_named_with_what_to_run(tmp_path: Path) -> None:

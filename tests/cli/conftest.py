@@ -1,0 +1,41 @@
+"""Podenv, started as a person starts it, with no setting of the person who runs the tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PODENV = Path(sys.executable).parent / "podenv"
+Run = Callable[..., subprocess.CompletedProcess[str]]
+_OUTSIDE = ("PODENV_", "AIRFLOW", "_PODENV", "KUBE")
+
+
+@pytest.fixture
+def podenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run podenv in a folder with nothing set up; keywords are variables."""
+    for name in tuple(os.environ):
+        if name.startswith(_OUTSIDE):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PODENV_CACHE", str(tmp_path / "cache"))
+
+    def run(
+        *words: object, exit_code: int = 0, folder: str = ".", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [PODENV, *map(str, words)],
+            cwd=tmp_path / folder,
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == exit_code, done.stdout + done.stderr
+        return done
+
+    return run
