@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.airflow.conftest import NAMESPACE
-from tests.airflowtask import InBackground, execute
+from tests.airflowtask import InBackground, TaskInstance, execute
 from tests.pods import functions
 from tests.pods.apiserver import ApiServer
 from tests.pods.engine import until
@@ -169,12 +169,34 @@ def test_on_kill_deletes_the_pod_or_leaves_it(server: ApiServer, make: Make, act
     until(lambda: len(pods(server)) == (action == "keep_pod"))
 
 
+@pytest.mark.parametrize("moment", ["while it tells of its pod", "while it defers"])
+def test_a_deferrable_task_that_is_killed_before_it_is_deferred_leaves_no_pod(
+    server: ApiServer, make: Make, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = make(functions.sleeps, 60, deferrable=True)
+    defer = operator.invoke_defer_method
+
+    def kill_and_defer(**given: Any) -> None:
+        operator.on_kill()
+        defer(**given)
+
+    if moment == "while it defers":
+        monkeypatch.setattr(operator, "invoke_defer_method", kill_and_defer)
+    else:
+        monkeypatch.setattr("tests.airflowtask.TaskInstance.xcom_push", lambda ti, key, value: operator.on_kill())
+    with pytest.raises(Killed):
+        operator.execute(context_of(operator))
+    until(lambda: pods(server) == [])
+
+
+def context_of(operator: Any) -> dict[str, Any]:
+    return {"ti": TaskInstance(operator.task_id, "run", 1, -1), "run_id": "run", "dag": operator.dag}
+
+
 def test_a_pod_of_a_deferred_task_is_left_for_its_trigger(server: ApiServer, make: Make) -> None:
     operator = make(functions.sleeps, 60, deferrable=True)
-    from tests.airflowtask import TaskInstance
-
-    ti = TaskInstance(operator.task_id, "run", 1, -1)
+    context = context_of(operator)
     with pytest.raises(TaskDeferred):
-        operator.execute({"ti": ti, "run_id": "run", "dag": operator.dag})
-    assert pods(server) == [ti.xcoms["pod_name"]]
+        operator.execute(context)
+    assert pods(server) == [context["ti"].xcoms["pod_name"]]
     assert server.asked("DELETE") == []

@@ -184,6 +184,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise ConnectionLost
         if trouble.error is not None:
             answer = iter([told("ERROR", trouble.error.body)])
+        if trouble.say is not None:
+            answer = iter([trouble.say])
         if isinstance(answer, tuple):
             status, item = answer
             self._send(status, json.dumps(item).encode() if item else b"", {"Content-Type": "application/json"})

@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 
 ENTRY = 16_384  # bytes after which the container runtime cuts a line
 
@@ -17,6 +17,7 @@ class ContainerLog:
     def __init__(self) -> None:
         self.changed = threading.Condition()
         self.stamps_each_entry = True  # as Kubernetes up to 1.20; newer ones stamp the beginning of a line only
+        self.zone: tzinfo = UTC  # the node's
         self._entries: list[tuple[int, bytes]] = []  # nanoseconds since 1970, content
         self._rotated = 0  # entries that the node no longer holds
         self._ended = False
@@ -64,17 +65,18 @@ class ContainerLog:
             for moment, content in entries:
                 if moment >= start_ns:
                     stamped = stamps and (self.stamps_each_entry or not within)
-                    yield (nanoseconds(moment).encode() + b" " if stamped else b"") + content
+                    yield (nanoseconds(moment, self.zone).encode() + b" " if stamped else b"") + content
                 within = not content.endswith(b"\n")
             if not follow or (ended and not entries):
                 return
             yield b""
 
 
-def nanoseconds(moment: int) -> str:
+def nanoseconds(moment: int, zone: tzinfo = UTC) -> str:
     """A log's time: RFC 3339 with nine digits."""
     seconds, rest = divmod(moment, 10**9)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest:09d}Z"
+    text = datetime.fromtimestamp(seconds, zone).isoformat()
+    return f"{text[:19]}.{rest:09d}{text[19:].replace('+00:00', 'Z')}"
 
 
 def parse_time(text: str) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from tests.pods.engine import IMAGE, OWNER, SELECTOR, Engine, InBackground, unti
 from tests.pods.nodepod import NodePod
 
 from podenv.catalogue import names
-from podenv.errors import PodNameTaken, PodRefused
+from podenv.errors import PodLost, PodNameTaken, PodRefused
 from podenv.pods.decisions import CHECKED_LABEL
 from podenv.pods.manifest import merge
-from podenv.pods.request import PodRequest
+from podenv.pods.request import PodRequest, Relaunches
 
 Engines = Callable[[], Engine]
 Json = dict[str, Any]
@@ -116,6 +117,43 @@ def test_a_pod_that_can_bring_no_result_of_this_try_is_not_adopted(
     assert launched(server) == ["left", "second"]
     deleted = [asked.line.rsplit("/", 1)[-1] for asked in server.asked("DELETE")]
     assert deleted == (["left", "second"] if state == "failed" else ["second"])
+
+
+def evicted_while_it_ran(pod: NodePod) -> None:
+    pod.schedule()
+    pod.start()
+    pod.wait(0.3)
+    pod.fail("Evicted", "The node was low on resource: memory.")
+
+
+def test_a_pod_that_was_adopted_counts_how_often_it_was_launched_again(engines: Engines, server: ApiServer) -> None:
+    server.kubelet.default = evicted_while_it_ran
+    allowed = Relaunches(started=3)
+    first = engines().request(functions.double, 21, name="left-again2")
+    leave(server, first, annotations={names.STARTS_ANNOTATION: "2"})
+    second = engines()
+    with pytest.raises(PodLost):
+        next_try(second, second.request(functions.double, 21, name="second", relaunches=allowed))
+    assert launched(server) == ["left-again2", "left-again3"]
+
+
+def test_a_pod_that_was_adopted_grows_from_the_memory_that_it_had(engines: Engines, server: ApiServer) -> None:
+    def killed(pod: NodePod) -> None:
+        pod.schedule()
+        pod.start()
+        pod.end(137, "OOMKilled")
+
+    server.kubelet.plans = [evicted_while_it_ran]
+    left = leave(server, engines().request(functions.double, 21, name="left-again1", memory="2Gi"))
+    left.stopped.set()
+    server.kubelet.plans = [killed]
+    left.start()
+    threading.Timer(0.3, lambda: left.end(137, "OOMKilled")).start()
+    second = engines()
+    assert next_try(second, second.request(functions.double, 21, memory="1Gi", max_memory="8Gi")) == 42
+    containers = [asked.body["spec"]["containers"][0] for asked in server.asked("POST .*/pods$")]
+    assert [one["resources"]["limits"]["memory"] for one in containers] == ["2Gi", "4Gi", "8Gi"]
+    assert launched(server) == ["left-again1", "left-again2", "left-again3"]
 
 
 def test_of_several_pods_the_newest_is_adopted(engines: Engines, server: ApiServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
@@ -137,6 +138,26 @@ def test_lines_that_were_rotated_away_leave_a_line_that_says_so(engine: Engine, 
     assert engine.told.lines == ["first", GAP, "last"]
 
 
+def test_a_node_in_another_time_zone_loses_and_doubles_nothing(engine: Engine, server: ApiServer) -> None:
+    def elsewhere(pod: NodePod) -> None:
+        pod.log.zone = timezone(timedelta(hours=5, minutes=30))
+        run(pod)
+
+    server.kubelet.plans = [elsewhere]
+    server.trouble(LOG, times=3, cut=300)
+    assert engine.call(functions.prints, 50) == 50
+    assert engine.told.lines == [str(number) for number in range(50)]
+
+
+def test_words_of_the_kubelet_in_place_of_a_log_are_shown_and_the_log_is_read_again(
+    engine: Engine, server: ApiServer
+) -> None:
+    words = b"unable to retrieve container logs for containerd://0123"
+    server.trouble(LOG, say=words)
+    assert engine.call(functions.prints, 3, 0.1) == 3
+    assert engine.told.lines in ([words.decode(), "0", "1", "2"], ["0", "1", "2"])
+
+
 def test_a_kubelet_that_does_not_answer_for_a_while_is_waited_for(engine: Engine, server: ApiServer) -> None:
     server.trouble(LOG, times=4, refuse=statuses.refusal(500, "InternalError", "dial tcp 10.0.0.1:10250: i/o timeout"))
     assert engine.call(functions.prints, 3) == 3
@@ -232,6 +253,36 @@ def test_a_pod_that_is_deleted_before_its_first_watch_is_lost(engine: Engine, se
     server.kubelet.plans = [lambda pod: None]
     with pytest.raises(PodLost, match="was deleted by somebody else"):
         engine.call(functions.double, 1, schedule_timeout=20)
+
+
+PULLS = [
+    "rpc error: code = DeadlineExceeded desc = context deadline exceeded",
+    'failed to pull image "r/etl": context canceled',
+    'rpc error: code = Unavailable desc = "transport: Error while dialing: dial tcp 10.0.0.1:443: connection refused"',
+    'Get "https://r/v2/": dial tcp: lookup r on 10.0.0.10:53: server misbehaving',
+]
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        *(("ErrImagePull", words) for words in PULLS),
+        ("ImagePullBackOff", 'Back-off pulling image "r/etl"'),
+        ("CreateContainerConfigError", 'secret "vault" not found'),
+        ("CreateContainerConfigError", "failed to sync secret cache: timed out waiting for the condition"),
+    ],
+)
+def test_what_may_pass_before_a_container_starts_is_waited_for(
+    engine: Engine, server: ApiServer, reason: str, words: str
+) -> None:
+    def late(pod: NodePod) -> None:
+        pod.schedule()
+        pod.waiting(reason, words)
+        pod.wait(0.2)
+        pod.run()
+
+    server.kubelet.plans = [late]
+    assert engine.call(functions.double, 21) == 42
 
 
 def test_a_pod_that_no_node_takes_is_told_in_the_schedulers_words(engine: Engine, server: ApiServer) -> None:

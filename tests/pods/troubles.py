@@ -16,7 +16,7 @@ class Trouble:
     """What happens to a request: first ``before``, then ``delay`` seconds, a refusal or a broken connection.
 
     ``error``: a watch is answered, and its one event is this refusal. ``after``: once the answer was sent, or the first
-    chunk of a stream.
+    chunk of a stream. ``say`` stands in place of what a stream would hold.
     ``drop``: the connection ends before the request takes effect. ``lose_answer``: it takes effect, and the connection
     ends without an answer. ``cut``, ``finish``, ``silence``: bytes of a stream after which its connection breaks, it
     ends as if all had been said, or nothing more comes. ``trickle``: bytes at a time and the seconds between them.
@@ -29,6 +29,7 @@ class Trouble:
     error: Refusal | None = None
     drop: bool = False
     lose_answer: bool = False
+    say: bytes | None = None
     cut: int | None = None
     finish: int | None = None
     silence: int | None = None

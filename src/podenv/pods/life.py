@@ -81,7 +81,13 @@ class PodLife:
 
     def hand_over(self, request: PodRequest, give: Callable[[Json], T], *, adopted: Json | None = None) -> T:
         """What ``give`` returns for the pod, which something else follows from then on. Raises a `TaskFailure`."""
-        return self._guarded(request, adopted, self._events.created, lambda request, pod: (give(pod), End.HANDED_OVER))
+
+        def hand(request: PodRequest, pod: Json) -> tuple[T, End]:
+            given = give(pod)
+            self._client.refuse_stopped()  # the pod of a killed task is gone: nothing can follow it
+            return given, End.HANDED_OVER
+
+        return self._guarded(request, adopted, self._events.created, hand)
 
     def abandon(self, request: PodRequest, pod: Json) -> None:
         """End the interest in ``pod`` because the task ran out of time: delete it, or leave it as the task says."""
