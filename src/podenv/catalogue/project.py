@@ -17,7 +17,7 @@ from podenv.catalogue import scaffold
 from podenv.catalogue.environment import DEFAULTS, Catalogue
 from podenv.catalogue.scaffold import SCHEMA, NewEnvironment
 from podenv.catalogue.spec import json_schema
-from podenv.errors import ProjectFileRefused
+from podenv.errors import CatalogueNotFound, ProjectFileRefused
 
 Ci = Literal["github", "gitlab", "none"]
 State = Literal["made", "added to", "unchanged", "left"]
@@ -34,7 +34,7 @@ _HOOK = """\
       entry: podenv lock --check
       language: system
       pass_filenames: false
-      files: ^@ENVS@/
+      always_run: true  # it takes no network, and a lock may come from a file outside of @ENVS@/
 """
 _GITHUB = ".github/workflows/podenv.yml"
 _GITLAB = ".gitlab-ci.yml"
@@ -84,6 +84,13 @@ def _envs(root: Path) -> Path:
     envs = Path(named).expanduser().absolute() if named else root / "envs"
     if not envs.is_relative_to(root):
         raise ProjectFileRefused(f"{envs} is not in {root}; go to the project that it belongs to, and run it there.")
+    if not named and not envs.exists() and not (root / ".git").exists():
+        with suppress(CatalogueNotFound):
+            above = Catalogue.find(root).root
+            raise ProjectFileRefused(
+                f"{root} is a part of the project in {above.parent}, which has {above.name}/ already; run "
+                f"`podenv init {above.parent}`."
+            )
     return envs
 
 

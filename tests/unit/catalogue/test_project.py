@@ -35,7 +35,7 @@ HOOK = """\
         entry: podenv lock --check
         language: system
         pass_filenames: false
-        files: ^envs/
+        always_run: true  # it takes no network, and a lock may come from a file outside of envs/
 """
 
 
@@ -76,6 +76,15 @@ def test_a_project_that_has_environments_gets_no_example(tmp_path: Path) -> None
     (tmp_path / "envs" / "own" / "values.yaml").write_text('python: "3.11"\n')
     assert [name for name in init(tmp_path) if "example" in name] == []
     assert not (tmp_path / "dags").exists()
+
+
+def test_a_folder_of_a_project_that_has_environments_gets_none_of_its_own(tmp_path: Path) -> None:
+    init(tmp_path)
+    with pytest.raises(ProjectFileRefused, match=re.escape(f"run `podenv init {tmp_path}`.")):
+        project.plan(tmp_path / "dags", python="3.12", version="1")
+    own = tmp_path / "own"
+    (own / ".git").mkdir(parents=True)
+    assert init(own)["envs/defaults.yaml"].state == "made"
 
 
 def test_what_exists_is_not_overwritten(tmp_path: Path) -> None:
