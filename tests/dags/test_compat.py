@@ -60,3 +60,10 @@ def test_no_other_module_imports_what_compat_holds() -> None:
         if isinstance(node, ast.ImportFrom) and node.module in private
     ]
     assert found == []
+
+
+def test_a_run_makes_the_newest_execution_api_only() -> None:
+    compat.serve_newest_execution_api_only()
+    from airflow.api_fastapi.execution_api import versions
+
+    assert len(versions.bundle.versions) == 1  # else it is right too, and 3 s slower

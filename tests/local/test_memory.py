@@ -26,7 +26,7 @@ both = pytest.mark.parametrize(
 )
 
 
-def hold(mebibytes: int, seconds: float = 0.3) -> int:
+def hold(mebibytes: int, seconds: float = 0.5) -> int:
     import time
 
     block = b"x" * (mebibytes << 20)

@@ -74,6 +74,9 @@ def run(
     environments. What they print goes to stderr; then come a table of the tasks and what the last one returned. The
     exit code is 1 when the run failed.
 
+    Here a variable that comes from a Secret or a ConfigMap has the value of your shell's variable of that name;
+    PODENV_PASS_ENV names further variables of your shell that the tasks get, like "AWS_*,JAVA_HOME".
+
     \b
     Example:  podenv run multi_env_dag
               podenv run multi_env_dag --backend kubernetes

@@ -39,12 +39,17 @@ class Lines:
         self.task = ""
         self.failure: str | None = None
         """The last error that Airflow itself logged, in one line."""
-        self._stdout, self._stderr = _Stream(self), _Stream(self)
+        self._stdout, self._stderr = _Bytes(self), _Bytes(self)
 
     def say(self, text: str) -> None:
         """Hand on the lines of ``text``."""
         for line in text.rstrip("\n").split("\n"):
             self._on_line(self.task, line)
+
+    def keep_failure(self, error: BaseException | None) -> None:
+        """Note an error that Airflow itself logged."""
+        if error is not None:
+            self.failure = f"{type(error).__name__}: {error}"
 
     def end_line(self) -> None:
         """Hand on what was printed last and had no newline yet."""
@@ -61,7 +66,8 @@ class Lines:
         warnings.showwarning = self._show_warning  # each Airflow shows them in a way of its own
         Lines.listening = self
         try:
-            with _stdout_of_programs_to_stderr(), redirect_stdout(self._stdout), redirect_stderr(self._stderr):
+            stdout, stderr = redirect_stdout(_text(self._stdout)), redirect_stderr(_text(self._stderr))
+            with _stdout_of_programs_to_stderr(), stdout, stderr:
                 yield
                 self.end_line()
         finally:
@@ -74,25 +80,36 @@ class Lines:
             self.say(f"{category.__name__}: {message}")
 
 
-class _Stream(io.TextIOBase):
-    """Takes the place of stdout or stderr."""
+class _Bytes(io.BufferedIOBase):
+    """What stdout or stderr writes into, without a buffer."""
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
-        self._open = ""
+        self._open = b""
 
     def writable(self) -> bool:
         return True
 
-    def write(self, text: str) -> int:
-        *whole, self._open = (self._open + text).split("\n")
+    def fileno(self) -> int:
+        return 2  # for programs that a task starts with its own stdout
+
+    @property
+    def name(self) -> str:
+        return "<lines>"
+
+    def write(self, data: Any) -> int:
+        *whole, self._open = (self._open + bytes(data)).split(b"\n")
         for line in whole:
-            self._lines.say(line)
-        return len(text)
+            self._lines.say(line.decode("utf-8", "replace"))
+        return len(data)
 
     def end_line(self) -> None:
         if self._open:
-            self.write("\n")
+            self.write(b"\n")
+
+
+def _text(into: _Bytes) -> io.TextIOWrapper:
+    return io.TextIOWrapper(into, encoding="utf-8", errors="backslashreplace", write_through=True)
 
 
 @contextmanager
@@ -119,6 +136,8 @@ def _reroute_structlog() -> None:
             return render(logger, method, event)
         name, text = event.get("logger") or "", str(event.get("event", ""))
         error = event.get("exc_info") or event.get("exception")
+        if error is True:
+            error = sys.exc_info()[1]
         if isinstance(error, BaseException):
             text += "\n" + "".join(traceback.format_exception(error))
         elif isinstance(error, tuple):
@@ -141,12 +160,9 @@ def _drop_narration(logger: Any, method: str, event: Any) -> Any:
     if lines is None or LEVEL_VARIABLE in os.environ:
         return event
     name = event.get("logger_name") or getattr(logger, "name", None) or ""
-    if _is_narration(name):
-        error = sys.exc_info()[1]
-        if method in ("error", "exception") and error is not None:
-            lines.failure = f"{type(error).__name__}: {error}"
-        raise structlog.DropEvent
-    if str(event.get("event", "")).startswith(_RETURNED):
+    if _is_narration(name, str(event.get("event", ""))):
+        if method in ("error", "exception"):
+            lines.keep_failure(sys.exc_info()[1])
         raise structlog.DropEvent
     return event
 
@@ -156,16 +172,22 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         lines = Lines.listening
-        if lines is None or (_is_narration(record.name) and LEVEL_VARIABLE not in os.environ):
+        if lines is None:
             return
         text = record.getMessage()
+        if LEVEL_VARIABLE not in os.environ and _is_narration(record.name, text):
+            if record.levelno >= logging.ERROR and record.exc_info:
+                lines.keep_failure(record.exc_info[1])
+            return
         if record.exc_info:
             text += "\n" + "".join(traceback.format_exception(*record.exc_info))
         lines.say(_worded(record.name, record.levelname, text))
 
 
-def _is_narration(name: str) -> bool:
-    return name.partition(".")[0] in _NARRATORS and not _is_below(_TASKS, name)
+def _is_narration(name: str, text: str) -> bool:
+    if _is_below(_TASKS, name):
+        return text.startswith(_RETURNED)
+    return name.partition(".")[0] in _NARRATORS
 
 
 def _is_below(parent: str, name: str) -> bool:

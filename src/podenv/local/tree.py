@@ -14,8 +14,8 @@ import psutil
 from podenv.local import cgroup, resident
 
 MARK = "PODENV_TASK"
-LOOK_SECONDS = 0.1  # between two looks at the memory
-_WORK_PER_LOOK = 10  # after a look, this many times its duration passes until the next one
+LOOK_SECONDS = 0.05  # between two looks at the memory
+_WORK_PER_SEARCH = 10  # after a search for new members, this many times its duration passes until the next one
 _END_SECONDS = 5.0  # to wait for killed processes to be gone
 
 
@@ -94,7 +94,7 @@ class SampledTree(Tree):
         self._members: dict[int, psutil.Process] = {}
         self._strangers: set[int] = set()
         self._exceeded = False
-        self._next_look = 0.0
+        self._next_search = 0.0
         self._kernel_kills = _kernel_oom_kills()
 
     def add(self, pid: int) -> None:
@@ -102,11 +102,14 @@ class SampledTree(Tree):
             self._members[pid] = psutil.Process(pid)
 
     def out_of_memory(self, *, last: bool = False, killed: bool = False) -> bool:
-        began = time.monotonic()
-        if self._limit is not None and not self._exceeded and (last or began >= self._next_look):
-            self._exceeded = resident.total(self._look(), self._limit) > self._limit
-            now = time.monotonic()
-            self._next_look = now + max(LOOK_SECONDS, _WORK_PER_LOOK * (now - began))
+        if self._limit is not None and not self._exceeded:
+            began = time.monotonic()
+            if last or began >= self._next_search:
+                self._look()
+                now = time.monotonic()
+                self._next_search = now + max(LOOK_SECONDS, _WORK_PER_SEARCH * (now - began))
+            # The members that are known are looked at each time: that is fast.
+            self._exceeded = resident.total(list(self._members.values()), self._limit) > self._limit
         return self._exceeded or (killed and _kernel_oom_kills() > self._kernel_kills)
 
     def look(self) -> None:
