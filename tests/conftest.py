@@ -62,10 +62,20 @@ def _cluster() -> None:
     pytest.skip(f"needs a cluster: {missing}. {remedy}")
 
 
+@pytest.fixture(scope="session")
+def _devcluster() -> None:
+    from devcluster.places import Places
+
+    kubeconfig = Places.from_environment(os.environ).kubeconfig
+    if os.environ.get("KUBECONFIG") != str(kubeconfig):
+        pytest.skip(f"needs the dev cluster, and KUBECONFIG does not name it ({kubeconfig})")
+
+
 @pytest.hookimpl(trylast=True)  # other folders mark theirs first
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have a marked test ask for the cluster before anything else, which may need it."""
+    """Have a marked test ask for its cluster before anything else, which may need it."""
     for item in items:
-        if item.get_closest_marker("cluster") and isinstance(item, pytest.Function):
+        if isinstance(item, pytest.Function):
+            asked = [f"_{name}" for name in ("cluster", "devcluster") if item.get_closest_marker(name)]
             # Not in place: the tests that one function makes share the list, and not all of them are marked.
-            item.fixturenames = ["_cluster", *item.fixturenames]
+            item.fixturenames = [*asked, *item.fixturenames]

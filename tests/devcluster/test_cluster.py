@@ -19,18 +19,12 @@ from devcluster.places import Places
 SCRIPT = Path(__file__).parents[2] / "scripts" / "dev-cluster"
 PLACES = Places.from_environment(os.environ)
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.devcluster]
 
 
 def kubectl(*words: str, stdin: str | None = None) -> str:
     argv = [str(PLACES.bin / "kubectl"), *words]
     return subprocess.run(argv, input=stdin, capture_output=True, text=True, check=True, timeout=120).stdout
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _ours(_cluster: None) -> None:
-    if os.environ.get("KUBECONFIG") != str(PLACES.kubeconfig):
-        pytest.skip("the kubeconfig in use is not the dev cluster's")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Stop and start parts of the dev cluster of this machine; tests that need that skip on any other cluster."""
+"""Stop and start parts of the dev cluster of this machine, for tests that are marked `devcluster`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from devcluster import processes
 from devcluster.places import Places
 from devcluster.processes import Identity
@@ -19,10 +17,9 @@ SCRIPT = Path(__file__).parents[3] / "scripts" / "dev-cluster"
 
 
 def _process(name: str) -> Identity:
-    places = Places.from_environment(os.environ)
-    found = processes.recorded(places.state / "processes", name)
-    if os.environ.get("KUBECONFIG") != str(places.kubeconfig) or found is None or not processes.is_alive(found):
-        pytest.skip(f"stops the {name} of the dev cluster, which is not the cluster in use")
+    found = processes.recorded(Places.from_environment(os.environ).state / "processes", name)
+    assert found is not None, f"the {name} of the dev cluster does not run"
+    assert processes.is_alive(found), f"the {name} of the dev cluster does not run"
     return found
 
 

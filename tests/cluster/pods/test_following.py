@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.cluster.pods.devcluster_parts import restart
 
 if TYPE_CHECKING:
     from tests.cluster.pods.conftest import Cluster, InBackground, Outcome
@@ -90,9 +91,8 @@ def test_a_stream_that_is_cut_again_and_again_loses_and_doubles_nothing(start: S
     assert outcome.printed == [str(number) for number in range(300)]
 
 
+@pytest.mark.devcluster
 def test_a_task_outlives_a_restart_of_the_api_server(start: Start, cluster: Cluster) -> None:
-    from tests.cluster.pods.devcluster_parts import restart
-
     running = start(counts, 40, 0.25, task_id="outlives")
     cluster.await_pod("outlives", lambda pod: pod.status.phase == "Running")
     restart("apiserver")

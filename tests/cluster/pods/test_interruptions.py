@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from kubernetes import client
+from tests.cluster.pods.devcluster_parts import stopped
 
 from podenv.errors import Killed, PodNameTaken
 
@@ -201,9 +202,8 @@ def ends_when_started_again() -> str:
     return "started again"
 
 
+@pytest.mark.devcluster
 def test_a_pod_on_a_node_that_is_gone_is_started_again(start: Start, cluster: Cluster) -> None:
-    from tests.cluster.pods.devcluster_parts import stopped
-
     running = {
         "logged": start(waits, 3600, task_id="logged", relaunch=3, schedule_timeout_seconds=300),
         "unlogged": start(waits, 3600, task_id="unlogged", relaunch=3, schedule_timeout_seconds=300, get_logs=False),

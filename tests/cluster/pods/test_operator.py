@@ -186,7 +186,7 @@ def test_on_finish_action_decides_what_stays(
 
 def test_logs_of_other_containers_are_there_when_asked_for(run: Run, cluster: Cluster) -> None:
     def says(name: str) -> dict[str, Any]:
-        return {"name": name, "image": cluster.image, "command": ["python", "-c", f"print('from {name}')"]}
+        return cluster.container(name, f"print('from {name}')")
 
     outcome = run(
         waits, 2,
