@@ -28,7 +28,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             # Of Airflow's own, on what it imports.
-            for said in ("Using `httpx` with `starlette.testclient`", "Could not import graphviz"):
+            for said in (
+                "Using `httpx` with `starlette.testclient`",
+                "Could not import graphviz",
+                "The `airflow.utils.operator_helpers.determine_kwargs` attribute",  # its own @task.sensor
+            ):
                 item.add_marker(pytest.mark.filterwarnings(f"ignore:{said}"))
 
 

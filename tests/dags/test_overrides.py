@@ -248,10 +248,20 @@ def test_connections_are_a_list_of_names() -> None:
 
 def test_connections_become_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", "postgres://me:secret@db/x")
-    assert operator(connections=["warehouse"]).connection_variables() == {
+    assert operator(connections=["warehouse"]).secret_variables() == {
         "AIRFLOW_CONN_WAREHOUSE": "postgres://me:secret@db/x"
     }
-    assert list(operator(connections={"DB": "warehouse"}).connection_variables()) == ["DB"]
+    assert list(operator(connections={"DB": "warehouse"}).secret_variables()) == ["DB"]
+
+
+def test_variables_come_as_environment_variables_under_airflows_own_name_or_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_REGION", "eu-west-1")
+    assert operator(variables=["region"]).secret_variables() == {"AIRFLOW_VAR_REGION": "eu-west-1"}
+    assert operator(variables={"AWS_REGION": "region"}).secret_variables() == {"AWS_REGION": "eu-west-1"}
+    with pytest.raises(TypeError, match=r"variables is a list of names; write \['region'\]"):
+        operator(variables="region")
 
 
 def test_the_settings_are_airflows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from podenv.airflow.compat import ExpandInput, Task
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-_FORM = 'write @task.env("name-of-the-environment", ...)'
 
 
-class _EnvDecoratedOperator(DecoratedOperator, EnvPodOperator):  # type: ignore[misc]  # python_callable is required
+class EnvDecoratedOperator(DecoratedOperator, EnvPodOperator):
     custom_operator_name = "@task.env"
+    python_callable: Callable[..., Any]
+    op_args: Sequence[Any]
 
     # The function takes the place of a command.
     template_fields: Sequence[str] = tuple(
@@ -59,7 +60,7 @@ def _missing(
     }
 
 
-class _EnvTaskDecorator(_TaskDecorator[..., Any, _EnvDecoratedOperator]):
+class _EnvTaskDecorator(_TaskDecorator[..., Any, EnvDecoratedOperator]):
     """Checks mapped tasks at parse time: `.expand()` skips the operator's ``__init__`` until a worker runs it."""
 
     def _expand(self, expand_input: ExpandInput, *, strict: bool) -> XComArg:
@@ -75,21 +76,34 @@ def env(
 
     Raises TypeError without a name; a wrong name is a DAG import error.
     """
+    return decorator(EnvDecoratedOperator, environment, kwargs, multiple_outputs=multiple_outputs)
+
+
+def decorator(
+    operator: type[EnvDecoratedOperator],
+    environment: str | None,
+    kwargs: dict[str, Any],
+    *,
+    multiple_outputs: bool | None,
+) -> Callable[[Callable[..., Any]], Task[..., Any]]:
+    """What makes a task of ``operator`` in ``environment`` out of a function. Raises TypeError without a name."""
+    name = operator.custom_operator_name
+    form = f'write {name}("name-of-the-environment", ...)'
     if callable(environment):
-        raise TypeError(f"@task.env needs the name of an environment: {_FORM}.")
+        raise TypeError(f"{name} needs the name of an environment: {form}.")
     if environment is not None:
         if "env" in kwargs:
-            raise TypeError(f"@task.env got two names, {environment!r} and env={kwargs['env']!r}: {_FORM}.")
+            raise TypeError(f"{name} got two names, {environment!r} and env={kwargs['env']!r}: {form}.")
         kwargs["env"] = environment
     if not isinstance(kwargs.get("env"), str):
-        raise TypeError(f"@task.env needs the name of an environment, not {kwargs.get('env')!r}: {_FORM}.")
+        raise TypeError(f"{name} needs the name of an environment, not {kwargs.get('env')!r}: {form}.")
 
     def decorate(function: Callable[..., Any]) -> Task[..., Any]:
         decorated = _EnvTaskDecorator(
             function=function,
             # NOTHING: Airflow infers it from the annotations.
             multiple_outputs=cast("bool", attrs.NOTHING) if multiple_outputs is None else multiple_outputs,
-            operator_class=_EnvDecoratedOperator,
+            operator_class=operator,
             kwargs=dict(kwargs),  # the stock decorator gives a second function the first one's task_id
         )
         return cast("Task[..., Any]", decorated)

@@ -41,7 +41,7 @@ class LocalTask:
         self._run = LocalRun(
             self._environment,
             limits=Limits(resources.limits.get("cpu"), resources.limits.get("memory"), resources.max_memory),
-            env={**task.connection_variables(), **{one["name"]: one["value"] for one in variables if "value" in one}},
+            env={**task.secret_variables(), **{one["name"]: one["value"] for one in variables if "value" in one}},
             emit=self._emit,
             asked=self._asked_of_the_cluster([one["name"] for one in variables if "value" not in one]),
             grace=task.termination_grace_period,
@@ -66,7 +66,7 @@ class LocalTask:
             source.check_syntax(source.extract(task.python_callable), python=self._environment.python)
             values = context_values(self._context)
             call = source.build_call(task.python_callable, task.op_args, task.op_kwargs, values)
-            return self._run.call(call, discard=not task.do_xcom_push)
+            return self._run.call(call, discard=task.discards_value)
         finally:
             self._show()
 

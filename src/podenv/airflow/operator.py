@@ -37,9 +37,9 @@ class EnvPodOperator(EnvTask):
     try with twice the memory, up to ``max_memory``. ``relaunch`` says how often, in one try, a pod that the cluster
     took away (evicted, preempted, its node lost) is launched again: 0 is never; without it three times, but where the
     function may have started only if the task has ``retries``. ``connections`` names Airflow Connections that the task
-    gets as environment variables (``AIRFLOW_CONN_<ID>``, or a mapping of variables to ids); a Secret that lives and
-    dies with the pod brings them. All other arguments are those of KubernetesPodOperator; what they say of the pod is
-    laid upon the environment's PodTemplate key by key.
+    gets as environment variables (``AIRFLOW_CONN_<ID>``, or a mapping of variables to ids), ``variables`` Airflow
+    Variables (``AIRFLOW_VAR_<KEY>``); a Secret that lives and dies with the pod brings them. All other arguments are
+    those of KubernetesPodOperator; what they say of the pod is laid upon the environment's PodTemplate key by key.
 
     Raises a `PodenvError` or TypeError when the DAG is parsed, for what can never run.
     """
@@ -70,7 +70,11 @@ class EnvPodOperator(EnvTask):
             self._fail(error)
         if self._killed:  # Airflow lets a task that returns after SIGTERM count as success
             raise Killed(f"{self.where} was ended from outside.")
-        return readable(value)
+        return self._conclude(context, readable(value))
+
+    def _conclude(self, context: Context, value: Any) -> Any:
+        """What the task returns for the function's ``value``."""
+        return value
 
     def _task_of(self, context: Context) -> LocalTask | PodTask:
         # A backend is loaded when a task executes, not at parse.

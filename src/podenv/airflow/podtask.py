@@ -141,10 +141,10 @@ class PodTask:
             request=task.request,
             identity=Identity(self._name(), self._labels(), identity.call_key()),
             where=task.where,
-            discard=task.python_callable is not None and not task.do_xcom_push,
+            discard=task.discards_value,
         )
         pod = self._mutated(pod)
-        secret: dict[str, str] = task.connection_variables()
+        secret: dict[str, str] = task.secret_variables()
         if settings.payload() == "secret":
             pod, payload = compose.split_secret(pod)
             secret |= payload

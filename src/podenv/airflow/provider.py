@@ -11,7 +11,12 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "podenv",
         "name": "podenv",
         "description": "Every task of a pipeline in an environment of its own: locked, with its own Python.",
-        "task-decorators": [{"name": "env", "class-name": "podenv.airflow.decorator.env"}],
+        "task-decorators": [
+            {"name": "env", "class-name": "podenv.airflow.decorator.env"},
+            {"name": "env_branch", "class-name": "podenv.airflow.family.env_branch"},
+            {"name": "env_short_circuit", "class-name": "podenv.airflow.family.env_short_circuit"},
+            {"name": "env_sensor", "class-name": "podenv.airflow.family.env_sensor"},
+        ],
         "config": {
             "podenv": {
                 "description": "Environments of tasks (``@task.env``, ``EnvPodOperator``, ``run_in_env``).",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 
-from podenv.airflow import overrides, settings
+from podenv.airflow import compat, overrides, settings
 from podenv.airflow.compat import BaseHook, MappedOperator, OperatorPartial
 from podenv.airflow.link import PodLink
 from podenv.catalogue.request import TaskRequest
@@ -46,6 +46,7 @@ class EnvTask(KubernetesPodOperator):
     max_memory: str | None
     gpu: str | int | None
     connections: Sequence[str] | Mapping[str, str]
+    variables: Sequence[str] | Mapping[str, str]
     relaunch: int | None
 
     def __init__(
@@ -63,6 +64,7 @@ class EnvTask(KubernetesPodOperator):
         gpu: str | int | None = None,
         container_resources: V1ResourceRequirements | Mapping[str, Any] | None = None,
         connections: Sequence[str] | Mapping[str, str] = (),
+        variables: Sequence[str] | Mapping[str, str] = (),
         relaunch: int | None = None,
         do_xcom_push: bool = True,
         log_pod_spec_on_failure: bool = False,  # the dump holds the values of environment variables in clear
@@ -82,7 +84,7 @@ class EnvTask(KubernetesPodOperator):
         )
         # At once: BaseOperator makes each single assignment slow, and a DAG file may have 500 tasks.
         vars(self).update(env=env, cpu=cpu, memory=memory, max_memory=max_memory, gpu=gpu)
-        vars(self).update(connections=connections, relaunch=relaunch)
+        vars(self).update(connections=connections, variables=variables, relaunch=relaunch)
         self._take_function(python_callable, op_args, op_kwargs)
         self._check_what_runs()
         _check_once(self)
@@ -119,12 +121,19 @@ class EnvTask(KubernetesPodOperator):
         for name in ("hook", "client", "pod_manager"):
             vars(self).pop(name, None)
 
-    def connection_variables(self) -> dict[str, str]:
-        """The environment variables of ``connections`` with their values, which are secret."""
-        chosen = self.connections
-        if not isinstance(chosen, Mapping):
-            chosen = {f"AIRFLOW_CONN_{name.upper()}": name for name in chosen}
-        return {variable: BaseHook.get_connection(name).get_uri() for variable, name in chosen.items()}
+    @property
+    def discards_value(self) -> bool:
+        """True if the function's value is not used, so that it may be anything."""
+        return self.python_callable is not None and not self.do_xcom_push
+
+    def secret_variables(self) -> dict[str, str]:
+        """The environment variables of ``connections`` and ``variables`` with their values, which are secret."""
+        connections = _by_variable(self.connections, "AIRFLOW_CONN_")
+        variables = _by_variable(self.variables, "AIRFLOW_VAR_")
+        return {
+            **{name: BaseHook.get_connection(one).get_uri() for name, one in connections.items()},
+            **{name: str(compat.Variable.get(one)) for name, one in variables.items()},
+        }
 
     def show(self, pod: Json) -> None:
         """Let the rendered fields and the link show what runs."""
@@ -161,8 +170,9 @@ class EnvTask(KubernetesPodOperator):
             raise TypeError(f"{self.where}: arguments go with cmds; a function has op_args and op_kwargs.")
         if why := overrides.refused(self):
             raise TypeError(f"{self.where}: {why}.")
-        if isinstance(self.connections, str):
-            raise TypeError(f"{self.where}: connections is a list of names; write [{self.connections!r}].")
+        for name in ("connections", "variables"):
+            if isinstance(given := getattr(self, name), str):
+                raise TypeError(f"{self.where}: {name} is a list of names; write [{given!r}].")
         if self.relaunch is not None and (type(self.relaunch) is not int or self.relaunch < 0):
             raise TypeError(f"{self.where}: relaunch is a number of times, 0 or more, not {self.relaunch!r}.")
         for name in ("cmds", "arguments"):
@@ -170,6 +180,11 @@ class EnvTask(KubernetesPodOperator):
                 raise TypeError(
                     f"{self.where}: {name} is a list of texts, not one text: it is started without a shell."
                 )
+
+
+def _by_variable(chosen: Sequence[str] | Mapping[str, str], prefix: str) -> Mapping[str, str]:
+    """Environment variable -> name, of names that are given as a list or with the variables."""
+    return chosen if isinstance(chosen, Mapping) else {f"{prefix}{name.upper()}": name for name in chosen}
 
 
 class _CheckedPartial(OperatorPartial):

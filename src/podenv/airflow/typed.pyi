@@ -55,6 +55,7 @@ class Env(Protocol):
         gpu: str | int | None = ...,
         container_resources: V1ResourceRequirements | Mapping[str, Any] | None = ...,
         connections: Iterable[str] | Mapping[str, str] = ...,
+        variables: Iterable[str] | Mapping[str, str] = ...,
         relaunch: int | None = ...,
         env_vars: Mapping[str, str] | Sequence[V1EnvVar] | None = ...,
         task_id: str = ...,
@@ -72,6 +73,6 @@ class Env(Protocol):
         """Run the decorated function in ``environment``.
 
         ``cpu``, ``memory`` and ``gpu`` (Kubernetes quantities) set request and limit alike. Out of memory, the task
-        runs again with twice the memory, up to ``max_memory``. ``connections`` names Airflow Connections that the task
-        gets as environment variables. All other arguments are those of KubernetesPodOperator.
+        runs again with twice the memory, up to ``max_memory``. ``connections`` names Airflow Connections, and ``variables``
+        Airflow Variables, that the task gets as environment variables. All other arguments are those of KubernetesPodOperator.
         """
