@@ -22,9 +22,9 @@ def flow():
 
         return 1
 
-    @task.branch_virtualenv(requirements=["humanize"])
+    @task.kubernetes_cmd(image="humanize:1")
     def second():
-        return "x"
+        return ["humanize"]
 
     first() >> second()
 
@@ -81,8 +81,8 @@ def test_migrate_shows_the_change_then_makes_it(podenv: Run, tmp_path: Path) -> 
         "humanize      new   3.11     humanize   first\n"
         "\n"
         "Stays as it is:\n"
-        "  dags/flow.py:12: @task.branch_virtualenv: let a @task.env task return what decides, and let a plain "
-        "@task.branch after it choose.\n"
+        "  dags/flow.py:12: @task.kubernetes_cmd: its function makes the command when the task runs; use "
+        'EnvPodOperator(env="...", cmds=[...]).\n'
         "\n"
         "1 task in 1 file, 1 new environment. Nothing was written: `--write` does it.\n"
     )

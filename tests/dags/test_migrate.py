@@ -92,8 +92,8 @@ def test_every_example_dag_of_airflow_is_read_and_edited_to_python_that_parses(p
     assert {
         one["name"]: (one["python"], one["requirements"], len(one["tasks"])) for one in planned["environments"]
     } == {
-        f"python-{HERE.replace('.', '-')}": (HERE, [], 4),
-        "numpy": (HERE, ["numpy~=1.26.0"], 2),
+        f"python-{HERE.replace('.', '-')}": (HERE, [], 5),
+        "numpy": (HERE, ["numpy~=1.26.0"], 3),
         "colorama": (HERE, ["colorama==0.4.0"], 2),
         "funcsigs": (HERE, ["funcsigs"], 1),
     }
@@ -110,7 +110,7 @@ def test_what_is_left_in_the_examples_is_named_by_line(project: Path) -> None:
     shown = podenv(project, "migrate", "dags").stdout
     for what in ("BranchExternalPythonOperator(", "BranchPythonVirtualenvOperator("):
         (line,) = (number for number, text in enumerate(file.read_text().splitlines(), 1) if what in text)
-        assert f"  dags/example_branch_operator.py:{line}: {what[:-1]}: let a @task.env task" in shown
+        assert f"  dags/example_branch_operator.py:{line}: {what[:-1]}: decorate its function, " in shown
     assert "2 tasks in 1 file, 2 new environments. Nothing was written: `--write` does it." in shown
     assert not (project / "envs").exists()
 

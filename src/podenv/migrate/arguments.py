@@ -13,10 +13,13 @@ class Kind(Enum):
     POD = "kubernetes"
 
 
+# The last part of Airflow's decorator -> how its task says where it runs, and the last part of podenv's.
 DECORATORS = {
-    "virtualenv": Kind.VIRTUALENV,
-    "external_python": Kind.EXTERNAL_PYTHON,
-    "kubernetes": Kind.POD,
+    "virtualenv": (Kind.VIRTUALENV, "env"),
+    "external_python": (Kind.EXTERNAL_PYTHON, "env"),
+    "kubernetes": (Kind.POD, "env"),
+    "branch_virtualenv": (Kind.VIRTUALENV, "env_branch"),
+    "branch_external_python": (Kind.EXTERNAL_PYTHON, "env_branch"),
 }
 OPERATORS = {
     "PythonVirtualenvOperator": Kind.VIRTUALENV,
@@ -24,11 +27,9 @@ OPERATORS = {
     "KubernetesPodOperator": Kind.POD,
 }
 # What has an environment of its own and no counterpart in podenv: why, and what to do.
-_BRANCH = "let a @task.env task return what decides, and let a plain @task.branch after it choose"
+_BRANCH = 'decorate its function, @task.env_branch("...")'
 _OTHER_SYSTEM = "it does not run through KubernetesPodOperator, so podenv does not replace it; it goes on as it is"
 WITHOUT_DECORATOR = {
-    "branch_virtualenv": _BRANCH,
-    "branch_external_python": _BRANCH,
     "kubernetes_cmd": 'its function makes the command when the task runs; use EnvPodOperator(env="...", cmds=[...])',
     "docker": _OTHER_SYSTEM,
     "pyspark": _OTHER_SYSTEM,

@@ -18,7 +18,7 @@ _LINE = 88  # characters; a call that was on several lines only for its length c
 def edit(source: Source, changes: Sequence[tuple[Change, str]]) -> cst.Module:
     """The module with each change made; beside it stands the name of its environment."""
     calls = {change.use.call: (change, name) for change, name in changes if change.use.call}
-    bare = {change.use.target: name for change, name in changes if not change.use.call}
+    bare = {change.use.target: (change, name) for change, name in changes if not change.use.call}
     classes = {change.use.operator for change, _ in changes if not change.use.decorates}
     unused = imports.unused(source, classes)
     return source.module.visit(_Editor(source, calls, bare, classes, unused))
@@ -29,7 +29,7 @@ class _Editor(cst.CSTTransformer):
         self,
         source: Source,
         calls: Mapping[cst.Call, tuple[Change, str]],
-        bare: Mapping[cst.BaseExpression, str],
+        bare: Mapping[cst.BaseExpression, tuple[Change, str]],
         classes: set[cst.BaseExpression],
         unused: set[str],
     ) -> None:
@@ -48,15 +48,15 @@ class _Editor(cst.CSTTransformer):
         if not change.use.decorates:
             updated_node = updated_node.with_changes(func=self._renamed(change, updated_node.func))
         else:
-            updated_node = updated_node.with_changes(func=_env(updated_node.func))
+            updated_node = updated_node.with_changes(func=_decorator(updated_node.func, change))
         call = _with_arguments(updated_node, change, name)
         return self._on_one_line(original_node, call)
 
     def leave_Decorator(self, original_node: cst.Decorator, updated_node: cst.Decorator) -> cst.Decorator:
-        name = self._bare.get(original_node.decorator)
-        if name is None:
+        if original_node.decorator not in self._bare:
             return updated_node
-        call = cst.Call(_env(updated_node.decorator), [cst.Arg(_string(name))])
+        change, name = self._bare[original_node.decorator]
+        call = cst.Call(_decorator(updated_node.decorator, change), [cst.Arg(_string(name))])
         return updated_node.with_changes(decorator=call)
 
     def leave_SimpleStatementLine(
@@ -130,9 +130,9 @@ def _with_arguments(call: cst.Call, change: Change, name: str) -> cst.Call:
     return call
 
 
-def _env(function: cst.BaseExpression) -> cst.Attribute:
+def _decorator(function: cst.BaseExpression, change: Change) -> cst.Attribute:
     """``task.virtualenv`` -> ``task.env``, whatever ``task`` is called."""
-    return cst.ensure_type(function, cst.Attribute).with_changes(attr=cst.Name("env"))
+    return cst.ensure_type(function, cst.Attribute).with_changes(attr=cst.Name(change.use.becomes))
 
 
 def _string(text: str) -> cst.SimpleString:

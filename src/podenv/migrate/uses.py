@@ -26,7 +26,10 @@ _OWN_PYTHON = re.compile(
 
 @dataclass(frozen=True)
 class Use:
-    """One task: ``target`` names the decorator or the class, ``call`` has its arguments (None: no parentheses)."""
+    """One task: ``target`` names the decorator or the class, ``call`` has its arguments (None: no parentheses).
+
+    ``becomes`` is the last part of podenv's decorator in its place; empty for an operator.
+    """
 
     kind: Kind
     line: int
@@ -34,7 +37,12 @@ class Use:
     target: cst.BaseExpression
     call: cst.Call | None
     function: cst.FunctionDef | None
-    decorates: bool
+    becomes: str = ""
+
+    @property
+    def decorates(self) -> bool:
+        """True if it is a decorator."""
+        return bool(self.becomes)
 
     @property
     def operator(self) -> cst.BaseExpression:
@@ -111,7 +119,8 @@ class _Finder(cst.CSTVisitor):
         if name in DECORATORS:
             self._mark(target)
             line = self._source.line(target)
-            self.uses.append(Use(DECORATORS[name], line, what, target, call, function, decorates=True))
+            kind, becomes = DECORATORS[name]
+            self.uses.append(Use(kind, line, what, target, call, function, becomes))
         elif name in WITHOUT_DECORATOR:
             self._mark(target)
             self._other(target, what, WITHOUT_DECORATOR[name])
@@ -128,7 +137,7 @@ class _Finder(cst.CSTVisitor):
                 (self._source.function(one.value) for one in call.args if _keyword(one) == "python_callable"), None
             )
             line = self._source.line(target)
-            self.uses.append(Use(OPERATORS[name], line, what, target, call, function, decorates=False))
+            self.uses.append(Use(OPERATORS[name], line, what, target, call, function))
         elif name in WITHOUT_OPERATOR:
             self._mark(target)
             self._other(target, what, WITHOUT_OPERATOR[name])

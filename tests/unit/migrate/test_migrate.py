@@ -83,6 +83,8 @@ def test_a_decorator_names_the_environment_and_loses_what_moved_there(tmp_path: 
     [
         ("@task.virtualenv\n", '@task.env("python-3-11")\n'),
         ("@task.virtualenv()\n", '@task.env("python-3-11")\n'),
+        ("@task.branch_virtualenv\n", '@task.env_branch("python-3-11")\n'),
+        ("@task.branch_external_python(python=sys.executable)\n", '@task.env_branch("python-3-11")\n'),
         (
             '@task.virtualenv(task_id="x", requirements=["a"], retries=2)\n',
             '@task.env("a", task_id="x", retries=2)\n',
@@ -514,8 +516,8 @@ def test_an_environment_that_exists_and_holds_the_same_is_used(tmp_path: Path) -
             "default_args of this file hold namespace; write it into the calls, then migrate again",
         ),
         (
-            "@task.branch_virtualenv(requirements='a')\ndef f(): pass\n",
-            "let a @task.env task return what decides, and let a plain @task.branch after it choose",
+            "@task.kubernetes_cmd(image='a')\ndef f(): pass\n",
+            'its function makes the command when the task runs; use EnvPodOperator(env="...", cmds=[...])',
         ),
         (
             "venv = task.virtualenv\n",
@@ -858,7 +860,7 @@ def test_lines_of_what_is_left_are_those_of_the_written_file(tmp_path: Path) -> 
             system_site_packages=False,
         )
         def f(): pass
-        @task.branch_virtualenv
+        @task.docker(image="a")
         def g(): pass
         """,
     )
