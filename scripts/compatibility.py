@@ -172,7 +172,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def main() -> int:
-    """Exit code 0 if tests ran and none failed, else 1."""
+    """Exit code 0 if tests ran and none failed, else 1; 130 when it was interrupted."""
     pythons, asked = claimed()
     parser = argparse.ArgumentParser(
         prog="scripts/compat",
@@ -185,7 +185,11 @@ def main() -> int:
     given = parser.parse_args()
     os.environ["UV_PYTHON_DOWNLOADS"] = "never"  # a Python that is not on this machine is named, not fetched
     combinations = [Combination(end, one) for end in given.versions or ENDS for one in given.python or pythons]
-    outcomes = [outcome(one, asked, given.words) for one in combinations]
+    try:
+        outcomes = [outcome(one, asked, given.words) for one in combinations]
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
     print(table(outcomes))
     return (
         1 if any(one.counts["failed"] for one in outcomes) or not any(one.counts["passed"] for one in outcomes) else 0
