@@ -14,6 +14,7 @@
     ├── LockError               requirements.in -> requirements.txt
     │   ├── RequirementsMissing
     │   ├── RequirementsInvalid
+    │   ├── PackageUnusable     a package of the project's own that cannot be built in
     │   ├── LockMissing
     │   ├── LockStale
     │   └── ResolutionFailed
@@ -180,6 +181,10 @@ class RequirementsMissing(LockError):
 
 class RequirementsInvalid(LockError):
     """A line of ``requirements.in``, or of a file that it includes, that cannot be locked."""
+
+
+class PackageUnusable(LockError):
+    """A package of the project's own (``packages`` in the values) that cannot be built into a wheel."""
 
 
 class LockMissing(LockError):

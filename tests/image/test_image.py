@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests import sourcetree
 from tests.image.conftest import PASSWORD, Project, Run, Stores
 from tests.packageindex import Index, served
 from tests.registryserver import Answer, serving
@@ -19,6 +20,7 @@ from tests.sourcetree import Repository
 from podenv import image, lock
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.errors import BuildFailed, ImageMissing, ImageUnusable, RegistryLoginNeeded
+from podenv.image import sbom
 from podenv.image.build import Built, Images, Options
 from podenv.image.builder import Buildah
 from podenv.image.registry import Registries
@@ -323,3 +325,29 @@ def test_a_package_that_is_built_from_another_commit_is_seen(project: Project, t
     (difference,) = verify(subject, Images()).differences
     assert difference.startswith("tool is built from commit ")
     assert difference.endswith(f", the lock says {second}")
+
+
+def test_an_image_holds_the_projects_own_packages_and_another_one_after_a_change_of_their_code(
+    project: Project, buildah: Run
+) -> None:
+    acme = sourcetree.write(project.root / "libs" / "acme", "acme", "1.0", requires=["alpha"])
+    subject = project.environment("own-packages", "beta\n", "packages: [../../libs/acme]\n")
+    built = project.build(subject, push=True)
+    found = verify(subject, Images())
+    assert found.differences == ()
+    assert found.packages == 3
+    for name in container(buildah, str(built.ref.at(built.digest or ""))):
+        code = "import os, acme, alpha; print(os.getuid(), acme.VERSION, os.path.exists(acme.__cached__))"
+        assert buildah("run", "--isolation", "chroot", name, "--", "python", "-c", code) == "50000 1.0 True"
+    (bill,) = (one for one in sbom.bill(subject)["components"] if one["name"] == "acme")
+    assert (bill["version"], bill["properties"][0]["value"]) == ("1.0", "../../libs/acme")
+    assert project.build(subject, push=True).state == "there"
+    (acme / "acme.py").write_text("VERSION = 'changed'\n")
+    assert Images().digest(subject) is None
+    changed = project.build(subject, push=True)
+    assert changed.ref.tag != built.ref.tag
+    assert verify(subject, Images()).differences == ()
+    subprocess.run(["buildah", "pull", "--tls-verify=false", str(built.ref)], check=True, capture_output=True)
+    subprocess.run(["buildah", "tag", str(built.ref), str(changed.ref)], check=True)
+    subprocess.run(["buildah", "push", "--tls-verify=false", str(changed.ref)], check=True, capture_output=True)
+    assert verify(subject, Images()).differences == (f"acme is built from other sources than those in {acme}",)

@@ -21,6 +21,7 @@ from podenv import lock, process, venv
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.catalogue.names import lock_key
 from podenv.errors import LocalEnvironmentError, LockMissing, LockStale, ProgramNotFound
+from podenv.lock import cache
 
 SYNC = """
 import sys
@@ -73,7 +74,7 @@ def test_a_sync_installs_exactly_what_the_lock_names_on_the_python_that_the_valu
     assert (done.path / "lib/python3.11/site-packages/__pycache__/six.cpython-311.pyc").is_file()
     assert json.loads((done.path / "podenv.json").read_text()) == {
         "key": done.key,
-        "lock_hash": lock.lock_hash(environment),
+        "content": lock.lock_hash(environment),
         "python": "3.11",
         "podenv": "0.1.0",
     }
@@ -104,11 +105,11 @@ def test_the_cache_follows_the_users_settings(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert venv.cache_folder() == tmp_path / ".cache" / "podenv"
+    assert cache.folder() == tmp_path / ".cache" / "podenv"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert venv.cache_folder() == tmp_path / "xdg" / "podenv"
+    assert cache.folder() == tmp_path / "xdg" / "podenv"
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert venv.cache_folder() == tmp_path / "Library" / "Caches" / "podenv"
+    assert cache.folder() == tmp_path / "Library" / "Caches" / "podenv"
 
 
 def test_of_processes_that_sync_the_same_one_at_once_one_makes_it_and_the_others_find_it(
@@ -154,7 +155,7 @@ def test_one_that_is_half_made_or_damaged_is_made_anew(catalogue: Catalogue, own
         folder.mkdir(parents=True)
         (folder / "leftover").touch()
         if damage != "no marker":
-            (folder / "podenv.json").write_text('{"lock_hash": "00"}' if "another" in damage else '{"key"')
+            (folder / "podenv.json").write_text('{"content": "00"}' if "another" in damage else '{"key"')
         assert venv.sync(environment).created, damage
         assert not (folder / "leftover").exists(), damage
         assert imports(folder, "six") == "1.16.0"

@@ -11,6 +11,7 @@ from tests.sourcetree import Repository
 
 from podenv import lock, venv
 from podenv.errors import LocalEnvironmentError, ResolutionFailed
+from podenv.lock import requirements
 
 
 @pytest.fixture
@@ -38,9 +39,9 @@ def test_a_branch_is_locked_to_its_commit_until_an_upgrade_and_built_where_it_is
     subject = environment(tmp_path, f"tool @ {repository.url}@main  # a comment\n-c limits.txt\n", python="3.11")
     (subject.folder / "limits.txt").write_text("\n")
     lock.resolve(subject)
-    assert [lock.requirements.commit(one.url or "") for one in lock.in_git(subject)] == [first]
+    assert [requirements.commit(one.url or "") for one in lock.in_git(subject)] == [first]
     lock.resolve(subject, upgrade=True)
-    assert [lock.requirements.commit(one.url or "") for one in lock.in_git(subject)] == [second]
+    assert [requirements.commit(one.url or "") for one in lock.in_git(subject)] == [second]
 
 
 def test_a_ref_that_is_gone_is_named(tmp_path: Path, repository: Repository) -> None:
@@ -53,7 +54,7 @@ def test_a_ref_that_is_gone_is_named(tmp_path: Path, repository: Repository) -> 
 def test_a_locked_commit_that_the_repository_has_no_more_is_named(tmp_path: Path, repository: Repository) -> None:
     subject = environment(tmp_path, f"tool @ {repository.url}@main\n", python="3.11")
     lock.resolve(subject)
-    gone = lock.requirements.commit(lock.in_git(subject)[0].url or "")
+    gone = requirements.commit(lock.in_git(subject)[0].url or "")
     shutil.rmtree(repository.bare)
     shutil.rmtree(repository.work / ".git")
     repository.git("init", "--quiet", "--initial-branch=main")

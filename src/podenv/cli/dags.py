@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from podenv import lock, venv
+from podenv import lock
 from podenv.catalogue.environment import Catalogue
 from podenv.catalogue.request import GPU
 from podenv.cli import output
@@ -27,6 +27,7 @@ from podenv.dagrun import run as dagrun
 from podenv.dagrun import usage as dagusage
 from podenv.dagrun.results import RunResult, TaskResult, TaskUse
 from podenv.errors import LockError, SettingError
+from podenv.lock import cache
 
 Folder = Annotated[
     Path | None,
@@ -179,7 +180,7 @@ def _prepare(command: str, folder: Path | None) -> tuple[Path, Catalogue]:
     if not folder.is_dir():
         raise SettingError(f"There is no folder {folder}; name the folder of the DAG files with --dags.")
     home.start_quickly()
-    home.prepare(folder, cache=venv.cache_folder())
+    home.prepare(folder, cache=cache.folder())
     return folder, Catalogue.find(folder)
 
 

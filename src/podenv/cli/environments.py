@@ -99,7 +99,7 @@ def _lock_state(environment: Environment) -> tuple[str, str]:
 
 
 def _is_ready(environment: Environment) -> bool:
-    return venv.is_complete(venv.venvs_folder() / lock_key(environment.python, lock.lock_hash(environment)))
+    return venv.is_complete(venv.venvs_folder() / lock_key(environment.python, lock.content_hash(environment)))
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from podenv.catalogue import names, reference
 from podenv.catalogue.environment import Environment
 from podenv.catalogue.reference import ImageRef
 from podenv.errors import ImageError, SettingError
+from podenv.lock import packages
 
 _PLATFORM = re.compile(r"linux/[a-z0-9]+(/v[0-9]+)?")
 SCHEMA = 1  # a new number makes every image a new one
@@ -53,6 +54,7 @@ class Content:
     uv: str
     system_packages: tuple[str, ...]
     lock: str
+    packages: str
     recipe: str
     refresh: str
     platform: str
@@ -135,6 +137,7 @@ def content(environment: Environment, lock_hash: str, chosen: ImageSettings) -> 
         uv=_fixed(chosen.uv),
         system_packages=tuple(sorted(set(environment.spec.system_packages))),
         lock=lock_hash,
+        packages=packages.content_hash(environment),
         recipe=_recipe(environment),
         refresh=environment.spec.image.refresh,
         platform=chosen.platform,
@@ -149,7 +152,7 @@ def _fixed(text: str) -> str:
 def _recipe(environment: Environment) -> str:
     own = environment.spec.image.containerfile
     if not own:
-        return hashlib.sha256(containerfile()).hexdigest()
+        return hashlib.sha256(containerfile(environment)).hexdigest()
     digest = hashlib.sha256(f"{own}\0".encode())
     for name, file in context_files(environment):
         digest.update(f"{name}\0{file.stat().st_mode & 0o111:o}\0".encode())
@@ -157,9 +160,10 @@ def _recipe(environment: Environment) -> str:
     return digest.hexdigest()
 
 
-def containerfile() -> bytes:
-    """The Containerfile of every environment that brings none."""
-    return (resources.files(__name__) / "Containerfile").read_bytes()
+def containerfile(environment: Environment) -> bytes:
+    """The Containerfile of an environment that brings none."""
+    parts = ["Containerfile", *(["Containerfile.packages"] if environment.spec.packages else [])]
+    return b"".join((resources.files(__name__) / part).read_bytes() for part in parts)
 
 
 def context_files(environment: Environment) -> Iterator[tuple[str, Path]]:

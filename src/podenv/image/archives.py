@@ -14,10 +14,10 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from podenv import lock, process, venv
+from podenv import lock, process
 from podenv.catalogue.environment import Environment
 from podenv.errors import ImageError, ProgramFailed
-from podenv.lock import indexes, requirements
+from podenv.lock import cache, indexes, requirements
 
 _TIMEOUT = 1800.0  # seconds; a large history takes a while
 EPOCH = "315532800"  # 1980-01-01: zip files know no time before it
@@ -30,7 +30,7 @@ def lay_out(environment: Environment, wanted: list[Requirement], folder: Path, s
     """
     for one in wanted:
         commit = requirements.commit(one.url or "")
-        kept = venv.cache_folder() / "git" / commit / one.name
+        kept = cache.folder() / "git" / commit / one.name
         if not any(kept.glob("*.tar.gz")):
             say(f"fetches {one.name} at {commit[:12]}")
             _make(environment, one, commit, kept)

@@ -73,9 +73,9 @@ def modules(distribution: metadata.Distribution) -> set[str]:
 
 
 def commit(distribution: metadata.Distribution) -> str:
-    """The commit that it was built from, as the installer recorded it (PEP 610); empty where there is none.
+    """The commit, or the hash of sources, that it was built from, as the installer recorded it; empty where none is.
 
-    An image has it from an archive in a folder that is named after the commit.
+    An image has it from a file in a folder that is named after it (PEP 610).
     """
     try:
         origin = json.loads(distribution.read_text("direct_url.json") or "{}")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
-from podenv import image, lock, process, venv
+from podenv import image, lock, process
 from podenv.catalogue import reference
 from podenv.catalogue.environment import DEFAULTS, Environment
 from podenv.catalogue.reference import ImageRef
@@ -29,7 +29,7 @@ from podenv.errors import (
 from podenv.image import ImageSettings, archives, builder, diagnosis
 from podenv.image.builder import Builder, Job
 from podenv.image.registry import Registries
-from podenv.lock import indexes
+from podenv.lock import cache, indexes, packages, wheels
 from podenv.lock.indexes import IndexConfig
 
 Say = Callable[[str], None]
@@ -196,7 +196,7 @@ class Images:
 
 def log_file(environment: Environment, ref: ImageRef) -> Path:
     """Where all that the builder says of this image is kept."""
-    return venv.cache_folder() / "logs" / "build" / f"{environment.name}-{ref.tag}.log"
+    return cache.folder() / "logs" / "build" / f"{environment.name}-{ref.tag}.log"
 
 
 def revision(environment: Environment) -> str:
@@ -225,7 +225,11 @@ def _lay_out(environment: Environment, context: Path, labels: Mapping[str, str],
         in_git = lock.in_git(environment, markers=lock.on(environment.python, platform))
         archives.lay_out(environment, in_git, install / "git", say)
         (install / "requirements.txt").write_bytes(lock.without_git(environment))
-        (context / "Containerfile").write_bytes(image.containerfile())
+        (context / "Containerfile").write_bytes(image.containerfile(environment))
+    for package in packages.of(environment):
+        wheel = wheels.build(environment, package, log=say)
+        (context / "packages" / wheel.parent.name).mkdir(parents=True)
+        shutil.copyfile(wheel, context / "packages" / wheel.parent.name / wheel.name)
     containerfile = context / (own or "Containerfile")
     # Last, and not as options: buildah and podman write labels of options into layers that other images then reuse.
     with containerfile.open("a") as opened:

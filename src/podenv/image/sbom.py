@@ -12,7 +12,8 @@ from packaging.utils import canonicalize_name
 
 from podenv import lock
 from podenv.catalogue.environment import Environment
-from podenv.lock import requirements
+from podenv.lock import packages, requirements
+from podenv.lock.packages import OwnPackage
 
 _HASH = re.compile(r"--hash[=\s]sha256:([0-9a-f]{64})")
 _NAMESPACE = uuid.UUID("6f7f1c3e-6a0f-5d0b-9a36-3f1f0d6f8f53")  # any, but always the same
@@ -27,12 +28,18 @@ def bill(environment: Environment) -> dict[str, Any]:
     locked = lock.pinned(environment, markers=lock.on(environment.python, environment.spec.image.platform))
     hashes = _hashes(environment)
     root = f"podenv/{environment.name}"
-    components = [_component(name, version, hashes.get(name, [])) for name, version in sorted(locked.items())]
+    own: dict[str, OwnPackage] = {package.name: package for package in packages.of(environment)}
+    components = [
+        _own_component(environment, own[name], version)
+        if name in own
+        else _component(name, version, hashes.get(name, []))
+        for name, version in sorted(locked.items())
+    ]
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, f'{environment.name}/{lock.lock_hash(environment)}')}",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, f'{environment.name}/{lock.content_hash(environment)}')}",
         "version": 1,
         "metadata": {
             "component": {
@@ -67,6 +74,21 @@ def _component(name: str, version: str, hashes: list[str]) -> dict[str, Any]:
         "hashes": _as_hashes(hashes),
     }
     return {**_library(name, version, purl, origin), "purl": purl}
+
+
+def _own_component(environment: Environment, package: OwnPackage, version: str) -> dict[str, Any]:
+    """One of the project's own packages: the hash is over its sources."""
+    digest = packages.sources_hash(environment, package)
+    return {
+        "type": "library",
+        "bom-ref": f"{package.name}@{version}",
+        "name": package.name,
+        "version": version,
+        "properties": [
+            {"name": "podenv:path", "value": package.path},
+            {"name": "podenv:sources", "value": f"sha256:{digest}"},
+        ],
+    }
 
 
 def _library(name: str, version: str, ref: str, origin: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from podenv.catalogue.reference import ImageRef
 from podenv.errors import ImageMissing, ImageUnusable, ProgramFailed
 from podenv.image import audit
 from podenv.image.build import Images
-from podenv.lock import requirements
+from podenv.lock import packages, requirements
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ def judge(environment: Environment, ref: ImageRef, report: Mapping[str, Any]) ->
         differences += _set_differences(installed, lock.pinned(environment, markers=markers))
         built_from = {str(canonicalize_name(name)): str(commit) for name, commit in report["commits"].items()}
         differences += _commit_differences(built_from, lock.in_git(environment, markers=markers))
+        differences += _source_differences(environment, built_from)
     for name, wrong in report["altered"].items():
         differences += [f"{name}: {what}" for what in _few(wrong)]
     differences += [f"import {name} fails: {why}" for name, why in report["failing"].items()]
@@ -110,6 +111,14 @@ def _commit_differences(built_from: Mapping[str, str], locked: Iterable[Requirem
         name, commit = canonicalize_name(one.name), requirements.commit(one.url or "")
         if built_from.get(name) != commit:
             yield f"{name} is built from commit {built_from.get(name) or 'unknown'}, the lock says {commit}"
+
+
+def _source_differences(environment: Environment, built_from: Mapping[str, str]) -> Iterable[str]:
+    if environment.spec.image.external:
+        return
+    for package in packages.of(environment):
+        if built_from.get(package.name) != packages.sources_hash(environment, package):
+            yield f"{package.name} is built from other sources than those in {package.folder}"
 
 
 def _few(wrong: list[str], most: int = 5) -> list[str]:

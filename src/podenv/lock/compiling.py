@@ -4,39 +4,48 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement
-from packaging.utils import canonicalize_name
 
 from podenv import process
 from podenv.catalogue.environment import Environment
 from podenv.errors import LockMissing, ProgramFailed
-from podenv.lock import exports, indexes, lockfile, platforms, program, requirements, sources, toml
+from podenv.lock import (
+    exports,
+    indexes,
+    lockfile,
+    packages,
+    platforms,
+    program,
+    requirements,
+    sources,
+    toml,
+    uvoutput,
+    wheels,
+)
+from podenv.lock.packages import OwnPackage
 from podenv.lock.refusal import explain
 from podenv.lock.requirements import Requested
+from podenv.lock.uvoutput import COMMITS, EXPORTED, OWN_PACKAGES
 
-_COMMITS = "commits.txt"
-# Reasons that are podenv's own: they name a folder that is gone.
-_BY_PINS = re.compile(rf"^ +#(?: via|  ) (?:{indexes.PINS} \(.*\)|--override \S+{_COMMITS})\n?", re.MULTILINE)
-_REF = "    # asked for: "
-_ONLY_BY_PINS = re.compile(rf"# via {indexes.PINS} \(.*\)")
-_EXPORTED = "exported.in"
 _TIMEOUT = 1800.0  # seconds; a resolution that builds packages from source can be slow
+_FIXED = (
+    "--format", "requirements.txt", "--universal", "--python", sys.executable, "--no-python-downloads",
+    "--fork-strategy", "fewest", "--only-binary", ":all:", "--generate-hashes", "--no-strip-markers", "--no-header",
+    "--annotation-style", "split", "--no-emit-index-url", "--no-emit-find-links", "--no-emit-index-annotation",
+    "--no-progress", "--color", "never",
+)  # fmt: skip
 Word = str | Path
+Listener = Callable[[str], None]
+Built = Sequence[tuple[OwnPackage, Path]]  # the project's own packages with their wheels
 
 
 def body(
-    environment: Environment,
-    requested: Requested,
-    scratch: Path,
-    *,
-    upgrade: bool,
-    on_line: Callable[[str], None] | None,
+    environment: Environment, requested: Requested, scratch: Path, *, upgrade: bool, on_line: Listener | None
 ) -> str:
     """What uv resolves the source of the lock to; ``scratch`` is a folder beside it.
 
@@ -44,38 +53,43 @@ def body(
     """
     uv = program.uv()
     _lay_out(environment, scratch)
+    own = [
+        (package, wheels.build(environment, package, log=on_line or (lambda _: None)))
+        for package in packages.of(environment)
+    ]
+    exported = exports.lines(environment) if sources.kind(environment) in ("uv.lock", "pylock.toml") else ""
+    words: list[Word] = [
+        *_inputs(environment, scratch, exported), *_own_inputs(own, scratch), "--python-version", environment.python,
+        *(word for name in requested.git for word in ("--no-binary", name)),
+        *(["--upgrade"] if upgrade else _kept_commits(environment, requested, scratch)),
+    ]  # fmt: skip
+    text = _resolved(environment, [uv, "pip", "compile", *words], scratch, on_line)
+    text = uvoutput.with_refs(uvoutput.without_our_reasons(text), requested)
+    text = uvoutput.without(text, {package.name for package, _ in own})
+    if exported:
+        shown = os.path.relpath(environment.source, environment.folder)
+        text = text.replace(f"-r {scratch.name}/{EXPORTED}", shown)
+        text = exports.with_hashes_of(text, exported, environment)
+    return "".join(lockfile.own_line(package, wheels.version(wheel)) for package, wheel in own) + text
+
+
+def _resolved(environment: Environment, argv: list[Word], scratch: Path, on_line: Listener | None) -> str:
+    """What uv writes, without what only a pin asked for."""
     output = scratch / "requirements.txt"
     output.write_text(_preferences(environment))
-    exported = exports.lines(environment) if sources.kind(environment) in ("uv.lock", "pylock.toml") else ""
-    argv: list[Word] = [
-        uv, "pip", "compile", *_inputs(environment, scratch, exported), "--output-file", output,
-        "--project", scratch, "--format", "requirements.txt", "--universal", "--python-version", environment.python,
-        "--python", sys.executable, "--no-python-downloads", "--fork-strategy", "fewest",
-        "--only-binary", ":all:", "--generate-hashes", "--no-strip-markers", "--no-header",
-        "--annotation-style", "split", "--no-emit-index-url", "--no-emit-find-links", "--no-emit-index-annotation",
-        "--no-progress", "--color", "never", *(word for name in requested.git for word in ("--no-binary", name)),
-    ]  # fmt: skip
-    if upgrade:
-        argv.append("--upgrade")
-    else:
-        argv += _kept_commits(environment, requested, scratch)
     explicit = indexes.named(environment)
     while True:
-        run = [*argv, *_lay_out_pins(environment, explicit, scratch)]
+        run = [*argv, *_lay_out_pins(environment, explicit, scratch), *_FIXED, "--project", scratch]
+        run += ["--output-file", output]
         try:
             process.run(run, cwd=environment.folder, env=program.uv_variables(), timeout=_TIMEOUT, on_line=on_line)
         except ProgramFailed as error:
-            raise explain(environment, _simplify(environment, error.stderr)) from None
+            raise explain(environment, uvoutput.simplified(environment, error.stderr)) from None
         text = output.read_text()
-        needed = [name for name in explicit if not _is_needed_by_pins_alone(text, name)]
+        needed = [name for name in explicit if not uvoutput.is_needed_by_pins_alone(text, name)]
         if needed == explicit:
-            break
-        explicit = needed  # what only the pins asked for, nothing of the environment needs
-    text = _with_refs(_simplify(environment, _BY_PINS.sub("", text)), requested)
-    if not exported:
-        return text
-    text = text.replace(f"-r {scratch.name}/{_EXPORTED}", os.path.relpath(environment.source, environment.folder))
-    return exports.with_hashes_of(text, exported, environment)
+            return uvoutput.simplified(environment, text)
+        explicit = needed
 
 
 def _inputs(environment: Environment, scratch: Path, exported: str) -> list[Word]:
@@ -86,12 +100,22 @@ def _inputs(environment: Environment, scratch: Path, exported: str) -> list[Word
     if chosen is None:
         return [own.name]
     if exported:
-        (scratch / _EXPORTED).write_text(exported)
-        return [f"{scratch.name}/{_EXPORTED}", *options, "--no-deps"]
+        (scratch / EXPORTED).write_text(exported)
+        # What the project's own packages need is not in it; all that is in it has one version.
+        return [f"{scratch.name}/{EXPORTED}", *options, *([] if environment.spec.packages else ["--no-deps"])]
     file = os.path.relpath(environment.source, environment.folder)
     extras = [word for extra in chosen.extras for word in ("--extra", extra)]
     groups = [word for group in chosen.groups for word in ("--group", f"{file}:{group}")]
     return [file, *options, *extras, *groups]
+
+
+def _own_inputs(own: Built, scratch: Path) -> list[Word]:
+    """The project's own packages, which go before those of the same name elsewhere."""
+    if not own:
+        return []
+    (scratch / OWN_PACKAGES).write_text("".join(f"{package.name} @ {wheel.as_uri()}\n" for package, wheel in own))
+    here = [word for package, _ in own for word in ("--no-sources-package", package.name)]
+    return [f"{scratch.name}/{OWN_PACKAGES}", *here]
 
 
 def _lay_out(environment: Environment, scratch: Path) -> None:
@@ -99,10 +123,10 @@ def _lay_out(environment: Environment, scratch: Path) -> None:
     # Only `environments` of a project says that no other Python or system matters: without it uv resolves for every
     # later Python too, and refuses numpy 1.24 with pandas 2.1 on 3.11 because 3.12 could not have both.
     chosen = platforms.of(environment)
-    possible = [f"{_below(environment.python)} and sys_platform == '{one}'" for one in platforms.systems(chosen)]
     required = [platforms.marker(one) for one in chosen]
     (scratch / "pyproject.toml").write_text(
-        f"[tool.uv]\nenvironments = {json.dumps(possible)}\nrequired-environments = {json.dumps(required)}\n"
+        f"[tool.uv]\nenvironments = {json.dumps(uvoutput.environments(environment))}\n"
+        f"required-environments = {json.dumps(required)}\n"
         f"{_settings(environment)}{indexes.project(environment, table='tool.uv.index')}"
     )
 
@@ -126,57 +150,6 @@ def _lay_out_pins(environment: Environment, names: Sequence[str], scratch: Path)
     return [file]
 
 
-def _kept_commits(environment: Environment, requested: Requested, scratch: Path) -> list[Word]:
-    """Options that keep the commits of the old lock where the same is asked for; uv keeps only versions itself."""
-    try:
-        old = lockfile.read(environment).decode(errors="replace")
-    except LockMissing:
-        return []
-    kept = []
-    for line, asked in re.findall(rf"^(\S.*)\n{re.escape(_REF)}(.*)$", old, re.MULTILINE):
-        with suppress(InvalidRequirement):
-            one = requirements.parse(line)
-            if requested.git.get(canonicalize_name(one.name)) == asked:
-                kept.append(f"{one}\n")
-    (scratch / _COMMITS).write_text("".join(kept))
-    return ["--override", scratch / _COMMITS] if kept else []
-
-
-def _with_refs(text: str, requested: Requested) -> str:
-    """``text`` with what was asked for below each commit, so that a later lock can keep it."""
-    lines = []
-    for line in text.splitlines(keepends=True):
-        lines.append(line)
-        name, at, url = line.partition(" @ ")
-        if at and requirements.is_git(url) and (asked := requested.git.get(canonicalize_name(name))):
-            lines.append(f"{_REF}{asked}\n")
-    return "".join(lines)
-
-
-def _is_needed_by_pins_alone(body: str, name: str) -> bool:
-    """True if every entry of the package ends with the one reason that the pins ask for it."""
-    entries = re.findall(rf"^{re.escape(name)}(?:==| @ ).*\n(?: +--hash.*\n)*((?: +#.*\n?)*)", body, re.MULTILINE)
-    return bool(entries) and all(_ONLY_BY_PINS.fullmatch(reasons.strip()) for reasons in entries)
-
-
-def _below(python: str) -> str:
-    minor = int(python.partition(".")[2])
-    return f"python_full_version < '3.{minor + 1}'"
-
-
-def _simplify(environment: Environment, text: str) -> str:
-    """``text`` without the conditions that hold in every environment of this Python."""
-    below = _below(environment.python)
-    each = [f"sys_platform == '{one}'" for one in platforms.systems(platforms.of(environment))]
-    systems = f"({' or '.join(sorted(each))})" if len(each) > 1 else each[0]
-    # uv before 0.13.9 writes the same condition so.
-    spelled_out = " or ".join(f"({below} and {one})" for one in sorted(each))
-    text = text.replace(spelled_out, f"{below} and {systems}")
-    for always in (f" ; {below} and {systems}", f"{below} and ", f" and {systems}"):
-        text = text.replace(always, "")
-    return text
-
-
 def _preferences(environment: Environment) -> str:
     """The old lock for uv to begin from; only its versions where somebody else has written in it.
 
@@ -194,3 +167,14 @@ def _preferences(environment: Environment) -> str:
         with suppress(InvalidRequirement):
             pins.append(f"{requirements.parse(line)}\n")
     return "".join(pins)
+
+
+def _kept_commits(environment: Environment, requested: Requested, scratch: Path) -> list[Word]:
+    """Options that keep the commits of the old lock where the same is asked for; uv keeps only versions itself."""
+    try:
+        old = lockfile.read(environment).decode(errors="replace")
+    except LockMissing:
+        return []
+    kept = [f"{one}\n" for one, asked in uvoutput.refs(old) if requested.git.get(requirements.name(one)) == asked]
+    (scratch / COMMITS).write_text("".join(kept))
+    return ["--override", scratch / COMMITS] if kept else []

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from podenv import process
 from podenv.catalogue.environment import Environment
 from podenv.errors import ProgramFailed, RequirementsInvalid, ResolutionFailed
-from podenv.lock import pins, platforms, program, requirements, sources
+from podenv.lock import packages, pins, platforms, program, requirements, sources
 
 Table = dict[str, Any]
 _TIMEOUT = 600.0  # seconds
@@ -68,10 +68,11 @@ def _of_uv_lock(environment: Environment) -> str:
         "--no-header", "--no-annotate", "--no-default-groups", "--no-emit-project", "--no-python-downloads",
         "--color", "never",
     ]  # fmt: skip
+    words += [word for package in packages.of(environment) for word in ("--no-emit-package", package.name)]
     words += [word for extra in chosen.extras for word in ("--extra", extra)]
     words += [word for group in chosen.groups for word in ("--group", group)]
     try:
-        return process.run(words, cwd=file.parent, env=program.uv_variables(), timeout=_TIMEOUT).stdout
+        found = process.run(words, cwd=file.parent, env=program.uv_variables(), timeout=_TIMEOUT).stdout
     except ProgramFailed as error:
         said = error.stderr.strip().removeprefix("error: ")
         if "needs to be updated" in said:
@@ -80,6 +81,13 @@ def _of_uv_lock(environment: Environment) -> str:
                 f"{file.parent}."
             ) from None
         raise ResolutionFailed(f"Environment {environment.name!r}: uv cannot read {file}. uv says:\n{said}") from None
+    for _, line in requirements.logical_lines(found):
+        if line.startswith(("-e ", "./", "../", "/", "file:")):
+            raise ResolutionFailed(
+                f"Environment {environment.name!r}: {file} has {line.partition(' ;')[0]!r}, a folder of the project; "
+                f"name it in `packages` of {environment.folder / 'values.yaml'}."
+            )
+    return found
 
 
 def _of_pylock(environment: Environment) -> str:

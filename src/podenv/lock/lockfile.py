@@ -4,7 +4,10 @@
     # podenv-lock 2: python 3.11, platforms linux/amd64 macos/arm64, indexes none, inputs sha256:…, body sha256:…
 
 ``platforms`` are those that each package has a wheel for, ``indexes`` is a hash over the values' indexes, ``inputs``
-one over requirements.in with all it includes, ``body`` one over what follows.
+one over requirements.in with all it includes, ``body`` one over what follows. Below stands a line for each package of
+the project's own, with a hash over what decides its dependencies:
+
+    # podenv-package acme==1.0 ../../libs/acme sha256:…
 """
 
 from __future__ import annotations
@@ -19,10 +22,12 @@ from pathlib import Path
 
 from podenv.catalogue.environment import Environment
 from podenv.errors import LockError, LockMissing, LockStale
-from podenv.lock import indexes, platforms, sources
+from podenv.lock import indexes, packages, platforms, sources
+from podenv.lock.packages import OwnPackage
 from podenv.lock.requirements import Requested
 
 FORMAT = 2
+_OWN = re.compile(r"^# podenv-package (\S+)==(\S+) (\S+) sha256:([0-9a-f]{64})$", re.MULTILINE)
 _HEADER = re.compile(
     r"# This file is written by `podenv lock [^\n]*\n"
     r"# podenv-lock (?P<format>\d+): python (?P<python>\S+), "
@@ -34,6 +39,16 @@ _HEADER = re.compile(
 def lock_hash(environment: Environment) -> str:
     """SHA-256 of the lock's bytes, in hex; raises `LockMissing`."""
     return hashlib.sha256(read(environment)).hexdigest()
+
+
+def content_hash(environment: Environment) -> str:
+    """SHA-256 over all that is installed: the lock, and the sources of the project's own packages; in hex.
+
+    The lock's own hash where there is no such package. Raises `LockMissing`, `PackageUnusable`.
+    """
+    own = packages.content_hash(environment)
+    locked = lock_hash(environment)
+    return hashlib.sha256(f"{locked} {own}".encode()).hexdigest() if own else locked
 
 
 def check(environment: Environment) -> None:
@@ -71,11 +86,35 @@ def stale(environment: Environment, requested: Requested, lock: bytes) -> str:
         return f"holds for {header.platforms}, the values ask for {asked}"
     if header.indexes != indexes.fingerprint(environment):
         return "was made with other indexes than the values name"
+    if why := _other_packages(environment, lock):
+        return why
     if header.inputs != _inputs(requested):
         return f"is older than {environment.source.name} or a file that it includes"
     if not header.intact:
         return "was changed by hand"
     return ""
+
+
+def own_packages(lock: bytes) -> list[tuple[str, str, str, str]]:
+    """The project's own packages in a lock: name, version, path, and the hash over what decides its dependencies."""
+    return [found.groups() for found in _OWN.finditer(lock.decode(errors="replace"))]  # type: ignore[misc]
+
+
+def own_line(package: OwnPackage, version: str) -> str:
+    """What a lock says of one of the project's own packages."""
+    return f"# podenv-package {package.name}=={version} {package.path} sha256:{package.decisive}\n"
+
+
+def _other_packages(environment: Environment, lock: bytes) -> str:
+    locked = {path: decisive for _, _, path, decisive in own_packages(lock)}
+    now = {package.path: package.decisive for package in packages.of(environment)}
+    for path in now:
+        if path not in locked:
+            return f"lacks the package {path} of the values"
+        if now[path] != locked[path]:
+            return f"is older than the metadata of the package {path}"
+    gone = [path for path in locked if path not in now]
+    return f"has the package {gone[0]}, which the values name no more" if gone else ""
 
 
 def write(environment: Environment, requested: Requested, body: bytes, *, beside: Path) -> bool:

@@ -10,12 +10,13 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from podenv.catalogue.environment import Environment
-from podenv.lock import lockfile, platforms, requirements, sources
+from podenv.lock import lockfile, packages, platforms, requirements, sources
 
 
 def direct(environment: Environment) -> list[str]:
-    """The normalised names that are asked for, each once, in its order."""
-    return list(dict.fromkeys(sources.read(environment).names))
+    """The normalised names that are asked for, each once, in its order; the project's own packages last."""
+    own = [package.name for package in packages.of(environment)]
+    return list(dict.fromkeys([*sources.read(environment).names, *own]))
 
 
 def required(environment: Environment, names: Collection[str]) -> list[str]:
@@ -53,7 +54,8 @@ def pinned(environment: Environment, *, markers: Mapping[str, str] | None = None
     for one in _installed(environment, markers):
         pin = next(iter(one.specifier), None)
         found[canonicalize_name(one.name)] = pin.version if pin else _version_in(one.url or "")
-    return found
+    own = lockfile.own_packages(lockfile.read(environment))
+    return {**found, **{name: version for name, version, _, _ in own}}
 
 
 def _installed(environment: Environment, markers: Mapping[str, str]) -> Iterator[Requirement]:

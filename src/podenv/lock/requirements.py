@@ -76,6 +76,11 @@ def parse(line: str) -> Requirement:
     return Requirement(_HASH.sub("", line))
 
 
+def name(requirement: Requirement) -> NormalizedName:
+    """The name as indexes compare it."""
+    return canonicalize_name(requirement.name)
+
+
 def has_login(text: str) -> bool:
     """True if an address in ``text`` holds a password, or a token in its place; `git@host` is not secret."""
     return any(":" in login or not scheme.endswith("ssh") for scheme, login in _LOGIN.findall(text))

@@ -10,13 +10,10 @@ a shell before each script). What makes it usable is podenv.json, written last; 
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
 import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -25,16 +22,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from podenv import causes, lock, process
-from podenv.venv import python
+from podenv import lock
 from podenv.catalogue.environment import Environment
-from podenv.errors import LocalEnvironmentError, LockStale, ProgramFailed
-from podenv.lock import indexes, platforms, requirements
 from podenv.catalogue.names import lock_key
+from podenv.errors import LocalEnvironmentError, LockStale, ProgramFailed
+from podenv.lock import cache
+from podenv.venv import explain, install, python
 
 MARKER = "podenv.json"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True)
@@ -48,18 +43,9 @@ class Synced:
     seconds: float
 
 
-def cache_folder() -> Path:
-    """Where podenv keeps what it can make again: ``PODENV_CACHE``, else ``podenv`` in the user's cache folder."""
-    if chosen := os.environ.get("PODENV_CACHE"):
-        return Path(chosen).expanduser().absolute()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "podenv"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "podenv"
-
-
 def venvs_folder() -> Path:
     """The folder of all virtual environments."""
-    return cache_folder() / "venvs"
+    return cache.folder() / "venvs"
 
 
 def sync(environment: Environment, *, log: Callable[[str], None] = lambda _: None) -> Synced:
@@ -70,14 +56,14 @@ def sync(environment: Environment, *, log: Callable[[str], None] = lambda _: Non
     """
     began = time.monotonic()
     lock.check(environment)
-    lock_hash = lock.lock_hash(environment)
-    key = lock_key(environment.python, lock_hash)
+    content_hash = lock.content_hash(environment)
+    key = lock_key(environment.python, content_hash)
     folder = venvs_folder() / key
     created = False
-    if not _is_ready(folder, lock_hash):
+    if not _is_ready(folder, content_hash):
         with _storage(folder), locked(folder, log=log) as descriptor:
-            if not _is_ready(folder, lock_hash):
-                _make(folder, environment, lock_hash, log=log, descriptor=descriptor)
+            if not _is_ready(folder, content_hash):
+                _make(folder, environment, content_hash, log=log, descriptor=descriptor)
                 created = True
     with _storage(folder):
         _register(folder, environment.folder.parent)
@@ -167,9 +153,9 @@ def _marker(folder: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _is_ready(folder: Path, lock_hash: str) -> bool:
+def _is_ready(folder: Path, content_hash: str) -> bool:
     marker = _marker(folder)
-    return marker is not None and marker.get("lock_hash") == lock_hash and interpreter(folder).exists()
+    return marker is not None and marker.get("content") == content_hash and interpreter(folder).exists()
 
 
 def _is_same_file(descriptor: int, file: Path) -> bool:
@@ -181,68 +167,32 @@ def _is_same_file(descriptor: int, file: Path) -> bool:
 
 
 def _make(
-    folder: Path, environment: Environment, lock_hash: str, *, log: Callable[[str], None], descriptor: int | None
+    folder: Path, environment: Environment, content_hash: str, *, log: Callable[[str], None], descriptor: int | None
 ) -> None:
     began = time.monotonic()
-    uv = lock.uv()
-    _check_system(environment)
-    base = python.find(environment.python, wanted_by=environment.name, uv=uv, log=log)
+    install.check_system(environment)
+    base = python.find(environment.python, wanted_by=environment.name, uv=lock.uv(), log=log)
     log(f"Making the virtual environment of {environment.name!r} with {base} in {folder}.")
     remove(folder)
     # uv holds the lock too: if podenv is killed and uv goes on, nobody makes the same folder beside it.
     inherited = () if descriptor is None else (descriptor,)
-
-
-    def run(*words: str | Path) -> None:
-        argv = [uv, *words, "--color=never", "--no-progress"]
-        process.run(argv, cwd=environment.folder, env=lock.uv_variables(), pass_fds=inherited)
-
     try:
-        run("venv", "--no-project", "--no-config", "--no-python-downloads", "--python", base, folder)
-        # The user's settings of uv hold, those of a project around it do not.
-        (folder / "uv.toml").write_text(indexes.project(environment))
-        target = ("--project", folder, "--python", interpreter(folder), "--compile-bytecode")
-        with tempfile.TemporaryDirectory(prefix="podenv-pins-") as scratch:
-            # A commit has no other hash; that all else in the lock has one was seen when it was written.
-            checked = "--verify-hashes" if lock.in_git(environment) else "--require-hashes"
-            run("pip", "sync", checked, *target, environment.lock_file, *_pins(environment, Path(scratch)))
-        if lock.lock_hash(environment) != lock_hash:
-            raise LockStale(f"{environment.lock_file} was changed while it was installed; run it again.")
-        _write_marker(folder, environment, lock_hash)
+        install.install(environment, folder, base, log=log, pass_fds=inherited)
+        if lock.content_hash(environment) != content_hash:
+            raise LockStale(
+                f"{environment.lock_file}, or a package of the project, was changed while it was installed; run it again."
+            )
+        _write_marker(folder, environment, content_hash)
     except ProgramFailed as error:
-        raise _explained(error, environment, folder) from None
+        raise explain.failure(error, environment, folder) from None
     finally:
         if _marker(folder) is None:
             shutil.rmtree(folder, ignore_errors=True)
     log(f"Made the virtual environment of {environment.name!r} in {time.monotonic() - began:.1f} s.")
 
 
-def _check_system(environment: Environment) -> None:
-    """A lock for Linux alone lacks what only macOS needs, and the other way round."""
-    chosen = platforms.of(environment)
-    if sys.platform not in platforms.systems(chosen):
-        raise LocalEnvironmentError(
-            f"The lock of {environment.name!r} holds for {' and '.join(chosen)}, and this machine is "
-            f"{platforms.here()}; {_add_platform(environment)}."
-        )
-
-
-def _add_platform(environment: Environment) -> str:
-    return f"add {platforms.here()} to `platforms` in the values and run `podenv lock {environment.name}`"
-
-
-def _pins(environment: Environment, scratch: Path) -> list[Path]:
-    """A second input of uv's, where packages have an index of their own."""
-    project = indexes.pins(environment, lock.required(environment, indexes.named(environment)))
-    if not project:
-        return []
-    file = scratch / "pyproject.toml"
-    file.write_text(project)
-    return [file]
-
-
-def _write_marker(folder: Path, environment: Environment, lock_hash: str) -> None:
-    content = {"key": folder.name, "lock_hash": lock_hash, "python": environment.python, "podenv": version("podenv")}
+def _write_marker(folder: Path, environment: Environment, content_hash: str) -> None:
+    content = {"key": folder.name, "content": content_hash, "python": environment.python, "podenv": version("podenv")}
     unfinished = folder / f"{MARKER}.new"
     unfinished.write_text(json.dumps(content, indent=2) + "\n")
     unfinished.replace(folder / MARKER)
@@ -256,7 +206,7 @@ def _register(folder: Path, catalogue: Path) -> None:
         with catalogues_file(folder).open("a") as opened:  # one short write that appends: two processes do not mix
             opened.write(f"{catalogue}\n")
     except OSError as error:
-        if error.errno not in _UNWRITABLE:  # a ready one in a cache that others fill is used as it is
+        if error.errno not in explain.UNWRITABLE:  # a ready one in a cache that others fill is used as it is
             raise
 
 
@@ -266,56 +216,4 @@ def _storage(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise LocalEnvironmentError(_storage_message(folder, error.errno, error.strerror or str(error))) from None
-
-
-def _storage_message(folder: Path, number: int | None, why: str) -> str:
-    if number in _FULL:
-        return (
-            f"The disk of {folder.parent} is full ({why}); free some space (`podenv prune` removes what nothing uses) "
-            "or set PODENV_CACHE to a folder on another disk."
-        )
-    if number in _UNWRITABLE:
-        return f"{folder.parent} cannot be written ({why}); set PODENV_CACHE to a folder that can."
-    return f"{folder} cannot be made: {why}; set PODENV_CACHE to another folder."
-
-
-def _explained(error: ProgramFailed, environment: Environment, folder: Path) -> LocalEnvironmentError:
-    """What uv's message means, in one line."""
-    said = error.stderr
-    last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
-    last = last.removeprefix("cause: ").removeprefix("error: ")
-    cause = causes.find(causes.UV, said)
-    if cause.kind == "disk":
-        message = _storage_message(folder, errno.ENOSPC, last)
-    elif cause.kind == "unwritable":
-        message = _storage_message(folder, errno.EROFS, last)
-    elif cause.kind == "hash":
-        message = (
-            f"{environment.lock_file}: what the package index has for {cause.subject(said)} is not what the lock's "
-            f"hashes say, so it is not installed; if the lock was edited, run `podenv lock {environment.name}`, else "
-            "do not trust the index."
-        )
-    elif cause.kind == "wheel" and platforms.here() not in platforms.of(environment):
-        message = f"{cause.subject(said)} has no wheel for {platforms.here()}; {_add_platform(environment)}."
-    elif cause.kind == "git":
-        locked = {one.name: requirements.commit(one.url or "") for one in lock.in_git(environment)}
-        name = cause.subject(said)
-        message = (
-            f"The repository of {name} cannot be read, or has no commit {locked.get(name, '')} any more; if the ref has "
-            f"moved, run `podenv lock {environment.name} --upgrade`."
-        )
-    elif cause.kind in ("network", "offline"):
-        message = (
-            f"The virtual environment of {environment.name!r} needs packages from the network, and uv cannot reach "
-            f"them ({last}); connect, or check the index in UV_DEFAULT_INDEX, and run it again."
-        )
-    elif cause.kind == "credentials":
-        message = (
-            f"The virtual environment of {environment.name!r} needs packages from an index that wants other "
-            f"credentials ({last}); check those in UV_DEFAULT_INDEX or ~/.netrc."
-        )
-    else:
-        words = " ".join(said.split())
-        message = f"uv could not install {environment.lock_file}: {words[-1500:] or 'it said nothing'}"
-    return LocalEnvironmentError(message)
+        raise LocalEnvironmentError(explain.storage(folder, error.errno, error.strerror or str(error))) from None

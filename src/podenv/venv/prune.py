@@ -11,7 +11,7 @@ from pathlib import Path
 
 from podenv import lock, venv
 from podenv.catalogue.environment import Catalogue
-from podenv.errors import LocalEnvironmentError, LockError, PodenvError
+from podenv.errors import LocalEnvironmentError, LockMissing, PodenvError
 from podenv.catalogue.names import lock_key
 
 _KEY = re.compile(r"py3\.[0-9]+-[0-9a-f]{16}")
@@ -92,8 +92,8 @@ def _keys(root: Path) -> frozenset[str] | None:
     for name in catalogue.names():
         try:
             environment = catalogue[name]
-            keys.add(lock_key(environment.python, lock.lock_hash(environment)))
-        except LockError:  # it has no lock, so it uses nothing
+            keys.add(lock_key(environment.python, lock.content_hash(environment)))
+        except LockMissing:  # it has no lock, so it uses nothing
             continue
         except (PodenvError, OSError):
             return None

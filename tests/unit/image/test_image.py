@@ -242,8 +242,8 @@ def test_labels_have_the_names_of_oci(tmp_path: Path) -> None:
 
 def test_the_wheel_and_the_tag_know_the_same_containerfile(tmp_path: Path) -> None:
     content = image.content(environment(tmp_path), LOCK, image.settings(environment(tmp_path), environ=NOTHING))
-    assert content.recipe == hashlib.sha256(image.containerfile()).hexdigest()
-    text = image.containerfile().decode()
+    assert content.recipe == hashlib.sha256(image.containerfile(environment(tmp_path))).hexdigest()
+    text = image.containerfile(environment(tmp_path)).decode()
     assert "USER 50000:0" in text
     assert "--require-hashes" in text
     assert "#syntax" not in text.replace(" ", "")
@@ -256,5 +256,5 @@ def test_the_uv_of_the_image_is_the_one_of_the_development_install() -> None:
 
 
 def test_tags_differ_even_where_parts_could_run_together() -> None:
-    one, other = (Content("e", "3.11", *parts, (), "l", "r", "", "p") for parts in (("a", "bc"), ("ab", "c")))
+    one, other = (Content("e", "3.11", *parts, (), "l", "k", "r", "", "p") for parts in (("a", "bc"), ("ab", "c")))
     assert one.tag != other.tag

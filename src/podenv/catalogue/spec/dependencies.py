@@ -48,6 +48,9 @@ SourceFile = Annotated[
         255,
     ),
 ]
+OwnPackage = Annotated[
+    str, Form("[^/ ~][^ ]*", "folder of a package; name it from the environment's folder on, like ../../libs/acme", 255)
+]
 Machine = Annotated[str, Form("(linux|macos)/(amd64|arm64)", "platform of a laptop; write it like macos/arm64", 40)]
 
 
@@ -88,6 +91,10 @@ class DependencySettings(Model):
         default=None, description="What to lock, in place of requirements.in, like ../../pyproject.toml."
     )
 
+    packages: list[OwnPackage] = Field(
+        default=[],
+        description="The project's own packages to build in, like ../../libs/acme; each with pyproject.toml.",
+    )
     indexes: list[IndexSpec] = Field(
         default=[], description="More package indexes, in the order in which they are asked; image.index comes last."
     )

@@ -1,0 +1,60 @@
+"""What uv puts into a virtual environment: what the lock names, then the project's own packages."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from podenv import lock, process
+from podenv.catalogue.environment import Environment
+from podenv.errors import LocalEnvironmentError
+from podenv.lock import indexes, packages, platforms, wheels
+from podenv.venv.explain import add_platform
+
+
+def check_system(environment: Environment) -> None:
+    """Raise `LocalEnvironmentError` on another system: a lock for Linux alone lacks what only macOS needs."""
+    chosen = platforms.of(environment)
+    if sys.platform not in platforms.systems(chosen):
+        raise LocalEnvironmentError(
+            f"The lock of {environment.name!r} holds for {' and '.join(chosen)}, and this machine is "
+            f"{platforms.here()}; {add_platform(environment)}."
+        )
+
+
+def install(
+    environment: Environment, folder: Path, base: Path, *, log: Callable[[str], None], pass_fds: Collection[int]
+) -> None:
+    """Make ``folder`` a virtual environment of the interpreter ``base`` with all that the environment names.
+
+    Raises `ProgramFailed`, `PackageUnusable`.
+    """
+    uv = lock.uv()
+
+    def run(*words: str | Path) -> None:
+        argv = [uv, *words, "--color=never", "--no-progress"]
+        process.run(argv, cwd=environment.folder, env=lock.uv_variables(), pass_fds=pass_fds)
+
+    own = [wheels.build(environment, package, log=log) for package in packages.of(environment)]
+    run("venv", "--no-project", "--no-config", "--no-python-downloads", "--python", base, folder)
+    # The user's settings of uv hold, those of a project around it do not.
+    (folder / "uv.toml").write_text(indexes.project(environment))
+    target = ("--project", folder, "--python", folder / "bin" / "python", "--compile-bytecode")
+    with tempfile.TemporaryDirectory(prefix="podenv-pins-") as scratch:
+        # A commit has no other hash; that all else in the lock has one was seen when it was written.
+        checked = "--verify-hashes" if lock.in_git(environment) else "--require-hashes"
+        run("pip", "sync", checked, *target, environment.lock_file, *_pins(environment, Path(scratch)))
+    if own:
+        run("pip", "install", "--no-deps", "--no-index", *target, *own)
+
+
+def _pins(environment: Environment, scratch: Path) -> list[Path]:
+    """A second input of uv's, where packages have an index of their own."""
+    project = indexes.pins(environment, lock.required(environment, indexes.named(environment)))
+    if not project:
+        return []
+    file = scratch / "pyproject.toml"
+    file.write_text(project)
+    return [file]
