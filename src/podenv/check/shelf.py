@@ -22,7 +22,7 @@ from podenv import causes, lock, process, venv
 from podenv.catalogue.environment import Environment
 from podenv.catalogue.names import lock_key
 from podenv.errors import CheckImpossible, ProgramFailed
-from podenv.lock import indexes, platforms
+from podenv.lock import cache, installation, packages, platforms, wheels
 
 _TRIPLES = {"linux": "{machine}-unknown-linux-gnu", "macos": "{machine}-apple-darwin"}
 _KEPT = 60 * 86_400.0  # seconds that a shelf stays without being used
@@ -44,7 +44,7 @@ class Shelf:
 
 def folder() -> Path:
     """Where all shelves are."""
-    return venv.cache_folder() / "shelves"
+    return cache.folder() / "shelves"
 
 
 def platform_name(environment: Environment) -> str:
@@ -53,8 +53,8 @@ def platform_name(environment: Environment) -> str:
 
 
 def find(environment: Environment) -> Shelf | None:
-    """The shelf of the environment's lock that is there; None where it is to be made. Raises `LockMissing`."""
-    key = lock_key(environment.python, lock.lock_hash(environment))
+    """The shelf of the environment's lock that is there; None where it is to be made. Raises `LockError`."""
+    key = lock_key(environment.python, lock.content_hash(environment))
     own = folder() / f"{key}-{platform_name(environment)}"
     if own.is_dir():
         with suppress(OSError):
@@ -69,12 +69,12 @@ def find(environment: Environment) -> Shelf | None:
 def make(environment: Environment, *, log: Callable[[str], None] = lambda _: None) -> Shelf:
     """The shelf of the environment's lock, made where it is missing.
 
-    Raises `LockMissing`, `ProgramNotFound`, `CheckImpossible`.
+    Raises `LockError`, `ProgramNotFound`, `CheckImpossible`.
     """
     found = find(environment)
     if found is not None:
         return found
-    key = lock_key(environment.python, lock.lock_hash(environment))
+    key = lock_key(environment.python, lock.content_hash(environment))
     place = folder() / f"{key}-{platform_name(environment)}"
     log(f"Unpacking the lock of {environment.name!r}.")
     try:
@@ -122,22 +122,19 @@ def _fill(shelf: Shelf, environment: Environment, scratch: Path) -> None:
     (shelf.folder / "pyvenv.cfg").write_text(
         f"home = {shelf.folder}\ninclude-system-site-packages = false\nversion_info = {environment.python}\n"
     )
-    (scratch / "uv.toml").write_text(indexes.project(environment))
     system, _, _ = environment.spec.image.platform.partition("/")
     triple = _TRIPLES[system].format(machine=platforms.machine(environment.spec.image.platform))
-    pins = indexes.pins(environment, lock.required(environment, indexes.named(environment)))
-    extra = []
-    if pins:
-        extra = [scratch / "pyproject.toml"]
-        extra[0].write_text(pins)
-    argv: list[str | Path] = [
-        lock.uv(), "pip", "sync", "--color=never", "--no-progress", "--require-hashes",
-        "--project", scratch, "--target", shelf.packages, "--python", sys.executable,
+    target: list[str | Path] = [
+        "--color=never", "--no-progress", "--target", shelf.packages, "--python", sys.executable,
         "--python-version", environment.python, "--python-platform", triple,
-        environment.lock_file, *extra,
     ]  # fmt: skip
+    own = [wheels.build(environment, package) for package in packages.of(environment)]
+    argv = [lock.uv(), "pip", "sync", *target, *installation.words(environment, scratch)]
     try:
         process.run(argv, cwd=environment.folder, env=lock.uv_variables())
+        if own:
+            argv = [lock.uv(), "pip", "install", "--no-deps", "--no-index", *target, "--project", scratch, *own]
+            process.run(argv, cwd=environment.folder, env=lock.uv_variables())
     except ProgramFailed as error:
         raise _explained(error, environment) from None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from podenv import lock, process
 from podenv.catalogue.environment import Environment
 from podenv.errors import LocalEnvironmentError
-from podenv.lock import indexes, packages, platforms, wheels
+from podenv.lock import installation, packages, platforms, wheels
 from podenv.venv.explain import add_platform
 
 
@@ -39,22 +39,8 @@ def install(
 
     own = [wheels.build(environment, package, log=log) for package in packages.of(environment)]
     run("venv", "--no-project", "--no-config", "--no-python-downloads", "--python", base, folder)
-    # The user's settings of uv hold, those of a project around it do not.
-    (folder / "uv.toml").write_text(indexes.project(environment))
-    target = ("--project", folder, "--python", folder / "bin" / "python", "--compile-bytecode")
-    with tempfile.TemporaryDirectory(prefix="podenv-pins-") as scratch:
-        # A commit has no other hash; that all else in the lock has one was seen when it was written.
-        checked = "--verify-hashes" if lock.in_git(environment) else "--require-hashes"
-        run("pip", "sync", checked, *target, environment.lock_file, *_pins(environment, Path(scratch)))
-    if own:
-        run("pip", "install", "--no-deps", "--no-index", *target, *own)
-
-
-def _pins(environment: Environment, scratch: Path) -> list[Path]:
-    """A second input of uv's, where packages have an index of their own."""
-    project = indexes.pins(environment, lock.required(environment, indexes.named(environment)))
-    if not project:
-        return []
-    file = scratch / "pyproject.toml"
-    file.write_text(project)
-    return [file]
+    target = ("--python", folder / "bin" / "python", "--compile-bytecode")
+    with tempfile.TemporaryDirectory(prefix="podenv-sync-") as scratch:
+        run("pip", "sync", *target, *installation.words(environment, Path(scratch)))
+        if own:
+            run("pip", "install", "--no-deps", "--no-index", "--project", scratch, *target, *own)

@@ -20,6 +20,7 @@ HERE = {
     "indexes",
     "platforms",
     "source",
+    "packages",
 }
 # Says how images are made and releases are deployed, which a task does not notice.
 DEPLOYMENT = {
