@@ -67,7 +67,23 @@ def test_function_that_needs_what_stays_behind_fails_before_anything_starts(beha
     failed = behaviours["needs_what_stays_here"]
     assert (failed.state, failed.tries) == ("failed", 1)
     assert "needs_what_stays_here uses what does not travel" in str(failed.error)
-    assert "'interpreter' (define it inside the function" in str(failed.error)
+    why = r"'computed' \(line \d+ makes it with 'task', which comes from Airflow: pass it as an argument\)"
+    assert re.search(why, str(failed.error))
+
+
+def test_what_the_function_uses_of_its_file_and_of_modules_beside_it_travels(behaviours: Run) -> None:
+    first, second = behaviours.all("uses_its_file_and_what_is_beside")
+    assert first.value == {"version": "3.11", "scaled": 2, "read": "a note", "factor": 10}
+    assert second.value["scaled"] == 4
+    printed = behaviours.printed("uses_its_file_and_what_is_beside")
+    (travels,) = {line for line in printed if line.startswith("With ")}
+    what = r"With uses_its_file_and_what_is_beside travel 5 statements of dags/behaviours\.py and 5 files \(.*\)"
+    assert re.fullmatch(what + r": [\d.]+ KiB\.", travels)
+    assert printed.count("INFO:behaviours:shared code runs") == 2
+
+
+def test_run_in_env_of_a_function_from_a_module_beside_the_dag_brings_that_module_along(behaviours: Run) -> None:
+    assert behaviours["helper_shares"].value == [6, "a note"]
 
 
 def test_traceback_of_the_other_environment_is_in_the_log(behaviours: Run) -> None:

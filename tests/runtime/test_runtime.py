@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import inspect
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -831,8 +833,8 @@ def test_it_ends_with_its_parent_and_adopts_orphans(python: str) -> None:
 
     code = (
         "import subprocess, sys; from podenv.runtime import command, travel_env; "
-        "from podenv.runtime.call import Call; "
-        "call = Call('adopt', sys.stdin.read(), filename='f.py', first_line=9); "
+        "from podenv.runtime.call import Call, Code; "
+        "call = Call(Code('adopt', 'f.py', 9, [('f.py', 9, sys.stdin.read())])); "
         "child = subprocess.Popen(command(sys.argv[1]), env=travel_env(call, 'x' * 8, die_with_parent=True)); "
         "child.wait()"
     )
@@ -841,7 +843,7 @@ def test_it_ends_with_its_parent_and_adopts_orphans(python: str) -> None:
     ) as parent:
         assert parent.stdin is not None
         assert parent.stdout is not None
-        parent.stdin.write(build_call(adopt, [], {}).source)
+        parent.stdin.write(textwrap.dedent(inspect.getsource(adopt)))
         parent.stdin.close()
         said = [parent.stdout.readline(), parent.stdout.readline()]
         parent.kill()

@@ -11,6 +11,7 @@ import attrs
 from podenv.airflow.compat import DecoratedOperator, _TaskDecorator
 from podenv.airflow.operator import EnvPodOperator
 from podenv.airflow.task import check_mapped
+from podenv.call import source
 
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
@@ -99,6 +100,7 @@ def decorator(
         raise TypeError(f"{name} needs the name of an environment, not {kwargs.get('env')!r}: {form}.")
 
     def decorate(function: Callable[..., Any]) -> Task[..., Any]:
+        source.refuse_airflows(function)
         decorated = _EnvTaskDecorator(
             function=function,
             # NOTHING: Airflow infers it from the annotations.

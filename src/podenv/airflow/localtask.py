@@ -63,9 +63,14 @@ class LocalTask:
             if task.python_callable is None:
                 argv = [*map(str, task.cmds), *map(str, task.arguments)]
                 return self._run.command(argv, discard=not task.do_xcom_push)
-            source.check_syntax(source.extract(task.python_callable), python=self._environment.python)
-            values = context_values(self._context)
-            call = source.build_call(task.python_callable, task.op_args, task.op_kwargs, values)
+            call = source.build_call(
+                task.python_callable,
+                task.op_args,
+                task.op_kwargs,
+                context_values(self._context),
+                python=self._environment.python,
+                code=settings.code(),
+            )
             return self._run.call(call, discard=task.discards_value)
         finally:
             self._show()

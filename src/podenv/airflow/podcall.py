@@ -42,6 +42,7 @@ def call(
         settings.namespace(name, file),
         {**labels, names.AIRFLOW_LABEL: settings.airflow_id()},
         secret=settings.payload() == "secret",
+        code=settings.code(),
     )
     return pods.call(client, place, function, args, kwargs, events=_Log())
 

@@ -184,9 +184,14 @@ class PodTask:
             argv = [*map(str, task.cmds), *map(str, task.arguments)]
             file = f"{XCOM_FOLDER}/return.json" if task.do_xcom_push else None
             return source.build_call(run_command, [argv, file], {})
-        if found.python is not None and task.image is None:
-            source.check_syntax(source.extract(task.python_callable), python=found.python)
-        return source.build_call(task.python_callable, task.op_args, task.op_kwargs, context_values(self._context))
+        return source.build_call(
+            task.python_callable,
+            task.op_args,
+            task.op_kwargs,
+            context_values(self._context),
+            python=found.python if task.image is None else None,
+            code=settings.code(),
+        )
 
     def _deadline(self) -> Json:
         """When the cluster ends the pod by itself; what the task says of it goes before."""

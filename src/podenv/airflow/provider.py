@@ -41,6 +41,17 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "/opt/airflow/envs",
                         "default": "",
                     },
+                    "code": {
+                        "description": (
+                            "Folders with modules that travel with the functions that import them, with commas "
+                            "between. Empty: the root of the DAG's bundle, and the other folders of your own that "
+                            "Python imports from. The variable PODENV_CODE goes before it."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "/opt/airflow/dags,/opt/airflow/shared",
+                        "default": "",
+                    },
                     "namespace_prefix": {
                         "description": (
                             "How the namespaces of environments begin that have one of their own; the same as "

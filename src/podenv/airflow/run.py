@@ -36,8 +36,7 @@ def _locally(
 
     environment = settings.catalogue(_start(function, context))[name]
     limits = TaskRequest(env=name).resources(environment, f"run_in_env({name!r})").limits
-    source.check_syntax(source.extract(function), python=environment.python)
-    call = source.build_call(function, args, kwargs)
+    call = source.build_call(function, args, kwargs, python=environment.python, code=settings.code())
     run = LocalRun(
         environment,
         limits=Limits(cpu=limits.get("cpu"), memory=limits.get("memory"), max_memory=None),

@@ -42,6 +42,11 @@ def payload() -> str:
     return chosen
 
 
+def code() -> str:
+    """Folders with modules that travel, with commas between; empty where the DAG's bundle is the one."""
+    return str(conf.get("podenv", "code", fallback=""))
+
+
 def fernet_key() -> bytes:
     """Airflow's Fernet key, which is secret; empty if Airflow has no key."""
     return str(conf.get("core", "fernet_key", fallback="")).encode()

@@ -11,6 +11,7 @@ from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperato
 from podenv.airflow import compat, overrides, settings
 from podenv.airflow.compat import BaseHook, MappedOperator, OperatorPartial
 from podenv.airflow.link import PodLink
+from podenv.call import source
 from podenv.catalogue.request import TaskRequest
 from podenv.pods.manifest import Json, base_container
 
@@ -157,6 +158,8 @@ class EnvTask(KubernetesPodOperator):
         op_args: Sequence[Any] | None,
         op_kwargs: Mapping[str, Any] | None,
     ) -> None:
+        if function is not None:
+            source.refuse_airflows(function)
         self.python_callable = function
         self.op_args = op_args or []
         self.op_kwargs = op_kwargs or {}

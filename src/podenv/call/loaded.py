@@ -3,14 +3,15 @@
 from __future__ import annotations
 import __future__
 
-import ast
 import inspect
 import linecache
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FunctionType
+from typing import Any
 
-Definition = ast.FunctionDef | ast.AsyncFunctionDef
+from podenv.call.units import File, Function, constant, parse
 
 _KEPT_VERSIONS = 4
 _versions: dict[str, list[str]] = {}
@@ -25,28 +26,65 @@ class Changed(Exception):
     """The text that the function was loaded from is gone."""
 
 
-def find(function: FunctionType) -> tuple[str, Definition]:
-    """The whole text that ``function`` was loaded from, and its definition there. Raises `NoSource`, `Changed`."""
-    code = function.__code__
-    known = _versions.setdefault(code.co_filename, [])
-    for text in known:
-        if (definition := _match(text, function)) is not None:
-            return text, definition
-    for text in _texts(function):
-        if (definition := _match(text, function)) is not None:
-            known.insert(0, text)
-            del known[_KEPT_VERSIONS:]
-            return text, definition
-    raise Changed
+@dataclass(frozen=True)
+class Found:
+    """A function where it stands: ``around`` are the functions around it, the outermost first."""
+
+    function: FunctionType
+    file: File
+    node: Function
+    around: tuple[Function, ...] = ()
 
 
-def lines(text: str) -> list[str]:
-    """The lines of ``text`` as Python counts them: a form feed, or U+2028, ends none."""
-    return [line + "\n" for line in text.split("\n")]
+def find(function: FunctionType) -> Found:
+    """``function`` in the text that it was loaded from. Raises `NoSource`, `Changed`."""
+    known = _versions.setdefault(function.__code__.co_filename, [])
+    try:
+        texts = [*_texts(function), *known]
+    except NoSource:
+        if not known:
+            raise
+        texts = known
+    matches = [found for text in dict.fromkeys(texts) if (found := _match(text, function)) is not None]
+    if not matches:
+        raise Changed
+    # Where only something else in the file has changed, the function is in several of its versions.
+    best = matches[0] if len(matches) == 1 else max(matches, key=lambda found: _likeness(found, function))
+    if best.file.text not in known:
+        known.insert(0, best.file.text)
+        del known[_KEPT_VERSIONS:]
+    return best
+
+
+def is_from(value: Any, file: File) -> bool:
+    """False if ``value`` is a function of ``file`` that was loaded from another text than this."""
+    plain = inspect.unwrap(value) if callable(value) else value
+    if not isinstance(plain, FunctionType) or plain.__code__.co_filename != file.name or not _is_comparable(plain):
+        return True
+    return _holds(file, plain)
+
+
+def cells(function: FunctionType) -> list[File]:
+    """The other cells of the notebook that ``function`` stands in, the newest first."""
+    own = function.__code__.co_filename
+    if not _is_cell(own):
+        return []
+    found = []
+    for name in reversed(list(linecache.cache)):
+        if _is_cell(name) and name != own:
+            try:
+                found.append(parse(name, "".join(linecache.getlines(name))))
+            except SyntaxError:  # a cell that did not run
+                continue
+    return found
+
+
+def _is_cell(name: str) -> bool:
+    return name.startswith("<ipython-input-") or "ipykernel_" in name
 
 
 def _texts(function: FunctionType) -> list[str]:
-    """What the file held when it was last read, and what it holds now. Raises `NoSource`."""
+    """What the file holds now, and what it held when it was last read. Raises `NoSource`."""
     entry = linecache.cache.get(function.__code__.co_filename, ())
     before = ["".join(entry[2])] if len(entry) == 4 else []
     try:
@@ -58,40 +96,46 @@ def _texts(function: FunctionType) -> list[str]:
     return ["".join(now), *before]
 
 
-def _match(text: str, function: FunctionType) -> Definition | None:
+def _match(text: str, function: FunctionType) -> Found | None:
     """The definition of ``function`` in ``text``; None where ``text`` is not what it was loaded from."""
     code = function.__code__
     try:
-        definition = definitions(text).get(code.co_firstlineno)
+        file = parse(code.co_filename, text)
     except SyntaxError:
         return None
+    definition, around = file.functions.get(code.co_firstlineno, (None, ()))
     if definition is None or definition.name != code.co_name:
         return None
-    if not _is_comparable(function):
-        return definition
+    if _is_comparable(function) and not _holds(file, function):
+        return None
+    return Found(function, file, definition, around)
+
+
+def _holds(file: File, function: FunctionType) -> bool:
+    code = function.__code__
     flags = code.co_flags & __future__.annotations.compiler_flag
-    compiled = _compiled(text, code.co_filename, flags).get((code.co_firstlineno, code.co_name), [])
-    return definition if code in compiled else None
+    return code in _compiled(file.text, file.name, flags).get((code.co_firstlineno, code.co_name), [])
+
+
+def _likeness(found: Found, function: FunctionType) -> int:
+    """How much of the file is as it was loaded: its functions and its constants."""
+    names, file = function.__globals__, found.file
+    functions = sum(isinstance(value, FunctionType) and is_from(value, file) for value in names.values())
+    block = file.block(file.tree, 0)
+    constants = {name: constant(units[0].node) for name, units in block.binding.items() if len(units) == 1}
+    return functions + sum(name in names and value == (names[name],) for name, value in constants.items())
 
 
 def _is_comparable(function: FunctionType) -> bool:
-    """True if the file's text compiles to what was loaded: not a cell, whose text never changes, nor one that a loader
-    of others (pytest, typeguard, beartype …) rewrites."""
+    """True if the file's text compiles to what was loaded.
+
+    Not so for a cell, whose text never changes, and for a file that a loader of others rewrites (pytest, typeguard,
+    beartype).
+    """
     loader = function.__globals__.get("__loader__")
     kind = loader if isinstance(loader, type) else type(loader)
     plain = loader is None or kind.__module__ in ("_frozen_importlib", "_frozen_importlib_external")
     return plain and Path(function.__code__.co_filename).is_file()
-
-
-@lru_cache(maxsize=8)
-def definitions(text: str) -> dict[int, Definition]:
-    """Every function of a file by its first line, which is its first decorator's where it has one."""
-    found = {}
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, Definition):
-            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            found[first] = node
-    return found
 
 
 @lru_cache(maxsize=8)

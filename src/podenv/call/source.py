@@ -1,70 +1,108 @@
-"""From a function to a Call: its source, found by AST, and its arguments.
+"""From a function to a Call: what it uses, its own file's and that of modules beside it, and its arguments.
 
-A function travels as text, so it may use nothing but its arguments, builtins and what it imports itself. What it needs
-and does not carry is found here, before anything starts.
+What it needs and cannot bring is found here, before anything starts.
 """
 
 from __future__ import annotations
 import __future__
 
 import ast
-import builtins
 import inspect
-import symtable
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import FunctionType, ModuleType
+from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
-from podenv.call import loaded, syntax
+from podenv.call import beside, loaded, pieces, syntax
+from podenv.call.units import AIRFLOW
 from podenv.errors import CallError, SourceChanged, SourceError
-from podenv.runtime.call import Call, TooLarge, is_indented
+from podenv.runtime.call import Call, Code, TooLarge
 from podenv.runtime.tagged import Refused
-
-# What a module has besides builtins and its own names.
-_KNOWN = frozenset(dir(builtins)) | {"__name__", "__builtins__", "__loader__"}
 
 
 @dataclass(frozen=True)
 class FunctionSource:
-    """A function as text: without its decorators, with the indentation that it has in ``filename``.
+    """A function with all that travels with it; ``function`` is the one below its decorators."""
 
-    ``postponed``: its file has ``from __future__ import annotations``.
-    """
+    function: FunctionType
+    code: Code
+    modules: beside.Modules
 
-    name: str
-    text: str
-    filename: str
-    first_line: int
-    postponed: bool = False
+    @property
+    def name(self) -> str:
+        return self.code.name
 
     @property
     def where(self) -> str:
-        return f"{self.filename}:{self.first_line}: {self.name}"
+        return f"{self.code.filename}:{self.code.line}: {self.code.name}"
+
+    @property
+    def travels(self) -> str:
+        """What travels beside the function itself, for the log; empty where nothing does."""
+        own = [piece for piece in (*self.code.pieces, *self.code.inner) if piece[1]]
+        parts = []
+        if len(own) > 1:
+            parts.append(
+                f"{len(own) - 1} {'statement' if len(own) == 2 else 'statements'} of {_short(self.code.filename)}"
+            )
+        if files := sorted(self.modules.files):
+            named = ", ".join(map(_short, files[:5])) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
+            parts.append(f"{len(files)} {'file' if len(files) == 1 else 'files'} ({named})")
+        size = sum(self.modules.files.values()) + sum(len(text.encode("utf-8", "replace")) for _, _, text in own)
+        return f"With {self.name} travel {' and '.join(parts)}: {size / 1024:.1f} KiB." if parts else ""
 
 
-def extract(function: Callable[..., Any]) -> FunctionSource:
-    """The function's own source; every decorator is left out.
+def extract(function: Callable[..., Any], *, code: str = "") -> FunctionSource:
+    """The function and what it uses, of its own file and of modules beside it.
 
-    Raises SourceError when it has none, when it cannot run elsewhere (a lambda, a method, a generator, a class …), or
-    when it needs names that it does not carry.
+    ``code``: folders with such modules, as ``[podenv] code`` says; PODENV_CODE goes before it. Raises SourceError when
+    the function has no source, when it cannot run elsewhere (a lambda, a method, a generator, a class …), or when it
+    needs what cannot travel; SettingError for a folder that is not there.
     """
-    plain = _plain_function(function)
-    source, definition = _find(plain)
-    missing = _missing(plain, source, definition)
-    if missing:
-        raise SourceError(
-            f"{source.where} uses what does not travel with it to another environment: "
-            + "; ".join(f"{name!r} ({_remedy(plain, name)})" for name in missing)
-            + "."
-        )
-    return source
+    found, parts = _follow(function)
+    plain = found.function
+    _refuse(_place(plain), parts.problems)
+    package = str(plain.__globals__.get("__package__") or "")
+    modules = beside.find(parts.nodes, beside.folders(code), package=package, file=found.file.name)
+    relative = any(isinstance(one, ast.ImportFrom) and one.level for node in parts.nodes for one in ast.walk(node))
+    made = Code(
+        found.node.name,
+        found.file.name,
+        found.node.lineno,
+        [(piece.filename, piece.line, piece.text) for piece in parts.pieces],
+        inner=[(piece.filename, piece.line, piece.text) for piece in parts.inner],
+        around=parts.around,
+        values=parts.values,
+        constants=parts.constants,
+        defaults=parts.defaults,
+        package=package if relative else "",
+        postponed=bool(plain.__code__.co_flags & __future__.annotations.compiler_flag),
+    )
+    return FunctionSource(plain, made, modules)
+
+
+def refuse_airflows(function: Callable[..., Any]) -> None:
+    """Raise SourceError, when a DAG is parsed, for a function that uses what comes from Airflow and cannot travel.
+
+    Costs next to nothing where nothing that the function names is Airflow's.
+    """
+    plain = inspect.unwrap(function)
+    if isinstance(plain, FunctionType) and _may_use_airflow(plain):
+        try:
+            _, parts = _follow(function)
+        except SourceError:
+            return  # said when the task runs: it may be none that travels
+        _refuse(_place(plain), [problem for problem in parts.problems if problem.airflow])
 
 
 def check_syntax(source: FunctionSource, *, python: str) -> None:
-    """Raise SourceError when ``source`` uses syntax that is newer than ``python`` ("3.8")."""
-    syntax.check(source.text, python=python, filename=source.filename, first_line=source.first_line, name=source.name)
+    """Raise SourceError when what travels uses syntax that is newer than ``python`` ("3.8")."""
+    for filename, line, text in (*source.code.pieces, *source.code.inner):
+        syntax.check(text, python=python, filename=filename, first_line=line, name=source.name)
+    for module in source.modules.texts:
+        syntax.check(module.text, python=python, filename=str(module.file), first_line=1, name=module.name)
 
 
 def build_call(
@@ -72,28 +110,32 @@ def build_call(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     context: Mapping[str, Any] | None = None,
+    *,
+    python: str | None = None,
+    code: str = "",
 ) -> Call:
     """The Call of ``function`` with these arguments, and with the values of ``context`` that its signature names.
 
-    Raises SourceError as ``extract`` does; CallError when the arguments do not fit the signature, hold what cannot
-    travel, or are too large.
+    Raises SourceError as ``extract`` does, and ``check_syntax`` where ``python`` is known; CallError when the arguments
+    do not fit the signature, hold what cannot travel, or are too large.
     """
-    source = extract(function)
-    signature = inspect.signature(_plain_function(function))
+    source = extract(function, code=code)
+    if python is not None:
+        check_syntax(source, python=python)
+    signature = inspect.signature(source.function)
     chosen = _from_context(signature, args, kwargs, context or {})
     try:
         bound = signature.bind(*args, **{**kwargs, **chosen})
     except TypeError as error:
         raise CallError(f"{source.where} cannot be called with these arguments: {error}.") from None
     call = Call(
-        source.name,
-        source.text,
-        filename=source.filename,
-        first_line=source.first_line,
-        postponed=source.postponed,
+        source.code,
         args=bound.args,
         kwargs=bound.kwargs,
         labels=list(_labels(signature, bound)),
+        modules=source.modules.packed,
+        names=source.modules.names,
+        travels=source.travels,
     )
     try:
         call.encode()
@@ -104,18 +146,45 @@ def build_call(
     return call
 
 
-def _plain_function(function: Callable[..., Any]) -> FunctionType:
-    """The function below all wrappers. Raises SourceError for what is none, or cannot run as one elsewhere."""
+def _follow(function: Callable[..., Any]) -> tuple[loaded.Found, pieces.Parts]:
+    plain, wrappers = _plain_function(function)
+    try:
+        found = loaded.find(plain)
+        return found, pieces.follow(found, wrappers=wrappers, cells=loaded.cells(plain))
+    except loaded.NoSource:
+        raise SourceError(
+            f"{_place(plain)} has no source to send. Write it in a file or in a notebook's cell."
+        ) from None
+    except loaded.Changed:
+        raise SourceChanged(
+            f"{_place(plain)} was loaded from a file that has changed since. Run it again with what the file holds "
+            "now, or restart this process."
+        ) from None
+
+
+def _refuse(where: str, problems: Sequence[pieces.Problem]) -> None:
+    if problems:
+        named = "; ".join(f"{problem.name!r} ({problem.remedy})" for problem in problems)
+        raise SourceError(f"{where} uses what does not travel with it to another environment: {named}.")
+
+
+def _plain_function(function: Callable[..., Any]) -> tuple[FunctionType, int]:
+    """The function below all wrappers, and how many of them are not Airflow's.
+
+    Raises SourceError for what is not a function, or cannot run as one elsewhere.
+    """
     if isinstance(function, partial):
         raise SourceError(f"{function!r}: a partial has no source of its own. Pass the function and its arguments.")
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     if isinstance(function, type):
-        raise SourceError(f"{name} is a class. Write a function that makes and uses it, with the class inside.")
+        raise SourceError(f"{name} is a class. Write a function that makes and uses it.")
     if inspect.ismethod(function):
         raise SourceError(
             f"{name} is a method, and its object does not travel. Write a function that takes what it needs."
         )
-    plain = inspect.unwrap(function)
+    wrappers: list[Any] = []
+    plain = inspect.unwrap(function, stop=lambda one: wrappers.append(one))
+    wrappers = [one for one in wrappers if type(one).__module__.partition(".")[0] not in AIRFLOW]
     if not isinstance(plain, FunctionType):
         what = (
             "built in, so it has no source"
@@ -125,136 +194,41 @@ def _plain_function(function: Callable[..., Any]) -> FunctionType:
         raise SourceError(f"{name} is {what}. Write a function that calls it.")
     if plain.__name__ == "<lambda>":
         raise SourceError(f"{_place(plain)}: a lambda has no source of its own. Write it as a function with `def`.")
-    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
+    if inspect.isgeneratorfunction(wrappers[0] if wrappers else plain) or inspect.isasyncgenfunction(plain):
         raise SourceError(f"{_place(plain)} is a generator, which would not run before it is read. Return a list.")
-    return plain
+    return plain, len(wrappers)
 
 
 def _place(function: FunctionType) -> str:
     return f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}: {function.__name__}"
 
 
-def _find(function: FunctionType) -> tuple[FunctionSource, loaded.Definition]:
-    code = function.__code__
-    try:
-        text, definition = loaded.find(function)
-    except loaded.NoSource:
-        raise SourceError(
-            f"{_place(function)} has no source to send. Write it in a file or in a notebook's cell."
-        ) from None
-    except loaded.Changed:
-        raise SourceChanged(
-            f"{_place(function)} was loaded from a file that has changed since. Run it again with what the file holds "
-            "now, or restart this process."
-        ) from None
-    assert definition.end_lineno is not None
-    own = "".join(loaded.lines(text)[definition.lineno - 1 : definition.end_lineno])
-    postponed = bool(code.co_flags & __future__.annotations.compiler_flag)
-    return FunctionSource(definition.name, own, code.co_filename, definition.lineno, postponed), definition
+def _short(file: str | Path) -> str:
+    return "/".join(Path(file).parts[-2:])
 
 
-def _compilable(source: FunctionSource) -> str:
-    # Below a line, not dedented: text inside the function stays as it is.
-    return "if True:\n" + source.text if is_indented(source.text) else source.text
-
-
-class _Unannotated(ast.NodeTransformer):
-    """Takes away annotations that are never evaluated, and ``nonlocal`` names that belong to an outer function."""
-
-    def __init__(self, outer: Sequence[str], *, postponed: bool) -> None:
-        self.outer = outer
-        self.postponed = postponed
-        self.taken: set[str] = set()
-        self.scopes: list[ast.AST] = []
-
-    def _visit_function(self, node: loaded.Definition) -> ast.AST:
-        if self.postponed or not self.scopes:  # the outer signature's are never evaluated
-            node.returns = None
-            for child in ast.walk(node.args):
-                if isinstance(child, ast.arg):
-                    child.annotation = None
-        return self._visit_scope(node)
-
-    visit_FunctionDef = visit_AsyncFunctionDef = _visit_function  # noqa: N815
-
-    def _visit_scope(self, node: ast.AST) -> ast.AST:
-        self.scopes.append(node)
-        self.generic_visit(node)
-        self.scopes.pop()
-        return node
-
-    visit_ClassDef = _visit_scope  # noqa: N815
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        if self.postponed or not isinstance(self.scopes[-1], ast.ClassDef):  # those of variables of a function
-            node.annotation = ast.Constant(None)
-        return self.generic_visit(node)
-
-    def visit_Nonlocal(self, node: ast.Nonlocal) -> ast.AST:
-        self.taken.update(set(node.names) & set(self.outer))
-        node.names = [name for name in node.names if name not in self.outer]
-        return node if node.names else ast.Pass()
-
-    # ast.unparse cannot write every f-string ("Unable to avoid backslash", Python 3.11); names are all we look for.
-    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
-        return ast.Tuple([self.visit(part) for part in node.values], ast.Load())
-
-    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.expr:
-        return ast.Tuple([self.visit(part) for part in (node.value, node.format_spec) if part], ast.Load())
-
-
-def _missing(function: FunctionType, source: FunctionSource, definition: loaded.Definition) -> list[str]:
-    """The names that the function uses and neither makes nor finds among the builtins, sorted."""
-    unannotated = _Unannotated(function.__code__.co_freevars, postponed=source.postponed)
-    bare = ast.unparse(unannotated.visit(ast.parse(_compilable(source))))
-    table = symtable.symtable(bare, source.filename, "exec")
-    used: set[str] = unannotated.taken
-    made: set[str] = {definition.name}
-    for scope in _scopes(table):
-        for symbol in scope.get_symbols():
-            name = symbol.get_name()
-            if scope is table:
-                if symbol.is_referenced():  # a default
-                    used.add(name)
-            elif symbol.is_global():
-                (made if symbol.is_declared_global() and symbol.is_assigned() else used).add(name)
-    return sorted(used - made - _KNOWN)
-
-
-def _scopes(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
-    yield table
-    for child in table.get_children():
-        yield from _scopes(child)
-
-
-_ABSENT = object()
-
-
-def _remedy(function: FunctionType, name: str) -> str:
-    """What to do about a name that does not travel, by what it is at home."""
-    value = _value(function, name)
-    if value is _ABSENT:
-        return "it is not defined; import or define it inside the function"
-    if isinstance(value, ModuleType):
-        statement = f"import {value.__name__}" + (f" as {name}" if value.__name__ != name else "")
-        return f"import it inside the function: `{statement}`"
-    module = getattr(value, "__module__", None)
-    if isinstance(value, type) or callable(value):
-        if isinstance(module, str) and module != function.__module__ and hasattr(value, "__qualname__"):
-            own = value.__qualname__
-            return f"import it inside the function: `from {module} import {own}{'' if own == name else f' as {name}'}`"
-        return "define it inside the function, or put it into a package of the environment"
-    return "pass it as an argument"
-
-
-def _value(function: FunctionType, name: str) -> Any:
-    if name in function.__code__.co_freevars:
-        cell = (function.__closure__ or ())[function.__code__.co_freevars.index(name)]
+def _may_use_airflow(function: FunctionType) -> bool:
+    """True if a name that the function may look up is Airflow's now; names of attributes count as well."""
+    for cell in function.__closure__ or ():
         try:
-            return cell.cell_contents
+            if pieces.is_airflows(cell.cell_contents):
+                return True
         except ValueError:  # not assigned yet
-            return _ABSENT
-    return function.__globals__.get(name, _ABSENT)
+            continue
+    names = function.__globals__
+    todo, seen = [function.__code__], {function.__code__}
+    while todo:
+        code = todo.pop()
+        inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+        for name in code.co_names:
+            value = names.get(name)
+            if value is not None and pieces.is_airflows(value):
+                return True
+            if isinstance(value, FunctionType) and value.__globals__ is names:
+                inner.append(value.__code__)
+        todo += [one for one in inner if one not in seen]
+        seen.update(inner)
+    return False
 
 
 def _from_context(

@@ -118,7 +118,14 @@ class LocalRun:
             token = secrets.token_hex(16)
             try:
                 # It waits to be ended: by then all that it has started is known, and its memory is looked at once more.
-                travel = runtime.travel_env(call, token, linger=1, die_with_parent=True, discard=discard)
+                travel = runtime.travel_env(
+                    call,
+                    token,
+                    linger=1,
+                    die_with_parent=True,
+                    discard=discard,
+                    bytecode=str(folder / "podenv-bytecode"),
+                )
             except Refused as refused:
                 raise CallError(f"{refused}.") from None
             argv = runtime.command(str(venv.interpreter(folder)), here=True)
@@ -229,7 +236,7 @@ def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs:
     Raises what `LocalRun.call` raises, and what is wrong with the name, the function or its arguments.
     """
     environment = Catalogue.of_function(function)[name]
-    call = source.build_call(function, args, kwargs, None)
+    call = source.build_call(function, args, kwargs, python=environment.python)
     most = environment.spec.resources.limits
     limits = Limits(cpu=most.get("cpu"), memory=most.get("memory"))
     run = LocalRun(environment, limits=limits, env={}, emit=lambda line: _print(line, sys.stdout))

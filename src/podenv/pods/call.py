@@ -33,11 +33,15 @@ from podenv.pods.request import PodRequest
 
 @dataclass(frozen=True)
 class Place:
-    """Where and as whose a call runs: its namespace, labels of its pod, whether the Call travels in a Secret."""
+    """Where and as whose a call runs: its namespace, labels of its pod, whether the Call travels in a Secret.
+
+    ``code``: folders with modules that travel, as ``[podenv] code`` says.
+    """
 
     namespace: str
     labels: Mapping[str, str] = field(default_factory=dict)
     secret: bool = False
+    code: str = ""
 
 
 def call(
@@ -55,12 +59,10 @@ def call(
     """
     name = client.environment
     found = template.read(client, place.namespace)
-    if found.python is not None:
-        source.check_syntax(source.extract(function), python=found.python)
     labels = {**place.labels, names.ENVIRONMENT_LABEL: name}
     pod = compose.pod(
         found,
-        source.build_call(function, args, kwargs),
+        source.build_call(function, args, kwargs, python=found.python, code=place.code),
         [],
         request=TaskRequest(env=name),
         identity=Identity(f"{name[: names.MAX_POD - 14]}-call-{token_hex(4)}", labels),

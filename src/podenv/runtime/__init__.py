@@ -56,29 +56,33 @@ def travel_env(
     termination_log: str = "",
     die_with_parent: bool = False,
     discard: bool = False,
+    bytecode: str = "",
 ) -> dict[str, str]:
     """The environment variables that ``command()`` needs to make ``call``; they are gone before the function runs.
 
     ``token`` (8 to 64 letters, digits or dashes) marks the result's frame. ``linger``: seconds to live after the
     frame, so that a kubelet reads all of it. ``termination_log``: the file that also gets the frame when it fits.
     ``die_with_parent``: end with the thread that starts it, and adopt its descendants when their parents end (Linux).
-    ``discard``: nobody wants the value, hence it may be anything, and the result holds None. Raises Refused, TooLarge.
+    ``discard``: nobody wants the value, hence it may be anything, and the result holds None. ``bytecode``: a folder of
+    this interpreter where the modules that travel are kept compiled. Raises Refused, TooLarge.
     """
     return {
         **call.to_env(),
-        f"{PREFIX}CODE": _code(),
+        f"{PREFIX}CODE": _code(modules=bool(call.names)),
         f"{PREFIX}TOKEN": token,
         f"{PREFIX}LINGER": str(linger),
         f"{PREFIX}TERMINATION_LOG": termination_log,
         f"{PREFIX}PARENT": str(os.getpid()) if die_with_parent else "",
         **({f"{PREFIX}DISCARD": "1"} if discard else {}),
+        **({f"{PREFIX}BYTECODE": bytecode} if bytecode else {}),
     }
 
 
-@lru_cache(maxsize=1)
-def _code() -> str:
+@lru_cache(maxsize=2)
+def _code(*, modules: bool) -> str:
     sources = []
-    for name in ("text", "tagged", "revive", "call", "frame", "logs", "main"):
+    with_modules = ("resources", "modules") if modules else ()
+    for name in ("text", "tagged", "revive", "call", "frame", "logs", "load", *with_modules, "main"):
         source = pkgutil.get_data(__name__, f"{name}.py")
         assert source is not None
         sources.append((name, source.decode()))

@@ -90,32 +90,75 @@ class Result:
             raise Refused("this is no result of podenv") from None
 
 
-class Call:
-    """A function's source, where it stands, and its arguments.
+class Code:
+    """A function with what travels with it, as text.
 
-    ``labels`` name the positional arguments in refusals. ``source`` keeps the indentation it has in ``filename``.
-    ``postponed``: the file has ``from __future__ import annotations``.
+    ``pieces`` are statements, each a file's name, a line of it and the text from there on, with its indentation. They
+    run in their order, those of ``inner`` in a function ``around``, which has ``values`` for names of its own;
+    ``constants`` are names of the file. ``line`` is where the definition of ``name`` stands in ``filename``.
+    ``defaults`` are those of its parameters that travel as values. ``postponed``: the file has ``from __future__ import
+    annotations``.
     """
 
     def __init__(
         self,
         name: str,
-        source: str,
-        *,
         filename: str,
-        first_line: int,
+        line: int,
+        pieces: Sequence[Sequence[Any]],
+        *,
+        inner: Sequence[Sequence[Any]] = (),
+        around: str = "",
+        values: Mapping[str, Any] | None = None,
+        constants: Mapping[str, Any] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        package: str = "",
         postponed: bool = False,
+    ) -> None:
+        self.name = name
+        self.filename = filename
+        self.line = line
+        self.pieces = pieces
+        self.inner = inner
+        self.around = around
+        self.values = dict(values or {})
+        self.constants = dict(constants or {})
+        self.defaults = dict(defaults or {})
+        self.package = package
+        self.postponed = postponed
+
+    def encode(self) -> dict[str, Any]:
+        """The Code as JSON can hold it. Raises Refused."""
+        document = dict(vars(self))
+        for kind in ("values", "constants", "defaults"):
+            document[kind] = {name: encode(value, name) for name, value in document[kind].items()}
+        return document
+
+
+class Call:
+    """A function's Code, its arguments, and the modules that travel with it.
+
+    ``labels`` name the positional arguments in refusals. ``modules`` is what `pack` made, ``names`` their top-level
+    names. ``travels`` says for the log what travels beside the function.
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        *,
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
         labels: Sequence[str] = (),
+        modules: str = "",
+        names: Sequence[str] = (),
+        travels: str = "",
     ) -> None:
-        self.name = name
-        self.source = source
-        self.filename = filename
-        self.first_line = first_line
-        self.postponed = postponed
+        self.code = code
         self.args = list(args)
         self.kwargs = dict(kwargs or {})
+        self.modules = modules
+        self.names = list(names)
+        self.travels = travels
         self._labels = list(labels) or [f"args[{index}]" for index in range(len(self.args))]
         self._encoded: str | None = None
 
@@ -123,50 +166,76 @@ class Call:
         """The Call as it travels, encoded once. Raises Refused, or TooLarge beyond ``CALL_LIMIT``."""
         if self._encoded is None:
             document = {
-                "name": self.name,
-                "source": self.source,
-                "filename": self.filename,
-                "first_line": self.first_line,
-                "postponed": self.postponed,
+                "code": self.code.encode(),
                 "args": [encode(value, label) for label, value in zip(self._labels, self.args)],
                 "kwargs": {name: encode(value, name) for name, value in self.kwargs.items()},
+                "names": self.names,
+                "travels": self.travels,
             }
             import json  # the side that sends has it loaded; it escapes lone surrogates
 
             text = json.dumps(document, separators=(",", ":")).encode()
-            encoded = binascii.b2a_base64(zlib.compress(text, 6), newline=False).decode("ascii")
-            for size, limit, what in ((len(text), MAX_JSON, "as JSON"), (len(encoded), CALL_LIMIT, "compressed")):
-                if size > limit:
-                    raise TooLarge(
-                        f"the call to {self.name} is {_size(size)} {what}, a call holds at most {_size(limit)}: "
-                        "write the data to storage and pass its path"
-                    )
-            self._encoded = encoded
+            encoded = _compress(text)
+            self._check_size(len(text), MAX_JSON, "as JSON", ": write the data to storage and pass its path")
+            remedy = ": write the data to storage and pass its path"
+            if self.modules:
+                share = f", {_size(len(self.modules))} of it are the modules that travel"
+                remedy = share + ": put large ones into `packages` of the environment"
+            self._check_size(len(encoded) + len(self.modules), CALL_LIMIT, "compressed", remedy)
+            self._encoded = f"{encoded}.{self.modules}" if self.modules else encoded
         return self._encoded
+
+    def _check_size(self, size: int, limit: int, what: str, remedy: str) -> None:
+        if size > limit:
+            raise TooLarge(
+                f"the call to {self.code.name} is {_size(size)} {what}, a call holds at most {_size(limit)}{remedy}"
+            )
 
     def to_env(self) -> dict[str, str]:
         """The Call as environment variables, each of a size that Linux allows."""
-        text = self.encode()
-        chunks = [text[start : start + _CHUNK] for start in range(0, len(text), _CHUNK)]
-        return {f"{PREFIX}CALL_{number}": chunk for number, chunk in enumerate(chunks)}
+        text, _, modules = self.encode().partition(".")
+        return {
+            f"{PREFIX}{kind}_{number}": chunk
+            for kind, whole in (("CALL", text), ("CALL_MODULES", modules))
+            for number, chunk in enumerate(whole[start : start + _CHUNK] for start in range(0, len(whole), _CHUNK))
+        }
 
     @classmethod
     def from_env(cls, environ: MutableMapping[str, str]) -> Call:
         """The Call in ``environ``, which no longer holds it afterwards. Raises Refused when it is damaged."""
-        chunks: list[str] = []
-        while (name := f"{PREFIX}CALL_{len(chunks)}") in environ:
-            chunks.append(environ.pop(name))
+        text, modules = _join(environ, "CALL"), _join(environ, "CALL_MODULES")
         try:
-            document = _document(binascii.a2b_base64("".join(chunks)), MAX_JSON)
-            return cls(**document)
-        except (TypeError, ValueError) as error:
+            document = _document(binascii.a2b_base64(text), MAX_JSON)
+            return cls(Code(**document.pop("code")), modules=modules, **document)
+        except (KeyError, TypeError, ValueError) as error:
             raise Refused(f"the call arrived damaged ({error})") from None
 
 
-def is_indented(source: str) -> bool:
-    """Whether a function's source stands inside something; a form feed begins the line anew."""
-    blank = source[: len(source) - len(source.lstrip(" \t\f"))]
-    return bool(blank.rpartition("\f")[2])
+def pack(modules: Mapping[str, Sequence[Any]], data: Mapping[str, Mapping[str, bytes]]) -> str:
+    """Modules as they travel: of each its file, True for a package, and its text; and the data files of packages."""
+    import json
+
+    document = {"modules": modules, "data": {name: encode(files, name) for name, files in data.items()}}
+    return _compress(json.dumps(document, separators=(",", ":")).encode())
+
+
+def unpack(packed: str) -> dict[str, Any]:
+    """What `pack` was given. Raises Refused when it is damaged."""
+    try:
+        return _document(binascii.a2b_base64(packed), MAX_JSON)
+    except ValueError as error:
+        raise Refused(f"the modules arrived damaged ({error})") from None
+
+
+def _compress(text: bytes) -> str:
+    return binascii.b2a_base64(zlib.compress(text, 6), newline=False).decode("ascii")
+
+
+def _join(environ: MutableMapping[str, str], kind: str) -> str:
+    chunks: list[str] = []
+    while (name := f"{PREFIX}{kind}_{len(chunks)}") in environ:
+        chunks.append(environ.pop(name))
+    return "".join(chunks)
 
 
 def _document(data: bytes, limit: int) -> dict[str, Any]:

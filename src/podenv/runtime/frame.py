@@ -16,12 +16,12 @@ from .tagged import Refused
 
 # hashlib loads OpenSSL, which costs each task 3 ms; these are its own ways without.
 try:
-    from _sha2 import sha256  # type: ignore[import-not-found]  # 3.12 and newer
+    from _sha2 import sha256 as sha256  # type: ignore[import-not-found]  # 3.12 and newer
 except ImportError:
     try:
-        from _sha256 import sha256  # type: ignore[import-not-found]
+        from _sha256 import sha256 as sha256  # type: ignore[import-not-found]
     except ImportError:
-        from hashlib import sha256
+        from hashlib import sha256 as sha256
 
 TYPE_CHECKING = False  # typing costs every task milliseconds
 if TYPE_CHECKING:

@@ -5,15 +5,14 @@ The order is the promise: streams, signals, the function, its threads and exit h
 
 from __future__ import annotations
 
-import __future__  # isort: skip
 import faulthandler
 import os
 import signal
 import sys
 import time
 
-from . import frame, logs
-from .call import PREFIX, Call, Failure, Result, TooLarge, is_indented
+from . import frame, load, logs
+from .call import PREFIX, Call, Failure, Result, TooLarge, unpack
 from .tagged import Refused
 
 TYPE_CHECKING = False  # typing costs every task milliseconds
@@ -21,13 +20,12 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
     from typing import Any, NoReturn
 
+    from .modules import Modules
+
 MAX_MESSAGE = 4_000
 MAX_TRACEBACK = 64_000
 TERMINATION_LOG_LIMIT = 4_096
 """Bytes of a termination message that Kubernetes keeps."""
-
-_COROUTINE = 0x80  # inspect.CO_COROUTINE
-_ONLY_TREE = 0x400  # ast.PyCF_ONLY_AST; the module ast costs each task milliseconds
 
 
 class _Terminated(BaseException):
@@ -105,14 +103,17 @@ def _call(environ: dict[str, str]) -> Result:
         call = Call.from_env({PREFIX + name: value for name, value in environ.items()})
     except Refused as refused:
         return Result(error=Failure("call", type="Refused", message=str(refused)), python=python)
+    if call.travels:
+        print(call.travels)  # noqa: T201 - the task's log
+    modules = _modules(call, environ.get("BYTECODE", ""))
     started = time.perf_counter()
     value, failure = None, None
     try:
         logs.prepare()
-        function = _load(call)
+        function = load.load(call.code)
         started = time.perf_counter()
         value = function(*call.args, **call.kwargs)
-        if function.__code__.co_flags & _COROUTINE:
+        if type(value).__name__ == "coroutine":
             import asyncio
 
             value = asyncio.run(value)
@@ -123,68 +124,8 @@ def _call(environ: dict[str, str]) -> Result:
         failure = Failure("exited", type="SystemExit", message=message, code=_exit_code(error))
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is the function's failure
         seconds = time.perf_counter() - started
-        return Result(error=_failure(error, call), python=python, seconds=seconds)
+        return Result(error=_failure(error, _Texts(call, modules)), python=python, seconds=seconds)
     return Result(value, error=failure, python=python, seconds=time.perf_counter() - started)
-
-
-def _load(call: Call) -> Any:
-    """The function, compiled with the line numbers of its file; its signature's annotations are texts."""
-    # A function that stands inside something keeps its indentation, hence all text inside it.
-    head = "\n" * (call.first_line - 2) + "if True:\n" if is_indented(call.source) else "\n" * (call.first_line - 1)
-    main_module = sys.modules["__main__"]
-    namespace = main_module.__dict__
-    for name in [name for name in namespace if not name.startswith("__")]:
-        del namespace[name]
-    # Tracebacks and inspect.getsource ask the module's loader where there is no such file.
-    namespace["__loader__"] = _Loader("\n" * (call.first_line - 1) + call.source)
-    flags = __future__.annotations.compiler_flag if call.postponed else 0
-    text = head + call.source
-    tree = compile(text, call.filename, "exec", flags | _ONLY_TREE, True)
-    if not call.postponed:
-        _postpone(tree, text)
-    # The function runs here, in the environment that is made for it: that is what podenv is for.
-    exec(compile(tree, call.filename, "exec", flags, True), namespace)  # noqa: S102
-    return namespace[call.name]
-
-
-def _postpone(tree: Any, text: str) -> None:
-    """Make texts of the annotations in the function's signature: what they name may not be here."""
-    definition = tree.body[0]
-    while not hasattr(definition, "args"):  # below `if True:`
-        definition = definition.body[0]
-    arguments = definition.args
-    annotated = [
-        *arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg
-    ]  # fmt: skip
-    lines = text.split("\n")
-    for argument in annotated:
-        if argument is not None:
-            argument.annotation = _as_text(argument.annotation, lines)
-    definition.returns = _as_text(definition.returns, lines)
-
-
-def _as_text(node: Any, lines: list[str]) -> Any:
-    import _ast  # built in
-
-    if node is None or isinstance(node, _ast.Constant):
-        return node
-    first, last = node.lineno - 1, node.end_lineno - 1
-    part = [line.encode() for line in lines[first : last + 1]]
-    part[-1] = part[-1][: node.end_col_offset]
-    part[0] = part[0][node.col_offset :]
-    text = b"\n".join(part).decode()
-    where = {
-        name: getattr(node, name) for name in ("lineno", "col_offset", "end_lineno", "end_col_offset")
-    }  # fmt: skip
-    return _ast.Constant(value="(" + text + ")" if last > first else text, kind=None, **where)
-
-
-class _Loader:
-    def __init__(self, source: str) -> None:
-        self.source = source
-
-    def get_source(self, _: str) -> str:
-        return self.source
 
 
 class _Output:
@@ -287,32 +228,56 @@ def _follow_parent(parent: str) -> None:
         os._exit(143)
 
 
-def _failure(error: BaseException, call: Call) -> Failure:
+def _modules(call: Call, bytecode: str) -> Modules | None:
+    """The finder of the modules that travelled with ``call``; None where none did."""
+    if not call.names:
+        return None
+    from .modules import Modules
+
+    modules = Modules(call.names, lambda: unpack(call.modules), bytecode)
+    modules.install()
+    return modules
+
+
+class _Texts:
+    """What travelled, as text: the lines that ran."""
+
+    def __init__(self, call: Call, modules: Modules | None) -> None:
+        self.own = load.texts(call.code)
+        self._modules = modules
+
+    def show(self) -> None:
+        """Let tracebacks show them: linecache may find another file of that name, and asks no loader for a cell."""
+        import linecache
+
+        for filename, text in [*self.own.items(), *(self._modules.texts() if self._modules else ())]:
+            # A form feed ends no line here.
+            lines = [line + "\n" for line in text.split("\n")]
+            linecache.cache[filename] = (len(text), None, lines, filename)
+
+
+def _failure(error: BaseException, texts: _Texts) -> Failure:
     try:
-        trace = _traceback(error, call)
+        trace = _traceback(error, texts)
     except Exception:  # noqa: BLE001 - exceptions may define anything
         trace = "(its traceback cannot be written)\n"
     message = _message(error)
-    if isinstance(error, SyntaxError) and error.filename == call.filename:
+    if isinstance(error, SyntaxError) and error.filename in texts.own:
         message = f"Python {sys.version.split()[0]} cannot read the function: {message}"
     return Failure("raised", type=_type_name(error), message=message, traceback=_printable(trace, MAX_TRACEBACK))
 
 
-def _traceback(error: BaseException, call: Call) -> str:
-    import linecache
+def _traceback(error: BaseException, texts: _Texts) -> str:
     import traceback
 
-    # The lines that ran: linecache asks no loader for a notebook's cell, may find another file under this name, and
-    # takes a form feed for a line's end.
-    lines = [line + "\n" for line in ("\n" * (call.first_line - 1) + call.source).split("\n")]
-    linecache.cache[call.filename] = (sum(map(len, lines)), None, lines, call.filename)
-    return "".join(traceback.format_exception(type(error), error, _own_part(error.__traceback__, call.filename)))
+    texts.show()
+    return "".join(traceback.format_exception(type(error), error, _own_part(error.__traceback__, texts)))
 
 
-def _own_part(trace: TracebackType | None, filename: str) -> TracebackType | None:
+def _own_part(trace: TracebackType | None, texts: _Texts) -> TracebackType | None:
     """The traceback from the function's own first line on: without ours and asyncio's frames above it."""
     step = trace
-    while step is not None and step.tb_frame.f_code.co_filename != filename:
+    while step is not None and step.tb_frame.f_code.co_filename not in texts.own:
         step = step.tb_next
     while step is None and trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("_podenv."):
         trace = trace.tb_next

@@ -1,21 +1,15 @@
-"""From a function to a Call: what it carries, what it lacks, and what its arguments become."""
+"""From a function to a Call: what is refused, the text it was loaded from, and what its arguments become."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
 import functools
-import inspect
-import json as js
 import linecache
 import math
-import os.path
 import random
-import sys
 import textwrap
 from collections.abc import Callable
-from decimal import Decimal
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +18,7 @@ import pytest
 from podenv.call.source import build_call, extract
 from podenv.errors import CallError, SourceChanged, SourceError
 from podenv.runtime.call import Call
-
-THRESHOLD = 3
+from podenv.runtime.load import texts
 
 
 def helper() -> int:
@@ -36,22 +29,6 @@ class Model:
     def method(self) -> None: ...
 
 
-def task(*names: Any, **options: Any) -> Callable[[Any], Any]:
-    """Like Airflow's: what it returns is no function, but knows it."""
-
-    def decorate(function: Any) -> Any:
-        @functools.wraps(function)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            raise AssertionError("never called")
-
-        return wrapper
-
-    return decorate
-
-
-t = task
-
-
 def load(path: Path, text: str) -> dict[str, Any]:
     """The names of a DAG file with this text."""
     path.write_text(textwrap.dedent(text))
@@ -60,24 +37,13 @@ def load(path: Path, text: str) -> dict[str, Any]:
     return namespace
 
 
-def missing(function: Callable[..., Any]) -> str:
-    with pytest.raises(SourceError) as caught:
-        extract(function)
-    message = str(caught.value)
-    head, _, names = message.partition(" uses what does not travel with it to another environment: ")
-    code = inspect.unwrap(function).__code__
-    assert head.startswith(f"{code.co_filename}:")
-    assert head.endswith(f": {function.__name__}")
-    return names
+def text_of(function: Callable[..., Any]) -> str:
+    """What travels, without the lines before it."""
+    (text,) = texts(extract(function).code).values()
+    return text.lstrip("\n")
 
 
-def test_every_decorator_is_left_out_and_the_text_stays_as_it_is() -> None:
-    @task("a", memory="1Gi")
-    @t(
-        "b",
-        # a comment
-    )
-    @task("c")
+def test_text_and_place_stay_as_they_are() -> None:
     def keep(x: int = 1, *, y: str = "é") -> str:
         # a comment
         return f"""{x}
@@ -85,15 +51,15 @@ def test_every_decorator_is_left_out_and_the_text_stays_as_it_is() -> None:
     {y}"""
 
     source = extract(keep)
-    assert source.text == (
+    assert text_of(keep) == (
         '    def keep(x: int = 1, *, y: str = "é") -> str:\n'
         "        # a comment\n"
         '        return f"""{x}\n'
         "# no comment\n"
         '    {y}"""\n'
     )
-    assert (source.name, source.filename) == ("keep", __file__)
-    assert linecache.getline(__file__, source.first_line).strip().startswith("def keep(")
+    assert (source.name, source.code.filename) == ("keep", __file__)
+    assert linecache.getline(__file__, source.code.line).strip().startswith("def keep(")
 
 
 def test_tabs_and_a_file_without_a_last_newline(tmp_path: Path) -> None:
@@ -101,7 +67,7 @@ def test_tabs_and_a_file_without_a_last_newline(tmp_path: Path) -> None:
     file.write_text("if True:\n\tdef f():\n\t\treturn 1")
     namespace: dict[str, Any] = {}
     exec(compile(file.read_text(), str(file), "exec"), namespace)
-    assert extract(namespace["f"]).text.rstrip("\n") == "\tdef f():\n\t\treturn 1"
+    assert text_of(namespace["f"]).rstrip("\n") == "\tdef f():\n\t\treturn 1"
 
 
 def test_of_two_functions_of_one_name_the_one_at_its_line_is_taken(tmp_path: Path) -> None:
@@ -117,7 +83,7 @@ def test_of_two_functions_of_one_name_the_one_at_its_line_is_taken(tmp_path: Pat
         third = outer()
         """,
     )
-    assert [extract(names[name]).text.strip() for name in ("first", "f", "third")] == [
+    assert [text_of(names[name]).strip() for name in ("first", "f", "third")] == [
         "def f(): return 1",
         "def f(): return 2",
         "def f(): return 3",
@@ -130,7 +96,7 @@ def test_a_function_of_a_notebook_has_a_source() -> None:
     linecache.cache[name] = (len(text), None, text.splitlines(True), name)
     namespace: dict[str, Any] = {}
     exec(compile(text, name, "exec"), namespace)
-    assert extract(namespace["cell"]).text == text
+    assert text_of(namespace["cell"]) == text
 
 
 def test_a_function_typed_at_a_prompt_has_none() -> None:
@@ -158,18 +124,18 @@ def test_a_file_that_changed_since_it_was_loaded_is_refused_as_what_may_be_retri
 
 def test_what_was_loaded_travels_where_its_text_was_seen_before(tmp_path: Path) -> None:
     first = load(tmp_path / "dag.py", "def f():\n    return 1\n")
-    assert extract(first["f"]).text == "def f():\n    return 1\n"
+    assert text_of(first["f"]) == "def f():\n    return 1\n"
     for body in ("return 22", "return 3"):
         second = load(tmp_path / "dag.py", f"\ndef f():\n    {body}\n")
-        assert extract(second["f"]).text == f"def f():\n    {body}\n"
-        assert extract(first["f"]).text == "def f():\n    return 1\n"
+        assert text_of(second["f"]) == f"def f():\n    {body}\n"
+        assert text_of(first["f"]) == "def f():\n    return 1\n"
 
 
 def test_what_was_loaded_travels_where_pythons_line_cache_still_has_it(tmp_path: Path) -> None:
     names = load(tmp_path / "dag.py", "def f():\n    return 1\n")
     linecache.getlines(str(tmp_path / "dag.py"))
     (tmp_path / "dag.py").write_text("def f():\n    return 22\n")
-    assert extract(names["f"]).text == "def f():\n    return 1\n"
+    assert text_of(names["f"]) == "def f():\n    return 1\n"
 
 
 def test_another_part_of_the_file_may_change(tmp_path: Path) -> None:
@@ -191,7 +157,7 @@ async def async_generator() -> Any:
     [
         (lambda: 1, "<lambda>: a lambda has no source of its own. Write it as a function with `def`."),
         (len, "len is built in, so it has no source. Write a function that calls it."),
-        (Model, "Model is a class. Write a function that makes and uses it, with the class inside."),
+        (Model, "Model is a class. Write a function that makes and uses it."),
         (Model().method, "Model.method is a method, and its object does not travel. Write a function that takes what"),
         (functools.partial(helper), "a partial has no source of its own. Pass the function and its arguments."),
         (generator, "generator is a generator, which would not run before it is read. Return a list."),
@@ -203,123 +169,6 @@ def test_what_is_no_function_with_a_source_is_refused(function: Any, message: st
     with pytest.raises(SourceError) as caught:
         extract(function)
     assert message in str(caught.value)
-
-
-def test_each_kind_of_name_that_is_missing_has_its_remedy() -> None:
-    offset = 5
-
-    def needy(rows: Any) -> Any:
-        Model()
-        NOWHERE.x()  # type: ignore[name-defined]  # noqa: F821
-        return (
-            js.loads(rows) + sqrt(THRESHOLD) + helper() + offset + math.pi + os.path.sep + Decimal(1) + dt.date(1, 1, 1)
-        )
-
-    assert missing(needy) == (
-        "'Decimal' (import it inside the function: `from decimal import Decimal`); "
-        "'Model' (define it inside the function, or put it into a package of the environment); "
-        "'NOWHERE' (it is not defined; import or define it inside the function); "
-        "'THRESHOLD' (pass it as an argument); "
-        "'dt' (import it inside the function: `import datetime as dt`); "
-        "'helper' (define it inside the function, or put it into a package of the environment); "
-        "'js' (import it inside the function: `import json as js`); "
-        "'math' (import it inside the function: `import math`); "
-        "'offset' (pass it as an argument); "
-        "'os' (import it inside the function: `import os`); "
-        "'sqrt' (import it inside the function: `from math import sqrt`)."
-    )
-
-
-def test_names_in_nested_functions_classes_comprehensions_and_defaults_count() -> None:
-    def nested(x: Any = THRESHOLD) -> Any:
-        class Inner:
-            y = math.pi
-
-            def method(self) -> Any:
-                return [sqrt(z) for z in range(js.loads("3"))]
-
-        return lambda: helper() or Inner
-
-    assert [name.split("'")[1] for name in missing(nested).split("; ")] == ["THRESHOLD", "helper", "js", "math", "sqrt"]
-
-
-def test_names_in_every_f_string_count_even_where_python_3_11_cannot_write_it_back(tmp_path: Path) -> None:
-    text = "def f(x):\n    return f\"{x!r:>{WIDTH}} {'a\N{ZERO WIDTH SPACE}b' + FIRST} {'é'.join(x)}\"\n"
-    assert missing(load(tmp_path / "dag.py", text)["f"]) == (
-        "'FIRST' (it is not defined; import or define it inside the function); "
-        "'WIDTH' (it is not defined; import or define it inside the function)."
-    )
-
-
-def test_a_closure_that_the_function_changes_is_missing_too() -> None:
-    count = 0
-
-    def counter() -> Any:
-        nonlocal count
-        count += 1
-        return count
-
-    assert missing(counter) == "'count' (pass it as an argument)."
-
-
-def test_what_it_carries_and_what_is_never_evaluated_is_not_missing() -> None:
-    def complete(x: Unknown, *rest: Unknown, **more: Model) -> dt.date:  # type: ignore[name-defined]  # noqa: F821
-        import math
-        import os.path
-
-        global total
-        total = len(rest)  # type: ignore[name-defined]
-        y: Unknown = 1  # type: ignore[name-defined]  # noqa: F821
-        z: Model  # noqa: F842
-
-        def inner(a: int) -> int:
-            nonlocal y
-            y += a
-            return complete if a else total  # type: ignore[name-defined, return-value]
-
-        class Point:
-            x: int
-
-            def __init__(self) -> None:
-                super().__init__()
-                self.__hidden: Unknown = __name__  # type: ignore[name-defined]  # noqa: F821
-
-        try:
-            return [inner(k) for k in range(3) if (w := k)], w, math, os.path, Point  # type: ignore[return-value]
-        except (ValueError, OSError) as error:
-            print(error)
-            raise
-
-    assert extract(complete).name == "complete"
-
-
-ANNOTATED = """\
-Outer = int
-
-def f(x: Outer) -> Outer:
-    class Row:
-        names: Field = []
-    def inner(a: Given = 1, *b: Rest, **c: More) -> Back:
-        local: Local = 1
-    return inner
-"""
-
-
-def test_annotations_inside_the_function_are_evaluated_as_in_plain_python(tmp_path: Path) -> None:
-    assert [name.split("'")[1] for name in missing(load(tmp_path / "dag.py", ANNOTATED)["f"]).split("; ")] == [
-        "Back", "Field", "Given", "More", "Rest",
-    ]  # fmt: skip
-
-
-def test_no_annotation_is_evaluated_where_the_file_postpones_them(tmp_path: Path) -> None:
-    names = load(tmp_path / "dag.py", f"from __future__ import annotations\n{ANNOTATED}")
-    assert extract(names["f"]).postponed
-
-
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters came with Python 3.12")
-def test_type_parameters_are_names_of_the_function(tmp_path: Path) -> None:
-    names = load(tmp_path / "dag.py", "def f[T](x: T) -> T:\n    type Pair = tuple[T, T]\n    return x\n")
-    assert extract(names["f"]).name == "f"
 
 
 def takes(a: Any, /, b: Any, *rest: Any, ds: Any = None, params: Any = None, **more: Any) -> None: ...
@@ -419,7 +268,7 @@ def test_an_async_function_travels_like_any_other() -> None:
         return x
 
     assert asyncio.run(later(1)) == 1
-    assert extract(later).text.startswith("    async def later(x: int)")
+    assert text_of(later).startswith("    async def later(x: int)")
 
 
 def test_five_hundred_functions_of_one_file_take_no_longer_than_their_number(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from podenv.pods.compose import Identity
 from podenv.pods.manifest import base_container, with_memory, with_secret
 from podenv.pods.request import PodRequest, Relaunches
 from podenv.pods.template import EnvironmentTemplate
-from podenv.runtime.call import Call
+from podenv.runtime.call import Call, Code
 
 POD = {
     "metadata": {
@@ -33,7 +33,7 @@ POD = {
         ],
     },
 }
-CALL = Call("f", "def f(): pass\n", filename="f.py", first_line=1)
+CALL = Call(Code("f", "f.py", 1, [("f.py", 1, "def f(): pass\n")]))
 TEMPLATE = EnvironmentTemplate("e", "s", {"metadata": {}, "spec": POD["spec"]}, {})
 
 

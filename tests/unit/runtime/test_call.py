@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from podenv.runtime.call import CALL_LIMIT, Call, Failure, Result, TooLarge
+from podenv.runtime.call import CALL_LIMIT, Call, Code, Failure, Result, TooLarge, pack, unpack
 from podenv.runtime.revive import decode
 from podenv.runtime.tagged import Refused, encode
 
@@ -397,14 +397,15 @@ def test_a_result_that_inflates_beyond_its_bound_is_refused() -> None:
 
 
 def call(**changes: Any) -> Call:
-    return Call("f", "def f(): pass\n", **{"filename": "dag.py", "first_line": 3, **changes})
+    return Call(Code("f", "dag.py", 3, [("dag.py", 3, "def f(): pass\n")], defaults={"x": (1,)}), **changes)
 
 
 def test_a_call_leaves_the_environment_variables_as_it_found_them() -> None:
     environ = {"HOME": "x", **call(args=[(1, 2)], kwargs={"k": {3}}).to_env()}
     back = Call.from_env(environ)
     assert environ == {"HOME": "x"}
-    assert (back.name, back.source, back.filename, back.first_line) == ("f", "def f(): pass\n", "dag.py", 3)
+    assert (back.code.name, back.code.filename, back.code.line) == ("f", "dag.py", 3)
+    assert (back.code.pieces, back.code.defaults) == ([["dag.py", 3, "def f(): pass\n"]], {"x": (1,)})
     assert (back.args, back.kwargs) == ([(1, 2)], {"k": {3}})
 
 
@@ -414,6 +415,24 @@ def test_a_long_call_is_cut_into_variables_that_linux_allows() -> None:
     assert len(variables) == 5
     assert max(len(name) + len(value) + 2 for name, value in variables.items()) < 131_072
     assert Call.from_env(variables).args == [data]
+
+
+def test_modules_travel_in_variables_of_their_own_and_belong_to_what_the_call_is() -> None:
+    packed = pack({"a": ("a.py", False, "é = 1\n")}, {"b": {"$": b"x"}})
+    with_modules = call(modules=packed, names=["a"])
+    back = Call.from_env(with_modules.to_env())
+    assert unpack(back.modules) == {"modules": {"a": ["a.py", False, "é = 1\n"]}, "data": {"b": {"$": b"x"}}}
+    assert back.names == ["a"]
+    assert with_modules.encode() != call(names=["a"]).encode()
+
+
+def test_a_call_with_too_many_modules_names_their_share_and_packages() -> None:
+    text = random.Random(1).randbytes(CALL_LIMIT).hex()
+    with pytest.raises(TooLarge) as caught:
+        call(modules=pack({"big": ("big.py", False, text)}, {}), names=["big"]).encode()
+    assert str(caught.value).endswith(
+        "MiB of it are the modules that travel: put large ones into `packages` of the environment"
+    )
 
 
 def test_a_call_beyond_its_limit_is_refused_with_its_size() -> None:

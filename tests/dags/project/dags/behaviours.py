@@ -1,12 +1,19 @@
 """What people know from ``@task``, each in a task of its own; run once, and looked at by many tests."""
 
+import logging
 from datetime import timedelta
 
 from airflow.sdk import dag, setup, task, task_group, teardown
 from kubernetes.client import V1EnvVar, V1EnvVarSource, V1SecretKeySelector, V1Volume
+from shared.numbers import note, scale
 
 from podenv import EnvPodOperator, run_in_env
 from podenv.errors import FunctionRaised
+
+LOG = logging.getLogger("behaviours")
+FACTOR = 10
+# Something of Airflow's process: a task that needs it is told so.
+computed = type(task).__name__
 
 
 def interpreter() -> str:
@@ -93,9 +100,16 @@ def behaviours():
     def no_json() -> dict:
         return {"today": b"bytes"}
 
+    @task.env("plain")
+    def uses_its_file_and_what_is_beside(number: int) -> dict:
+        LOG.info("shared code runs")
+        return {"version": interpreter(), "scaled": scale(number), "read": note(), "factor": FACTOR}
+
+    uses_its_file_and_what_is_beside.expand(number=[1, 2])
+
     @task.env("plain", retries=2)
     def needs_what_stays_here() -> str:
-        return interpreter()
+        return computed
 
     needs_what_stays_here()
 
@@ -278,6 +292,12 @@ def behaviours():
     def wants_an_accessor(var=None) -> None: ...
 
     wants_an_accessor()
+
+    @task
+    def helper_shares() -> list:
+        return [run_in_env("plain", scale, 3), run_in_env("other", note)]
+
+    helper_shares()
 
     @task
     def helper_moment():
