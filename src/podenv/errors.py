@@ -129,15 +129,15 @@ class CatalogueNotFound(PodenvError):
 
 
 class UnknownEnvironment(PodenvError):
-    """``name`` is not in the catalogue at ``catalogue``."""
+    """``name`` is not in the catalogue at ``catalogue``; ``remedy`` says how to get it there."""
 
-    def __init__(self, name: str, catalogue: Path, known: Sequence[str]) -> None:
+    def __init__(self, name: str, catalogue: Path | str, known: Sequence[str], *, remedy: str = "") -> None:
         self.name = name
         self.catalogue = catalogue
         hint = nearest(name, known) or (f" It has: {', '.join(known)}." if 0 < len(known) <= 10 else "")
         super().__init__(
             f"There is no environment {name!r} in {catalogue}.{hint} "
-            f"`podenv list` shows all, `podenv new {name} --python X.Y` makes it."
+            + (remedy or f"`podenv list` shows all, `podenv new {name} --python X.Y` makes it.")
         )
 
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         MappedOperator,
         OperatorPartial,
     )
-    from kubernetes.client import V1Pod
+    from kubernetes.client import CoreV1Api, V1Pod
 
 __all__ = [  # for the type checker: each is in _NAMES too
     "AirflowException",
@@ -210,6 +210,13 @@ def pod_from_dict(pod: Mapping[str, Any]) -> V1Pod:
     from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
 
     return PodGenerator.deserialize_model_dict(dict(pod))
+
+
+def kubernetes_client() -> CoreV1Api:
+    """The client of the connection ``kubernetes_default``, or of the cluster that this process runs in."""
+    from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
+
+    return KubernetesHook(conn_id=KubernetesHook.default_conn_name).core_v1_client
 
 
 def make_database() -> None:

@@ -34,7 +34,7 @@ class LocalTask:
     def __init__(self, task: EnvTask, context: Context) -> None:
         self._task = task
         self._context = context
-        self._environment = settings.catalogue(task.dag_file)[task.env]
+        self._environment = settings.folder_catalogue(task.dag_file)[task.env]
         resources = task.request.resources(self._environment, task.where)
         variables = overrides.variables(task)
         self._limits = resources.limits

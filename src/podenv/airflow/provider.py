@@ -33,8 +33,10 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "catalogue": {
                         "description": (
-                            "The ``envs/`` folder. Empty: the nearest one upwards of the DAG file. The variable "
-                            "PODENV_CATALOGUE goes before it."
+                            "The ``envs/`` folder. Empty: the nearest one upwards of the DAG file. ``cluster``: what "
+                            "is deployed, read once in each process, for DAGs that reach Airflow without ``envs/``; "
+                            "it needs ``list`` on podtemplates in all namespaces. The variable PODENV_CATALOGUE goes "
+                            "before it."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",

@@ -34,7 +34,7 @@ def _locally(
 ) -> Any:
     from podenv.local import Limits, LocalRun  # the local backend is loaded when a task executes, not at parse
 
-    environment = settings.catalogue(_start(function, context))[name]
+    environment = settings.folder_catalogue(_start(function, context))[name]
     limits = TaskRequest(env=name).resources(environment, f"run_in_env({name!r})").limits
     call = source.build_call(function, args, kwargs, python=environment.python, code=settings.code())
     run = LocalRun(

@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+from podenv.airflow import deployed
 from podenv.airflow.compat import conf
 from podenv.catalogue import names
 from podenv.catalogue.environment import Catalogue
@@ -81,13 +82,29 @@ def namespace(environment: str, file: str | Path | None) -> str:
     """
     known = catalogue_or_none(file)
     chosen = known[environment].spec.namespace if known is not None else None
-    prefix = conf.get("podenv", "namespace_prefix", fallback=names.NAMESPACE_PREFIX)
-    return chosen or names.namespace(environment, prefix)
+    return chosen or names.namespace(environment, _prefix())
 
 
 def catalogue(file: str | Path | None) -> Catalogue:
-    """The catalogue for the DAG ``file``. Raises `CatalogueNotFound`."""
-    return _catalogue(None if file is None else str(file), os.environ.get("PODENV_CATALOGUE"))
+    """The catalogue for the DAG ``file``: a folder, or what is deployed. Raises `CatalogueNotFound`."""
+    variable = os.environ.get("PODENV_CATALOGUE")
+    if not variable and _configured() == deployed.WORD:
+        found = deployed.catalogue(_prefix())
+        if isinstance(found, str):
+            raise CatalogueNotFound(f"[podenv] catalogue = cluster, and the cluster cannot be read: {found}.")
+        return found
+    return _catalogue(None if file is None else str(file), variable)
+
+
+def folder_catalogue(file: str | Path | None) -> Catalogue:
+    """The catalogue of files for the DAG ``file``, which the local backend needs. Raises `CatalogueNotFound`."""
+    found = catalogue(file)
+    if isinstance(found, deployed.DeployedCatalogue):
+        raise CatalogueNotFound(
+            "[podenv] catalogue = cluster, and tasks on this machine need the locks in an envs/ folder; "
+            "name one in PODENV_CATALOGUE."
+        )
+    return found
 
 
 def catalogue_or_none(file: str | Path | None) -> Catalogue | None:
@@ -99,8 +116,15 @@ def catalogue_or_none(file: str | Path | None) -> Catalogue | None:
 
 @lru_cache(maxsize=256)  # 500 tasks of a file search once; a catalogue that was not found is searched for again
 def _catalogue(file: str | None, variable: str | None) -> Catalogue:
-    configured = conf.get("podenv", "catalogue", fallback="") or None
-    return Catalogue.find(None if file is None else Path(file), configured=configured)
+    return Catalogue.find(None if file is None else Path(file), configured=_configured())
+
+
+def _prefix() -> str:
+    return str(conf.get("podenv", "namespace_prefix", fallback=names.NAMESPACE_PREFIX))
+
+
+def _configured() -> str | None:
+    return conf.get("podenv", "catalogue", fallback="") or None
 
 
 def emit(line: str) -> None:
