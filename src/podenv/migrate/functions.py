@@ -19,6 +19,18 @@ _DISTRIBUTIONS = {
     "git": "gitpython", "MySQLdb": "mysqlclient", "PIL": "pillow", "psycopg2": "psycopg2-binary",
     "skimage": "scikit-image", "sklearn": "scikit-learn",
 }  # fmt: skip
+_AIRFLOW = (
+    "the function imports airflow, which its environment does not have: pass what it needs as an argument "
+    "(connections=[...] brings Connections, variables=[...] Variables), or add apache-airflow-task-sdk"
+)
+_MODULE = (
+    "the function imports {module}, and no requirement is named so: add {distribution} unless another package brings it"
+)
+_VARIABLES = (
+    "the function reads environment variables; those of Airflow's worker are not there: pass env_vars=, or set `env` "
+    "in its values.yaml"
+)
+_CONTEXT = "**{name} gets no context values: name in the signature those that it uses (ds, params, run_id ...)"
 _EXTRA_WORDS = ("python-", "py")
 
 
@@ -41,37 +53,13 @@ class Functions:
         for module, where in self.imports(line).items():
             if module == "airflow":
                 if not any(name.startswith("apache-airflow") for name in distributions):
-                    yield (
-                        where,
-                        (
-                            "the function imports airflow, which its environment does not have: pass what it needs "
-                            "as an argument (connections=[...] brings Connections), or add apache-airflow-task-sdk"
-                        ),
-                    )
+                    yield where, _AIRFLOW
             elif not any(_may_hold(name, module) for name in distributions):
-                yield (
-                    where,
-                    (
-                        f"the function imports {module}, and no requirement is named so: add "
-                        f"{_DISTRIBUTIONS.get(module, module)} unless another package brings it"
-                    ),
-                )
+                yield where, _MODULE.format(module=module, distribution=_DISTRIBUTIONS.get(module, module))
         if inherits and (where := _reads_variables(function)):
-            yield (
-                where,
-                (
-                    "the function reads environment variables; those of Airflow's worker are not there: pass "
-                    "env_vars=, or set `env` in its values.yaml"
-                ),
-            )
+            yield where, _VARIABLES
         if (rest := function.args.kwarg) and (where := _uses(function, rest.arg)):
-            yield (
-                where,
-                (
-                    f"**{rest.arg} gets no context values: name in the signature those that it uses "
-                    "(ds, params, run_id ...)"
-                ),
-            )
+            yield where, _CONTEXT.format(name=rest.arg)
 
     def imports(self, line: int) -> dict[str, int]:
         """The modules of others that the function at ``line`` imports, each with the line of its import."""

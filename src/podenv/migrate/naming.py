@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from packaging.utils import canonicalize_name
 
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.catalogue.names import MAX_NAME, check_environment_name
@@ -33,15 +37,15 @@ class Namer:
             except PodenvError:  # a broken one is named by every other command
                 continue
             if content is not None:
-                self._by_content.setdefault(content, Proposal(name, content, new=None))
+                self._by_content.setdefault(_key(content), Proposal(name, content, new=None))
 
     def proposal(self, wish: Wish) -> Proposal:
         """The environment for ``wish``: one that exists, one that was proposed before, or a new one."""
-        content = wish.content
-        if content not in self._by_content:
-            name = self._free(_stem(wish), content)
-            self._by_content[content] = Proposal(name, content, _new(name, wish))
-        return self._by_content[content]
+        key = _key(wish.content)
+        if key not in self._by_content:
+            name = self._free(_stem(wish), wish.content)
+            self._by_content[key] = Proposal(name, wish.content, _new(name, wish))
+        return self._by_content[key]
 
     def _free(self, stem: str, content: Content) -> str:
         candidates = [
@@ -54,6 +58,21 @@ class Namer:
         return name
 
 
+def _key(content: Content) -> Content:
+    """The same for every way to write the same requirements and the same image."""
+    lines = sorted({_plain(line) for line in content.requirements})
+    image = str(parse_image(content.image, setting="image")) if content.image else ""
+    return replace(content, requirements=tuple(lines), image=image)
+
+
+def _plain(line: str) -> str:
+    if line.startswith("-"):
+        return line
+    requirement = requirements.parse(line)
+    requirement.name = canonicalize_name(requirement.name)
+    return str(requirement)
+
+
 def _content(environment: Environment) -> Content | None:
     """What an environment that exists holds, as a task would ask for it; None where its lock has another source."""
     spec, image = environment.spec, environment.spec.image
@@ -63,9 +82,7 @@ def _content(environment: Environment) -> Content | None:
     reference = ""
     if image.external:
         place = f"{image.registry}/{image.repository}" if image.registry else image.repository
-        reference = str(
-            parse_image(f"{place}@{image.digest}" if image.digest else f"{place}:{image.tag}", setting="image")
-        )
+        reference = f"{place}@{image.digest}" if image.digest else f"{place}:{image.tag}"
         lines = []
     indexes = tuple(index.url for index in spec.indexes)
     return Content(environment.python, tuple(sorted(set(lines))), image.index, indexes, spec.namespace or "", reference)
@@ -90,8 +107,13 @@ def _stem(wish: Wish) -> str:
         return "migrated"
 
 
-def _index_name(url: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", url.partition("://")[2].lower()).strip("-")[:MAX_NAME].strip("-")
+def _indexes(urls: Sequence[str]) -> list[dict[str, str]]:
+    """``indexes`` of values.yaml, each with a name from its address."""
+    named: dict[str, str] = {}
+    for url in urls:
+        stem = re.sub(r"[^a-z0-9]+", "-", url.partition("://")[2].lower()).strip("-")[: MAX_NAME - 2].strip("-")
+        named[stem if stem not in named else f"{stem}-{len(named) + 1}"] = url
+    return [{"name": name, "url": url} for name, url in named.items()]
 
 
 def _new(name: str, wish: Wish) -> NewEnvironment:
@@ -106,5 +128,5 @@ def _new(name: str, wish: Wish) -> NewEnvironment:
     elif content.index:
         values["image"] = ({"index": content.index}, _INDEX_COMMENT)
     if content.indexes:
-        values["indexes"] = ([{"name": _index_name(url), "url": url} for url in content.indexes], _INDEXES_COMMENT)
+        values["indexes"] = (_indexes(content.indexes), _INDEXES_COMMENT)
     return NewEnvironment(name, content.python, requirements=tuple(lines), values=values)

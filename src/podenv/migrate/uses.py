@@ -73,16 +73,14 @@ class _Finder(cst.CSTVisitor):
         self.uses: list[Use] = []
         self.others: list[tuple[int, str, str]] = []
         self._source = source
-        self._decorated: list[cst.FunctionDef] = []
         self._seen: set[cst.CSTNode] = set()
 
     def visit_Import(self, node: cst.Import) -> bool:
         return False
 
     def visit_ImportFrom(self, node: cst.ImportFrom) -> bool:
-        if isinstance(node.names, cst.ImportStar) and self._source.code(node.module or cst.Name("x")).startswith(
-            "airflow"
-        ):
+        module = self._source.code(node.module) if node.module else ""
+        if isinstance(node.names, cst.ImportStar) and module.startswith("airflow"):
             self._other(node, self._source.code(node), "what it brings cannot be told; import the names themselves")
         return False
 

@@ -454,6 +454,18 @@ def test_equal_requirements_share_an_environment_and_others_get_names_of_their_o
     ]
 
 
+def test_the_same_content_may_be_written_in_other_ways(tmp_path: Path) -> None:
+    text = "@task.virtualenv(requirements={})\ndef {}(): pass\n"
+    images = "@task.kubernetes(image={!r})\ndef {}(): pass\n"
+    whole = HEAD + text.format(["Foo_Bar>=1,<2", "b"], "f") + text.format(["b", "foo-bar <2, >=1"], "g")
+    whole += images.format("python:3.11", "h") + images.format("docker.io/library/python:3.11", "i")
+    migration = plan(tmp_path, whole)
+    assert [[task.name for task in one.tasks] for one in migration.proposals] == [["f", "g"], ["h", "i"]]
+    planning.write(migration)
+    again = plan(tmp_path, whole)
+    assert [(one.name, one.new) for one in again.proposals] == [(one.name, None) for one in migration.proposals]
+
+
 def test_an_environment_that_exists_and_holds_the_same_is_used(tmp_path: Path) -> None:
     folder = tmp_path / "envs" / "tables"
     folder.mkdir(parents=True)
@@ -754,7 +766,7 @@ def test_what_a_function_may_not_find_in_its_environment_is_named_by_line(tmp_pa
         (
             6,
             "the function imports airflow, which its environment does not have: pass what it needs as an argument "
-            "(connections=[...] brings Connections), or add apache-airflow-task-sdk",
+            "(connections=[...] brings Connections, variables=[...] Variables), or add apache-airflow-task-sdk",
         ),
         (
             9,
