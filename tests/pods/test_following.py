@@ -158,6 +158,27 @@ def test_words_of_the_kubelet_in_place_of_a_log_are_shown_and_the_log_is_read_ag
     assert engine.told.lines in ([words.decode(), "0", "1", "2"], ["0", "1", "2"])
 
 
+@pytest.mark.parametrize("get_logs", [True, False])
+@pytest.mark.parametrize("size", [0, 20_000], ids=["small", "large"])
+def test_a_log_that_a_node_cuts_off_as_if_it_were_whole_is_read_again(
+    engine: Engine, server: ApiServer, size: int, get_logs: bool
+) -> None:
+    """The kubelet restarts while the log of a container that has ended is read: the API server ends it regularly."""
+    server.trouble(LOG, delay=1.0, cut=0)
+    server.trouble(LOG, times=2, finish=500)
+    value = engine.call(prints_and_returns, 40, size, follow=get_logs)
+    assert value == functions.noise(size)
+    assert engine.told.lines == ([str(number) for number in range(40)] if get_logs else [])
+
+
+def prints_and_returns(lines: int, size: int) -> str:
+    import random
+
+    for number in range(lines):
+        print(number)
+    return random.Random(1).randbytes(size // 2).hex()
+
+
 def test_a_kubelet_that_does_not_answer_for_a_while_is_waited_for(engine: Engine, server: ApiServer) -> None:
     server.trouble(LOG, times=4, refuse=statuses.refusal(500, "InternalError", "dial tcp 10.0.0.1:10250: i/o timeout"))
     assert engine.call(functions.prints, 3) == 3

@@ -30,6 +30,7 @@ LATE_SECONDS = 5.0  # after which a watch that has not ended in time is given up
 LOG_END_SECONDS = 30.0  # for which the rest of a log is tried while the server or the node is away
 SILENCE_SECONDS = (5.0, 60.0)  # without a line, after which the log is opened anew: at first, at most
 PAUSE_SECONDS = (0.25, 5.0)  # between two streams that brought nothing: at first, at most
+READS = 3  # of the rest of a log in which a result is missing
 GAP = "[podenv] Lines are missing here: the node rotated the log away before they were read."
 
 _T = TypeVar("_T")
@@ -154,7 +155,7 @@ class PodFollower:
             if ended or quiet >= 2:
                 pod = self.read()
                 if status.is_over(pod, self._pod.container):
-                    self.read_log()  # what was written after the stream was cut
+                    self.read_log(pod, done)  # what was written after the stream was cut
                     return None if done() else pod
                 if status.node_is_lost(pod, self._pod.container, datetime.now(UTC)):
                     return pod
@@ -162,17 +163,23 @@ class PodFollower:
                 self._client.pause(pause)
                 pause = min(2 * pause, PAUSE_SECONDS[1])
 
-    def read_log(self, *, frame_only: bool = False) -> None:
-        """Hand on what is left of the log of a container that is over; what the node no longer holds stays away.
+    def read_log(self, pod: Json, done: Callable[[], bool], *, frame_only: bool = False) -> None:
+        """Hand on what is left of the log of a container that is over in ``pod``; the node may no longer hold all.
 
-        ``frame_only``: as many of the last lines as a result can have. Raises `Killed`.
+        ``done``: True once the result came. ``frame_only``: as many of the last lines as one can have. Raises `Killed`.
         """
         tail = MAX_LINES + 2 if frame_only else None
         patience, problem = Patience(self._client, allowed=True, seconds=LOG_END_SECONDS), ""
+        # The log of a container that ended by itself ends with a result, nearly always. One that ends before was cut
+        # off: a node that restarts says nothing of that.
+        reads = READS if status.ended_by_itself(pod, self._pod.container) else 1
         while not problem:
             try:
                 self._stream(lambda: False, ANSWER_SECONDS, follow=False, tail=tail)
-                break
+                reads -= 1
+                if reads == 0 or done():
+                    break
+                self._client.pause(PAUSE_SECONDS[0])
             except (HTTPError, ApiException) as error:
                 if isinstance(error, ApiException) and error.status in (400, 404):
                     break  # the node has no log of this container

@@ -85,6 +85,12 @@ def is_over(pod: Json, name: str) -> bool:
     return terminated(pod, name) is not None or _status(pod).get("phase") in ("Failed", "Succeeded")
 
 
+def ended_by_itself(pod: Json, name: str) -> bool:
+    """True if the container's program ended without a signal and within its memory."""
+    ended = terminated(pod, name)
+    return ended is not None and 0 <= ended["exitCode"] < 128 and ended.get("reason") != "OOMKilled"
+
+
 def may_have_started(pod: Json | None, name: str) -> bool:
     """False only if the container is known never to have run; None is a pod that was not seen."""
     if pod is None:

@@ -69,16 +69,19 @@ class PodWatch:
         if self._request.follow:
             self._events.line(line)
 
+    def _has_result(self) -> bool:
+        return self._reader.result is not None
+
     def _result(self) -> Result:
         request, over = self._request, None
         assert self._pod is not None
         if request.follow:
             is_over = status.is_over(self._pod, CONTAINER)
-            over = self._follower.follow_log(lambda: self._reader.result is not None, over=is_over)
+            over = self._follower.follow_log(self._has_result, over=is_over)
         else:
             over = self._await_end()
             if over is not None and status.is_over(over, CONTAINER) and _message(over) is None:
-                self._follower.read_log(frame_only=True)
+                self._follower.read_log(over, self._has_result, frame_only=True)
         self._pod = over or self._pod
         self._reader.close()
         self._client.refuse_stopped()
