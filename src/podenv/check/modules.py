@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import Distribution, distributions
 from pathlib import Path, PurePosixPath
@@ -38,6 +38,8 @@ class Modules:
     entry_points: tuple[str, ...] = ()
     requires: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     packages: frozenset[str] = frozenset()
+    open: tuple[str, ...] = ()
+    """Distributions of the lock that could not be unpacked: whatever is missing may be theirs."""
 
     def __contains__(self, module: object) -> bool:
         return module in self.owners
@@ -73,7 +75,7 @@ def read(shelf: Shelf) -> Modules:
 
 def write(shelf: Shelf) -> Modules:
     """Read the wheels of a shelf, and keep what they say beside them, where that can be written."""
-    found = _of(shelf.packages)
+    found = replace(_of(shelf.packages), open=shelf.left_out)
     stored = {
         "format": FORMAT,
         "owners": found.owners,
@@ -81,6 +83,7 @@ def write(shelf: Shelf) -> Modules:
         "entry_points": found.entry_points,
         "requires": found.requires,
         "packages": sorted(found.packages),
+        "open": found.open,
     }
     file = shelf.folder / FILE
     beside = file.with_name(f".{FILE}.new")
@@ -99,6 +102,7 @@ def _loaded(stored: dict[str, object]) -> Modules:
         tuple(stored["entry_points"]),  # type: ignore[arg-type]
         {name: tuple(names) for name, names in requires.items()},
         frozenset(stored["packages"]),  # type: ignore[call-overload]
+        tuple(stored["open"]),  # type: ignore[arg-type]
     )
 
 

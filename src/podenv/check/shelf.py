@@ -18,13 +18,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.requirements import InvalidRequirement
+from packaging.utils import canonicalize_name
+
 from podenv import causes, lock, process, venv
 from podenv.catalogue.environment import Environment
 from podenv.catalogue.names import lock_key
 from podenv.errors import CheckImpossible, ProgramFailed
-from podenv.lock import cache, installation, packages, platforms, wheels
+from podenv.lock import cache, installation, packages, platforms, requirements, wheels
 
 _TRIPLES = {"linux": "{machine}-unknown-linux-gnu", "macos": "{machine}-apple-darwin"}
+_LEFT_OUT = "podenv-left-out"  # a file with their names
 _KEPT = 60 * 86_400.0  # seconds that a shelf stays without being used
 
 
@@ -35,6 +39,13 @@ class Shelf:
     folder: Path
     python: str
     key: str
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The distributions of the lock that are not on it, because they would have to be built."""
+        with suppress(OSError):
+            return tuple((self.folder / _LEFT_OUT).read_text().split())
+        return ()
 
     @property
     def packages(self) -> Path:
@@ -119,24 +130,44 @@ def _put(made: Path, place: Path) -> None:
 def _fill(shelf: Shelf, environment: Environment, scratch: Path) -> None:
     shelf.packages.mkdir(parents=True)
     # What makes a folder a virtual environment for those who read it; nothing in it is ever started.
-    (shelf.folder / "pyvenv.cfg").write_text(
-        f"home = {shelf.folder}\ninclude-system-site-packages = false\nversion_info = {environment.python}\n"
-    )
+    (shelf.folder / "pyvenv.cfg").write_text(f"home = {sys.base_exec_prefix}\nversion_info = {environment.python}\n")
     system, _, _ = environment.spec.image.platform.partition("/")
     triple = _TRIPLES[system].format(machine=platforms.machine(environment.spec.image.platform))
     target: list[str | Path] = [
         "--color=never", "--no-progress", "--target", shelf.packages, "--python", sys.executable,
         "--python-version", environment.python, "--python-platform", triple,
     ]  # fmt: skip
+    left_out, rest = _wheels(environment)
+    (shelf.folder / _LEFT_OUT).write_text("".join(f"{name}\n" for name in left_out))
+    (scratch / "requirements.txt").write_text(rest)
+    words = installation.words(environment, scratch)
+    words = [scratch / "requirements.txt" if word == environment.lock_file else word for word in words]
     own = [wheels.build(environment, package) for package in packages.of(environment)]
-    argv = [lock.uv(), "pip", "sync", *target, *installation.words(environment, scratch)]
     try:
-        process.run(argv, cwd=environment.folder, env=lock.uv_variables())
+        process.run([lock.uv(), "pip", "sync", *target, *words], cwd=environment.folder, env=lock.uv_variables())
         if own:
             argv = [lock.uv(), "pip", "install", "--no-deps", "--no-index", *target, "--project", scratch, *own]
             process.run(argv, cwd=environment.folder, env=lock.uv_variables())
     except ProgramFailed as error:
         raise _explained(error, environment) from None
+
+
+def _wheels(environment: Environment) -> tuple[list[str], str]:
+    """The names in the lock that are built where they are installed, and the rest of the lock."""
+    text = environment.lock_file.read_text(errors="replace")
+    lines = [line for _, line in requirements.logical_lines(text)]
+    built = {line.split()[-1] for line in lines if line.startswith("--no-binary")}
+    left_out: list[str] = []
+    kept: list[str] = []
+    for line in lines:
+        with suppress(InvalidRequirement):  # an option line
+            one = requirements.parse(line)
+            url = one.url or ""
+            if canonicalize_name(one.name) in built or (url and requirements.is_archive(url)):
+                left_out.append(canonicalize_name(one.name))
+            else:
+                kept.append(line)
+    return left_out, "".join(f"{line}\n" for line in kept)
 
 
 def _explained(error: ProgramFailed, environment: Environment) -> CheckImpossible:

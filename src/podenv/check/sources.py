@@ -52,6 +52,17 @@ class Source:
                 found.update({alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names})
         return found
 
+    @cached_property
+    def _parents(self) -> dict[ast.AST, ast.AST]:
+        return {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
+
+    def above(self, node: ast.AST) -> Iterator[ast.stmt]:
+        """The statements around ``node``, the innermost first."""
+        while (found := self._parents.get(node)) is not None:
+            if isinstance(found, ast.stmt):
+                yield found
+            node = found
+
     def dotted(self, node: ast.expr) -> str:
         """What an expression like ``sdk.task.env`` names, through the file's imports; empty for other expressions."""
         parts: list[str] = []

@@ -37,6 +37,8 @@ class Task:
     command: tuple[str, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
     callable: ast.expr | None = None
+    given: frozenset[str] = frozenset()
+    """The names of all arguments, those of the DAG's ``default_args`` included."""
 
     @property
     def line(self) -> int:
@@ -246,7 +248,7 @@ class _Finder(ast.NodeVisitor):
             self.tasks.append(
                 Task(
                     kind, self.source, place, self.at.dag, task, environment,
-                    source, function, command, arguments, callable,
+                    source, function, command, arguments, callable, frozenset(given),
                 )
             )  # fmt: skip
 

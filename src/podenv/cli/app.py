@@ -24,6 +24,7 @@ COMMANDS = {
     "migrate": "migrate:migrate",
     "doctor": "doctor:doctor",
     "lock": "locks:lock",
+    "check": "check:check",
     "sync": "venvs:sync",
     "prune": "prune:prune",
     "build": "images:build",

@@ -69,7 +69,7 @@ def _image(environment: str, values: Json) -> str:
 def _other_values(values: Json) -> dict[str, str]:
     """The values without those that name the image and its content: key -> text, to be compared."""
     image = {f"image.{key}": one for key, one in (values.get("image") or {}).items() if key not in _IMAGE_KEYS}
-    others = {key: one for key, one in values.items() if key not in ("image", "lock")} | image
+    others = {key: one for key, one in values.items() if key not in ("image", "lock", "check")} | image
     return {key: json.dumps(_as_helm_writes(value), sort_keys=True) for key, value in others.items()}
 
 

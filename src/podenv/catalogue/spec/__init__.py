@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from podenv.catalogue.spec.check import CheckSpec
 from podenv.catalogue.spec.dependencies import DependencySettings
 from podenv.catalogue.spec.fields import Limits, Model, Python, Requests
 from podenv.catalogue.spec.helmschema import for_helm
@@ -33,6 +34,7 @@ class EnvironmentSpec(DependencySettings, ImageSettings, PodSettings, ReleaseSet
     python: Python = Field(description='Version of Python, quoted: "3.13".')
     description: str = Field(default="", description="One line for people.")
     resources: ResourcesSpec = Field(default=ResourcesSpec(), description="Default requests and limits of a task.")
+    check: CheckSpec = Field(default=CheckSpec(), description="What `podenv check` leaves out, or cannot know.")
     relaunch: Annotated[int, Field(ge=0, le=_MOST_RELAUNCHES, strict=True)] | None = Field(
         default=None, description="How often a task's pod that the cluster took away is launched again in the same try."
     )

@@ -1,0 +1,84 @@
+"""Whether a module really lacks a name: ty does not read compiled modules, nor what a module does to itself."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+from podenv.check.modules import Modules
+from podenv.check.shelf import Shelf
+
+_MEMBER = re.compile(r"Module `([\w.]+)` has no member `(\w+)`")
+# Ways in which a module gets names that its text does not show.
+_DYNAMIC = re.compile(r"\bglobals\s*\(|\bsetattr\s*\(|\bvars\s*\(|__dict__|sys\.modules|__getattr__|\bexec\s*\(")
+
+
+def of_module(said: str) -> tuple[str, str] | None:
+    """The module and the member in what ty says of a missing one; None where it is about an object."""
+    match = _MEMBER.search(said)
+    return (match[1], match[2]) if match else None
+
+
+class Members:
+    """The names of the modules on one shelf."""
+
+    def __init__(self, shelf: Shelf, modules: Modules) -> None:
+        self._folder = shelf.packages
+        self._modules = modules
+
+    def lacks(self, module: str, name: str) -> bool:
+        """True if it is certain that ``module`` has no ``name``."""
+        if any(part.startswith("_") for part in (*module.split("."), name)):
+            return False
+        if module not in self._modules:
+            return True  # the standard library, which ty knows by version
+        if f"{module}.{name}" in self._modules:
+            return False
+        stem = self._folder.joinpath(*module.split("."))
+        if any(file.is_file() for file in (stem.with_name(f"{stem.name}.pyi"), stem / "__init__.pyi")):
+            return True  # its authors wrote down what it has
+        for file in (stem / "__init__.py", stem.with_name(f"{stem.name}.py")):
+            if file.is_file():
+                return not _is_dynamic(file)
+        return False
+
+    def names(self, module: str) -> list[str]:
+        """Public names that the text of ``module`` binds at its top, to tell what was probably meant."""
+        stem = self._folder.joinpath(*module.split("."))
+        for file in (
+            stem / "__init__.pyi",
+            stem.with_name(f"{stem.name}.pyi"),
+            stem / "__init__.py",
+            stem.with_name(f"{stem.name}.py"),
+        ):
+            with suppress(OSError, SyntaxError, ValueError, RecursionError):
+                return sorted(name for name in _bound(ast.parse(file.read_text(errors="replace"))) if name[:1] != "_")
+        return []
+
+
+def _bound(tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+@lru_cache(maxsize=1024)
+def _is_dynamic(file: Path) -> bool:
+    try:
+        text = file.read_text(errors="replace")
+        if _DYNAMIC.search(text):
+            return True
+        tree = ast.parse(text)
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return True
+    stars = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    return any(alias.name == "*" for node in stars for alias in node.names)

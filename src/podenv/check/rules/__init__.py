@@ -1,0 +1,1 @@
+"""The rules, by what they look at; each is a function from a subject to findings."""

@@ -1,0 +1,115 @@
+"""Rules about limits: what a task asks for, beside what its namespace and the nodes allow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from podenv.catalogue import quantity
+from podenv.catalogue.request import Resources, TaskRequest
+from podenv.check.findings import Finding
+from podenv.check.sources import shown
+from podenv.check.subject import Subject
+from podenv.check.tasks import Task
+from podenv.errors import ResourceError
+
+_SHORT = {"nvidia.com/gpu": "gpu"}
+_RESOURCES = frozenset({"cpu", "memory", "max_memory", "gpu", "container_resources"})
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a cluster allows, beside what the values say: for each namespace, and for one pod on the largest node.
+
+    ``ranges``: the limit ranges' ``max`` for a container, ``quotas``: the hard limits, both by environment.
+    """
+
+    ranges: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    quotas: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    nodes: tuple[Mapping[str, str], ...] = ()
+
+
+def above(subject: Subject, room: Room | None = None) -> Iterator[Finding]:
+    """Tasks that ask for more than they can ever get, and values that no task could have."""
+    room = room or Room()
+    for task in subject.tasks:
+        if task.kind == "call" or not _RESOURCES & set(task.arguments):
+            continue
+        try:
+            own = _request(task)
+            resources = own.resources(subject.environment, f"`{task.task}`")
+        except (ResourceError, TypeError) as error:
+            yield _of_task(subject, task, str(error), "")
+            continue
+        for message, remedy in _refusals(subject, resources, room):
+            yield _of_task(subject, task, f"`{task.task}` {message}", remedy)
+    spec = subject.environment.spec
+    for message, remedy in _refusals(subject, Resources(spec.resources.requests, spec.resources.limits), room):
+        yield subject.about("limit", subject.values_file, f"A task of {subject.name!r} {message}", remedy)
+
+
+def _request(task: Task) -> TaskRequest:
+    return replace(TaskRequest.of(task.arguments), env=task.environment)
+
+
+def _of_task(subject: Subject, task: Task, message: str, remedy: str) -> Finding:
+    return Finding(
+        "limit", task.file.name, task.line, task.column, message, remedy, task.dag, task.task, subject.name
+    )  # fmt: skip
+
+
+def _refusals(subject: Subject, asked: Resources, room: Room) -> Iterator[tuple[str, str]]:
+    """What of ``asked`` can never be had: the rest of a sentence that begins with the task, and what to do."""
+    spec, file = subject.environment.spec, shown(subject.values_file)
+    ranges: list[tuple[Mapping[str, str], str]] = [(spec.limit_range.max, f"limitRange.max in {file}")]
+    ranges += [(one, "the namespace's LimitRange") for one in _of(room.ranges, subject.name)]
+    for allowed, where in ranges:
+        for name, limit in asked.limits.items():
+            if name in allowed and _more(limit, allowed[name]):
+                yield _sentence("may use", name, limit, f"{where} allows {allowed[name]}")
+    quotas: list[tuple[Mapping[str, str], str]] = [(spec.resource_quota.hard, f"resourceQuota.hard in {file}")]
+    quotas += [(one, "the namespace's ResourceQuota") for one in _of(room.quotas, subject.name)]
+    for allowed, where in quotas:
+        yield from _beyond_quota(asked, allowed, where)
+    nodes = [spec.check.largest_node] if spec.check.largest_node else []
+    for node in [_largest(room.nodes)] if room.nodes else nodes:
+        where = "the largest node has" if room.nodes else f"check.largestNode in {file} says"
+        for name, request in asked.requests.items():
+            if name in node and _more(request, node[name]):
+                yield _sentence("asks for", name, request, f"{where} {node[name]}")
+
+
+def _of(found: Mapping[str, Mapping[str, str]], name: str) -> list[Mapping[str, str]]:
+    return [found[name]] if name in found else []
+
+
+def _beyond_quota(asked: Resources, allowed: Mapping[str, str], where: str) -> Iterator[tuple[str, str]]:
+    for kind, values, verb in (("requests", asked.requests, "asks for"), ("limits", asked.limits, "may use")):
+        for name, value in values.items():
+            keys = [f"{kind}.{name}"] + ([name] if kind == "requests" else [])
+            for key in keys:
+                if key in allowed and _more(value, allowed[key]):
+                    yield _sentence(verb, name, value, f"{where} has {key} {allowed[key]}")
+
+
+def _largest(nodes: tuple[Mapping[str, str], ...]) -> dict[str, str]:
+    """The most that any node has of each resource: more than that fits on none."""
+    found: dict[str, str] = {}
+    for node in nodes:
+        for name, value in node.items():
+            if name not in found or _more(value, found[name]):
+                found[name] = value
+    return found
+
+
+def _more(one: Any, other: Any) -> bool:
+    try:
+        return quantity.parse(str(one)) > quantity.parse(str(other))
+    except ResourceError:
+        return False
+
+
+def _sentence(verb: str, name: str, value: str, allowed: str) -> tuple[str, str]:
+    short = _SHORT.get(name, name)
+    return f"{verb} {short} {value}, and {allowed}.", f"Lower its {short}, or raise what is allowed."

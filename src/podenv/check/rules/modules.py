@@ -1,0 +1,255 @@
+"""Rules about imports: held against what the lock brings, by the RECORD of its wheels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from podenv.check import standard
+from podenv.check.findings import Finding
+from podenv.check.imports import Import, collect
+from podenv.check.modules import Modules
+from podenv.check.sources import Source, shown
+from podenv.check.subject import Subject
+from podenv.check.views import View
+from podenv.errors import nearest
+from podenv.lock import requirements
+
+# Arguments of a task that say nothing about where it runs.
+_PLAIN = frozenset({
+    "env", "task_id", "multiple_outputs", "retries", "retry_delay", "trigger_rule", "python_callable", "op_args",
+    "op_kwargs", "doc_md",
+})  # fmt: skip
+# Texts in a package's __init__.py that say that it makes modules when it is loaded.
+_MAKES_MODULES = ("sys.modules", "__path__", "meta_path", "LazyLoader", "_LazyModule", "lazy_loader")
+Others = Callable[[str], list[tuple[str, tuple[str, ...]]]]
+
+
+@dataclass(frozen=True)
+class Use:
+    """An import where it stands, and the view that it is of; ``file`` is another where a module beside it imports."""
+
+    view: View
+    file: Source
+    what: Import
+
+
+def uses(subject: Subject) -> list[Use]:
+    """Every import that the environment's code makes; relative ones of modules beside a DAG are whole names here."""
+    found = []
+    for view in subject.views:
+        nodes = {node: None for _, luggage in view.luggage for node in luggage.nodes}
+        found += [Use(view, view.source, one) for one in collect(nodes, subject.python)]
+        modules = {one.path: one for _, luggage in view.luggage for one in luggage.modules}
+        for module in modules.values():
+            package = subject.sources.package(module.path)
+            imports = collect(module.tree.body, subject.python, inside=False)
+            found += [Use(view, module, _absolute(one, package)) for one in imports]
+    return found
+
+
+def _absolute(one: Import, package: str) -> Import:
+    if not one.level:
+        return one
+    parts = package.split(".")
+    base = ".".join(parts[: len(parts) - one.level + 1])
+    return replace(one, module=f"{base}.{one.module}".strip("."), level=0)
+
+
+class Resolver:
+    """Where the modules that one environment's code asks for come from."""
+
+    def __init__(self, subject: Subject, modules: Modules) -> None:
+        self.subject = subject
+        self.modules = modules
+        self.standard = standard.names(subject.environment.python)
+
+    def missing(self, module: str) -> str | None:
+        """The first part of ``module`` that is certain not to be there; None where it is there, or may be."""
+        top = module.partition(".")[0]
+        if self.is_standard(top):
+            return None
+        if top in self.modules:
+            part = self.modules.missing(module)
+            return None if part is None or self._is_made(part) else part
+        if self.subject.sources.has(top) or self.modules.open or top.startswith("_"):
+            return None
+        return top
+
+    def is_standard(self, top: str) -> bool:
+        """True if ``top`` is in the standard library of the environment's Python, as far as is known here."""
+        known = self.standard if self.standard is not None else standard.names(standard.HERE)
+        return known is not None and top in known and not (top == "distutils" and "distutils" in self.modules)
+
+    def _is_made(self, part: str) -> bool:
+        """True if a package around ``part`` may make it when it is loaded."""
+        assert self.subject.shelf is not None
+        above = part.rpartition(".")[0]
+        if above not in self.modules.packages:
+            return True  # a module in a module, like six.moves
+        while above:
+            file = self.subject.shelf.packages.joinpath(*above.split("."), "__init__.py")
+            text = file.read_text(errors="replace") if file.is_file() else ""
+            if any(word in text for word in _MAKES_MODULES):
+                return True
+            above = above.rpartition(".")[0]
+        return False
+
+
+def absent(subject: Subject, others: Others) -> Iterator[Finding]:
+    """Modules that the environment lacks."""
+    if subject.modules is None:
+        return
+    resolver = Resolver(subject, subject.modules)
+    for use in uses(subject):
+        one = use.what
+        if one.certainty == "guarded" or one.level:
+            continue
+        if one.instead_of and not any(resolver.missing(module) for module in one.instead_of):
+            continue
+        part = resolver.missing(one.module)
+        if part is None:
+            continue
+        found = _absence(subject, use, part, others)
+        yield replace(found, weight="warning") if one.certainty == "conditional" else found
+
+
+def _absence(subject: Subject, use: Use, part: str, others: Others) -> Finding:
+    environment = subject.environment
+    where = f"{subject.name!r} (Python {environment.python})"
+    rule, file = "import", shown(environment.requirements_in)
+    top = part.partition(".")[0]
+    pythons = standard.versions_with(top)
+    assert subject.modules is not None
+    if pythons and "." not in part:
+        rule = "stdlib"
+        since = _since(pythons, environment.python)
+        message = f"`{top}` is not in the standard library of Python {environment.python}: {since}."
+        remedy = f"Import what took its place, or let {subject.name!r} have another `python`."
+    elif "." in part:
+        owner = (subject.modules.distributions(part) or (top,))[0]
+        have = f"{owner} {subject.versions.get(owner, '')}".strip()
+        message = f"`{part}` is not in {where}: its {have} has no such module."
+        close = nearest(part, [name for name in subject.modules.owners if name.startswith(part.rpartition(".")[0])])
+        remedy = close.strip() or f"Correct the name, or ask for another version of {owner} in {file}."
+    else:
+        message, remedy = _with_others(subject, part, where, file, others(part))
+    found = subject.finding(rule, use.view, use.what.line, use.what.column, message, remedy)
+    if use.file is not use.view.source:
+        return replace(found, file=use.file.name)
+    return found
+
+
+def _with_others(
+    subject: Subject, part: str, where: str, file: str, having: list[tuple[str, tuple[str, ...]]]
+) -> tuple[str, str]:
+    message = f"`{part}` is not in {where}"
+    if having:
+        package = next((names[0] for _, names in having if names), part)
+        message += f"; {' and '.join(repr(name) for name, _ in having[:3])} {'have' if len(having) > 1 else 'has'} it."
+        return message, f"Add `{package}` to {file}, or use that environment."
+    assert subject.modules is not None
+    close = nearest(part, subject.modules.top_level).strip()
+    if part in ("airflow", "podenv"):
+        remedy = "Pass what the function needs of Airflow as an argument; it runs without Airflow."
+    else:
+        remedy = close or f"Add the package that brings it to {file}, then run `podenv lock {subject.name}`."
+    return f"{message}.", remedy
+
+
+def _since(pythons: list[str], python: str) -> str:
+    order = [tuple(map(int, one.split("."))) for one in pythons]
+    if tuple(map(int, python.split("."))) < order[0]:
+        return f"it came with Python {pythons[0]}"
+    return f"Python {pythons[-1]} was the last one to have it"
+
+
+def through_others(subject: Subject) -> Iterator[Finding]:
+    """Imports of what only another package asks for: an upgrade of that one may take it away."""
+    if subject.modules is None or not subject.direct:
+        return
+    resolver = Resolver(subject, subject.modules)
+    told: set[tuple[str, str]] = set()
+    for use in uses(subject):
+        top = use.what.module.partition(".")[0]
+        if use.what.certainty == "guarded" or use.what.level or resolver.is_standard(top):
+            continue
+        owners = subject.modules.distributions(use.what.module)
+        if not owners or subject.direct & set(owners) or (use.file.name, owners[0]) in told:
+            continue
+        told.add((use.file.name, owners[0]))
+        askers = sorted(
+            name for name, asked in subject.modules.requires.items() if owners[0] in asked and name != owners[0]
+        )
+        through = f" through {' and '.join(askers[:3])}" if askers else ""
+        found = subject.finding(
+            "transitive-import", use.view, use.what.line, use.what.column,
+            f"`{top}` is in {subject.name!r} only{through}.",
+            f"Add `{owners[0]}` to {shown(subject.environment.requirements_in)}: their next version may not bring it.",
+        )  # fmt: skip
+        yield replace(found, file=use.file.name)
+
+
+def unused(subject: Subject) -> Iterator[Finding]:
+    """Requirements that no code of the environment imports. Asked only where all of its code is known."""
+    modules = subject.modules
+    if modules is None or not subject.tasks or any(task.function is None for task in subject.tasks):
+        return
+    used = {owner for use in uses(subject) for owner in _owners(modules, use.what)}
+    helped = {name for owner in used for name in modules.requires.get(owner, ())}
+    for name in sorted(subject.direct - used - helped):
+        if name in modules.entry_points or name.startswith("types-") or name.endswith("-stubs"):
+            continue
+        if not any(name in owners for owners in modules.owners.values()):
+            continue  # it brings no module: it stands for others, or only bounds a version
+        yield subject.about(
+            "unused-requirement",
+            subject.environment.requirements_in,
+            f"No task of {subject.name!r} imports `{name}`.",
+            "Remove it, and the image is smaller.",
+            line=_line_of(subject.environment.requirements_in, name),
+        )
+
+
+def _owners(modules: Modules, one: Import) -> Iterable[str]:
+    yield from modules.distributions(one.module)
+    for name in one.names:
+        if f"{one.module}.{name}" in modules:
+            yield from modules.distributions(f"{one.module}.{name}")
+
+
+def _line_of(file: Path, name: str) -> int:
+    from packaging.requirements import InvalidRequirement
+    from packaging.utils import canonicalize_name
+
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return 1
+    for number, line in requirements.logical_lines(text):
+        try:
+            if canonicalize_name(requirements.parse(line).name) == name:
+                return number
+        except InvalidRequirement:
+            continue
+    return 1
+
+
+def needless(subject: Subject) -> Iterator[Finding]:
+    """Tasks that Airflow's own Python could run: the same version, the standard library only, no limits."""
+    modules = subject.modules
+    if modules is None or not modules.owners or subject.environment.python != standard.HERE:
+        return
+    resolver = Resolver(subject, modules)
+    for view in subject.views:
+        for task, luggage in view.luggage:
+            if task.kind == "call" or not task.given <= _PLAIN or luggage.problems or luggage.modules:
+                continue
+            imports = collect(luggage.nodes, subject.python)
+            if all(resolver.is_standard(one.module.partition(".")[0]) for one in imports):
+                yield Finding(
+                    "no-environment-needed", task.file.name, task.line, task.column,
+                    f"`{task.task}` imports nothing of {subject.name!r}.",
+                    "Make it a plain @task, which starts at once.", task.dag, task.task, subject.name,
+                )  # fmt: skip

@@ -1,0 +1,283 @@
+"""A check from its beginning to its end: files, environments, locks, rules, the type checker, what is ignored."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from podenv.catalogue.environment import Catalogue
+from podenv.catalogue.rules import RULES
+from podenv.check import cache, engine, index, modules, shelf, standard, suppression, travel, views
+from podenv.check.findings import Finding, Report, Skipped
+from podenv.check.modules import Modules
+from podenv.check.rules import code, environments, limits
+from podenv.check.rules import modules as imports
+from podenv.check.rules.limits import Room
+from podenv.check.shelf import Shelf
+from podenv.check.subject import Subject
+from podenv.check.views import View
+from podenv.errors import LockError, PodenvError
+
+_AT_ONCE = 2  # locks that are unpacked, or judged by the type checker, side by side
+_ENGINE = ("import-name", "attribute", "argument", "xcom-value")
+_BY_LOCK = ("import", "stdlib", "transitive-import", "unused-requirement", "no-environment-needed", "command", *_ENGINE)
+# Held only where somebody asks for it.
+ASKED_FOR = ("memory", "edge-type")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a check is done.
+
+    ``environments``: only these; ``rules``: only these. ``sync``: unpack locks that are not unpacked yet. ``engine``:
+    ask the type checker where no result is kept. ``room`` is what a cluster allows.
+    """
+
+    environments: Collection[str] = ()
+    rules: Collection[str] = tuple(RULES)
+    sync: bool = True
+    engine: bool = True
+    room: Room | None = None
+    roots: Sequence[Path] = ()
+
+
+def check(
+    paths: Sequence[Path],
+    catalogue: Catalogue,
+    options: Options = Options(),  # it is frozen
+    *,
+    extra: Callable[[index.Found, list[Subject]], Iterable[Finding]] | None = None,
+    log: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Hold every rule against the DAG files that ``paths`` name; nothing of them is imported.
+
+    ``extra`` brings the findings of rules that need more than the files. Raises `PodenvError` where nothing at all can
+    be checked.
+    """
+    return _Check(catalogue, options or Options(), log).run(paths, extra)
+
+
+@dataclass
+class _Check:
+    catalogue: Catalogue
+    options: Options
+    log: Callable[[str], None]
+    findings: list[Finding] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    subjects: list[Subject] = field(default_factory=list)
+
+    def run(
+        self, paths: Sequence[Path], extra: Callable[[index.Found, list[Subject]], Iterable[Finding]] | None
+    ) -> Report:
+        found = index.tasks(paths, roots=self.options.roots)
+        self._files(found)
+        self.findings += environments.unknown(found.tasks, self.catalogue)
+        self.subjects = list(self._subjects(found))
+        self._unpack()
+        for subject in self.subjects:
+            self._rules(subject, found)
+        self._judge()
+        if extra is not None:
+            self.findings += extra(found, self.subjects)
+        self._unused(found, paths)
+        return self._report(found)
+
+    def _files(self, found: index.Found) -> None:
+        for one in found.broken:
+            why = f"This file cannot be read: {one.why.rstrip('.')}."
+            remedy = "Correct it; its tasks are not checked."
+            self.findings.append(Finding("dag-syntax", one.file, one.line, one.column, why, remedy))
+        for name in found.notebooks:
+            self._skip("all", f"{name} is a notebook; only .py files are read.")
+        for task in found.tasks:
+            if task.environment is None:
+                self._skip("all", f"{task.file.name}:{task.line}: the environment of `{task.task}` is computed.")
+            elif task.function is None and not task.command and task.callable is not None:
+                self._skip("all", f"{task.file.name}:{task.line}: the function of `{task.task}` is not in a file here.")
+
+    def _subjects(self, found: index.Found) -> Iterator[Subject]:
+        by_name = defaultdict(list)
+        for task in found.tasks:
+            if task.environment is not None:
+                by_name[task.environment].append(task)
+        for name in self.options.environments or sorted({*by_name, *self.catalogue.names()}):
+            with suppress(PodenvError):  # `environments.unknown` said so, where a task uses it
+                subject = Subject(self.catalogue[name], found.sources, by_name[name])
+                luggage = [(task, travel.pack(task, found.sources)) for task in subject.tasks]
+                subject.views = views.build(name, luggage)
+                yield subject
+
+    def _unpack(self) -> None:
+        if not any(rule in self.options.rules for rule in _BY_LOCK):
+            return
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="podenv") as pool:
+            used = [subject for subject in self.subjects if subject.tasks and not self._is_elsewhere(subject)]
+            for subject, (unpacked, modules) in zip(used, pool.map(self._shelf, used), strict=True):
+                subject.shelf, subject.modules = unpacked, modules
+
+    def _is_elsewhere(self, subject: Subject) -> bool:
+        if not subject.environment.spec.image.external:
+            return False
+        for rule in _BY_LOCK:
+            self._skip(rule, f"{subject.name!r} has an image that is built elsewhere.")
+        return True
+
+    def _shelf(self, subject: Subject) -> tuple[Shelf | None, Modules | None]:
+        try:
+            make = shelf.make if self.options.sync else shelf.find
+            found = make(subject.environment)
+        except LockError:  # a finding says so
+            return None, None
+        except PodenvError as error:
+            for rule in _BY_LOCK:
+                self._skip(rule, str(error), failed=True)
+            return None, None
+        if found is None:
+            for rule in _BY_LOCK:
+                self._skip(rule, f"the lock of {subject.name!r} is not unpacked here, and --no-sync leaves it so.")
+            return None, None
+        return found, modules.read(found)
+
+    def _rules(self, subject: Subject, found: index.Found) -> None:
+        try:
+            state = environments.lock_state(subject.environment)
+            if state is not None and not subject.environment.spec.image.external:
+                self.findings.append(state)
+        except LockError as error:
+            self._skip("lock-stale", str(error), failed=True)
+        self.findings += code.newer_syntax(subject)
+        self.findings += code.left_behind(subject)
+        self.findings += imports.absent(subject, self._having)
+        self.findings += imports.through_others(subject)
+        self.findings += imports.needless(subject)
+        self.findings += environments.commands(subject)
+        self.findings += limits.above(subject, self.options.room)
+        if subject.environment.python != standard.HERE and not standard.is_known():
+            python = subject.environment.python
+            why = f"stdlib-list, which knows Python {python}, is not installed: `pip install 'podenv[check]'`."
+            self._skip("stdlib", why)
+
+    def _having(self, module: str) -> list[tuple[str, tuple[str, ...]]]:
+        """The environments that bring ``module``, as far as their locks are unpacked, with the distributions."""
+        having = []
+        for name in self.catalogue.names():
+            with suppress(PodenvError):
+                found = shelf.find(self.catalogue[name])
+                if found is not None and module in (known := modules.read(found)):
+                    having.append((name, known.distributions(module)))
+        return having
+
+    # The type checker
+
+    def _judge(self) -> None:
+        if not any(rule in self.options.rules for rule in _ENGINE):
+            return
+        program = engine.find()
+        if program is None:
+            for rule in _ENGINE:
+                self._skip(rule, "ty is not installed: `pip install 'podenv[check]'`.")
+            return
+        groups: dict[Path, list[tuple[Subject, View]]] = defaultdict(list)
+        for subject in self.subjects:
+            if subject.shelf is not None:
+                groups[subject.shelf.folder] += [(subject, view) for view in subject.views]
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="podenv") as pool:
+            for found in pool.map(lambda group: self._judge_lock(program, group), groups.values()):
+                self.findings += found
+        cache.sweep()
+
+    def _judge_lock(self, program: Path, group: list[tuple[Subject, View]]) -> list[Finding]:
+        """What the type checker says of the views of one lock; it is asked for those alone whose result is not kept."""
+        version = engine.version_of(program)
+        keys, texts, kept = [], [], []
+        beside = sorted({(self._place(subject, one.path), one.text) for subject, _ in group for one in subject.beside})
+        for subject, view in group:
+            assert subject.shelf is not None
+            texts.append(view.text)
+            name = subject.shelf.folder.name
+            keys.append(
+                cache.key(
+                    texts[-1],
+                    lock=name,
+                    platform=shelf.platform_name(subject.environment),
+                    version=version,
+                    beside=beside,
+                )
+            )
+            kept.append(cache.read(keys[-1]))
+        todo = [number for number, one in enumerate(kept) if one is None]
+        if todo and not self.options.engine:
+            for rule in _ENGINE:
+                self._skip(rule, "the type checker was not asked.")
+            todo = []
+        if todo:
+            subject = group[0][0]
+            assert subject.shelf is not None
+            assert subject.modules is not None
+            try:
+                found = engine.run(program, subject.shelf, subject.modules, [texts[one] for one in todo], beside)
+            except PodenvError as error:
+                for rule in _ENGINE:
+                    self._skip(rule, str(error), failed=True)
+                found = [[] for _ in todo]
+                keys = []
+            for number, raw in zip(todo, found, strict=True):
+                kept[number] = raw
+                if keys:
+                    cache.write(keys[number], raw)
+        return [
+            one
+            for (subject, view), raw in zip(group, kept, strict=True)
+            for one in code.judged(subject, view, raw or [])
+        ]
+
+    @staticmethod
+    def _place(subject: Subject, path: Path) -> str:
+        roots = (root for root in subject.sources.roots if path.is_relative_to(root))
+        return path.relative_to(next(roots)).as_posix()
+
+    # The end
+
+    def _unused(self, found: index.Found, paths: Sequence[Path]) -> None:
+        """Rules that say "nobody": they hold only where everything is known."""
+        computed = any(task.environment is None for task in found.tasks)
+        whole = any(path.is_dir() for path in paths) and not self.options.environments
+        if found.broken or computed or not whole:
+            why = (
+                "a file cannot be read"
+                if found.broken
+                else "a name is computed"
+                if computed
+                else "not all DAGs are checked"
+            )
+            for rule in ("unused-environment", "unused-requirement"):
+                self._skip(rule, f"{why}, so that nobody can tell what is unused.")
+            return
+        self.findings += environments.unused(self.catalogue, frozenset(task.environment or "" for task in found.tasks))
+        for subject in self.subjects:
+            self.findings += imports.unused(subject)
+
+    def _skip(self, rule: str, why: str, *, failed: bool = False) -> None:
+        self.skipped.append(Skipped(rule, why, failed))
+
+    def _report(self, found: index.Found) -> Report:
+        chosen = set(self.options.rules)
+        skipped = [one for one in self.skipped if one.rule in chosen or one.rule == "all"]
+        left = {one.rule for one in skipped}
+        held = set() if self.options.environments or "all" in left else chosen - left - set(ASKED_FOR)
+        sources = [*found.files, *(one for subject in self.subjects for one in subject.beside)]
+        sources += [view.source for subject in self.subjects for view in subject.views]
+        wanted = [one for one in self.findings if one.rule in chosen]
+        known = [subject.environment for subject in self.subjects]
+        findings = suppression.apply(wanted, dict.fromkeys(sources), known, held)
+        kept = [one for one in findings if one.rule in chosen]
+        if self.options.environments:
+            kept = [one for one in kept if not one.environment or one.environment in self.options.environments]
+        tasks = [task for subject in self.subjects for task in subject.tasks]
+        return Report(
+            kept, skipped, len(found.files), len(tasks), sum(bool(one.tasks) for one in self.subjects)
+        ).settled()
