@@ -27,6 +27,7 @@ RULES = {
     "unknown-argument": "argument",
     "invalid-explicit-return": "xcom-value",
 }
+VIEWS = "views"  # the folder of the views: what a relative import in one is about
 _ALWAYS_ON = ("invalid-syntax",)
 _TIMEOUT = 600.0  # seconds
 # What XCom keeps, see `podenv.runtime.tagged`. numpy's scalars become numbers; a name that cannot be resolved would
@@ -88,7 +89,7 @@ def run(
     """
     with tempfile.TemporaryDirectory(prefix="podenv-check-") as scratch:
         root = Path(scratch)
-        views, imported = root / "views", root / "modules"
+        views, imported = root / VIEWS, root / "modules"
         views.mkdir()
         imported.mkdir()
         numpy = "numpy" in modules

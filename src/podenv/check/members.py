@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+from podenv.check import engine
 from podenv.check.modules import Modules
 from podenv.check.shelf import Shelf
 
@@ -32,10 +33,11 @@ class Members:
 
     def lacks(self, module: str, name: str) -> bool:
         """True if it is certain that ``module`` has no ``name``."""
-        if any(part.startswith("_") for part in (*module.split("."), name)):
+        if any(part.startswith("_") for part in (*module.split("."), name)) or module == engine.VIEWS:
             return False
         if module not in self._modules:
-            return True  # the standard library, which ty knows by version
+            # The standard library, which ty knows by version, but for `mmap.error` and other old names of OSError.
+            return name != "error"
         if f"{module}.{name}" in self._modules:
             return False
         stem = self._folder.joinpath(*module.split("."))

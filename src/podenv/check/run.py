@@ -78,9 +78,9 @@ class _Check:
         self.findings += environments.unknown(found.tasks, self.catalogue)
         self.subjects = list(self._subjects(found))
         self._unpack()
-        for subject in self.subjects:
-            self._rules(subject, found)
         self._judge()
+        for subject in self.subjects:
+            self._rules(subject)
         if extra is not None:
             self.findings += extra(found, self.subjects)
         self._unused(found, paths)
@@ -142,13 +142,15 @@ class _Check:
             return None, None
         return found, modules.read(found)
 
-    def _rules(self, subject: Subject, found: index.Found) -> None:
+    def _rules(self, subject: Subject) -> None:
         try:
             state = environments.lock_state(subject.environment)
             if state is not None and not subject.environment.spec.image.external:
                 self.findings.append(state)
         except LockError as error:
             self._skip("lock-stale", str(error), failed=True)
+        for view in subject.views:
+            self.findings += code.judged(subject, view)
         self.findings += code.newer_syntax(subject)
         self.findings += code.left_behind(subject)
         self.findings += imports.absent(subject, self._having)
@@ -186,54 +188,45 @@ class _Check:
             if subject.shelf is not None:
                 groups[subject.shelf.folder] += [(subject, view) for view in subject.views]
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="podenv") as pool:
-            for found in pool.map(lambda group: self._judge_lock(program, group), groups.values()):
-                self.findings += found
+            list(pool.map(lambda group: self._judge_lock(program, group), groups.values()))
         cache.sweep()
 
-    def _judge_lock(self, program: Path, group: list[tuple[Subject, View]]) -> list[Finding]:
-        """What the type checker says of the views of one lock; it is asked for those alone whose result is not kept."""
-        version = engine.version_of(program)
-        keys, texts, kept = [], [], []
+    def _judge_lock(self, program: Path, group: list[tuple[Subject, View]]) -> None:
+        """Have the views of one lock judged; the type checker gets those alone whose result is not kept."""
         beside = sorted({(self._place(subject, one.path), one.text) for subject, _ in group for one in subject.beside})
+        version = engine.version_of(program)
+        todo = []
         for subject, view in group:
             assert subject.shelf is not None
-            texts.append(view.text)
-            name = subject.shelf.folder.name
-            keys.append(
-                cache.key(
-                    texts[-1],
-                    lock=name,
-                    platform=shelf.platform_name(subject.environment),
-                    version=version,
-                    beside=beside,
-                )
-            )
-            kept.append(cache.read(keys[-1]))
-        todo = [number for number, one in enumerate(kept) if one is None]
-        if todo and not self.options.engine:
+            key = cache.key(
+                view.text, lock=subject.shelf.folder.name, platform=shelf.platform_name(subject.environment),
+                version=version, beside=beside,
+            )  # fmt: skip
+            kept = cache.read(key)
+            if kept is None:
+                todo.append((key, view))
+            else:
+                view.judged = kept
+        if todo and self.options.engine:
+            self._ask(program, group[0][0], todo, beside)
+        elif todo:
             for rule in _ENGINE:
                 self._skip(rule, "the type checker was not asked.")
-            todo = []
-        if todo:
-            subject = group[0][0]
-            assert subject.shelf is not None
-            assert subject.modules is not None
-            try:
-                found = engine.run(program, subject.shelf, subject.modules, [texts[one] for one in todo], beside)
-            except PodenvError as error:
-                for rule in _ENGINE:
-                    self._skip(rule, str(error), failed=True)
-                found = [[] for _ in todo]
-                keys = []
-            for number, raw in zip(todo, found, strict=True):
-                kept[number] = raw
-                if keys:
-                    cache.write(keys[number], raw)
-        return [
-            one
-            for (subject, view), raw in zip(group, kept, strict=True)
-            for one in code.judged(subject, view, raw or [])
-        ]
+
+    def _ask(
+        self, program: Path, subject: Subject, todo: list[tuple[str, View]], beside: Sequence[tuple[str, str]]
+    ) -> None:
+        assert subject.shelf is not None
+        assert subject.modules is not None
+        try:
+            found = engine.run(program, subject.shelf, subject.modules, [view.text for _, view in todo], beside)
+        except PodenvError as error:
+            for rule in _ENGINE:
+                self._skip(rule, str(error), failed=True)
+            return
+        for (key, view), raw in zip(todo, found, strict=True):
+            view.judged = raw
+            cache.write(key, raw)
 
     @staticmethod
     def _place(subject: Subject, path: Path) -> str:
@@ -271,7 +264,14 @@ class _Check:
         held = set() if self.options.environments or "all" in left else chosen - left - set(ASKED_FOR)
         sources = [*found.files, *(one for subject in self.subjects for one in subject.beside)]
         sources += [view.source for subject in self.subjects for view in subject.views]
-        wanted = [one for one in self.findings if one.rule in chosen]
+        faulty = {(one.file, one.task, one.environment) for one in self.findings if one.severity == "error"}
+        wanted = [
+            one
+            for one in self.findings
+            if one.rule in chosen
+            # What is missing may look as if nothing were needed.
+            and not (one.rule == "no-environment-needed" and (one.file, one.task, one.environment) in faulty)
+        ]
         known = [subject.environment for subject in self.subjects]
         findings = suppression.apply(wanted, dict.fromkeys(sources), known, held)
         kept = [one for one in findings if one.rule in chosen]

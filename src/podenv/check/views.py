@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from podenv.check.engine import Raw
 from podenv.check.sources import Function, Source
 from podenv.check.tasks import Task
 from podenv.check.travel import Luggage
@@ -22,18 +23,23 @@ FOOTER = "from _podenv import XCom"
 
 @dataclass
 class View:
-    """What of ``source`` runs in ``environment``: for each task its luggage; ``text`` is what a type checker reads."""
+    """What of ``source`` runs in ``environment``: for each task its luggage."""
 
     source: Source
     environment: str
     luggage: list[tuple[Task, Luggage]] = field(default_factory=list)
-    whole: bool = False
+    judged: list[Raw] = field(default_factory=list)
+    """What the type checker said of it."""
 
     @property
     def text(self) -> str:
-        if self.whole:
-            return self.source.text + "\n"
+        """What a type checker reads."""
         return _text(self.source, self.luggage)
+
+    @property
+    def nodes(self) -> list[ast.stmt]:
+        """Every statement that runs there, once."""
+        return list({node: None for _, luggage in self.luggage for node in luggage.nodes})
 
     def tasks_at(self, line: int) -> list[Task]:
         """The tasks that run what stands at ``line``."""

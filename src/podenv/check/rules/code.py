@@ -20,7 +20,7 @@ _FOUND = re.compile(r"found `(.+)`$", re.DOTALL)
 _NAMED = re.compile(r"[A-Za-z_]\w*")
 # What a returned type is called -> what to return in its place.
 _RETURN = (
-    (r"NDArray|ndarray", "return value.tolist()"),
+    (r"NDArray|ndarray|_Array", "return value.tolist()"),
     (r"DataFrame", "return df.to_dict('records')"),
     (r"Series|Index\b", "return value.to_list()"),
     (r"b\"|bytes|bytearray|memoryview", "return text, or write it to storage and return its path"),
@@ -35,12 +35,14 @@ _RETURN = (
 
 
 def newer_syntax(subject: Subject) -> Iterator[Finding]:
-    """Syntax that the environment's Python cannot read."""
+    """Syntax that the environment's Python cannot read, where the type checker has not said so, and more precisely."""
     for view in subject.views:
-        for node in {node: None for _, luggage in view.luggage for node in luggage.nodes}:
+        for node in view.nodes:
             first = node.lineno if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else first_line(node)
-            text = "\n".join(view.source.lines[first - 1 : node.end_lineno]) + "\n"
-            newer = syntax.newest(text, subject.python)
+            last = node.end_lineno or first
+            if any(raw.rule == "syntax" and first <= raw.line <= last for raw in view.judged):
+                continue
+            newer = syntax.newest("\n".join(view.source.lines[first - 1 : last]) + "\n", subject.python)
             if newer is not None:
                 yield _syntax(subject, view, first + newer.line - 1, 1, newer.why)
     for module in subject.beside:
@@ -71,9 +73,9 @@ def left_behind(subject: Subject) -> Iterator[Finding]:
                 )  # fmt: skip
 
 
-def judged(subject: Subject, view: View, found: list[Raw]) -> Iterator[Finding]:
+def judged(subject: Subject, view: View) -> Iterator[Finding]:
     """What the type checker found in a view, of which we are as certain as the rule says."""
-    for raw in found:
+    for raw in view.judged:
         if not view.tasks_at(raw.line):
             continue
         if raw.rule in ("import-name", "attribute") and (member := members.of_module(raw.said)):

@@ -35,9 +35,9 @@ def unknown(tasks: Sequence[Task], catalogue: Catalogue) -> Iterator[Finding]:
         try:
             catalogue[task.environment]
         except UnknownEnvironment as error:
-            message, remedy = _split(str(error))
+            message, remedy = _split(str(error).replace(str(catalogue.root), shown(catalogue.root)))
         except PodenvError as error:
-            message, remedy = str(error), ""
+            message, remedy = str(error).replace(str(catalogue.root), shown(catalogue.root)), ""
         else:
             continue
         yield Finding(

@@ -39,8 +39,7 @@ def uses(subject: Subject) -> list[Use]:
     """Every import that the environment's code makes; relative ones of modules beside a DAG are whole names here."""
     found = []
     for view in subject.views:
-        nodes = {node: None for _, luggage in view.luggage for node in luggage.nodes}
-        found += [Use(view, view.source, one) for one in collect(nodes, subject.python)]
+        found += [Use(view, view.source, one) for one in collect(view.nodes, subject.python)]
         modules = {one.path: one for _, luggage in view.luggage for one in luggage.modules}
         for module in modules.values():
             package = subject.sources.package(module.path)
