@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
 
-from podenv import venv
 from podenv.check.engine import RULES, Raw
+from podenv.lock import cache as lockcache
 
 _FORMAT = 1  # another one when what is kept, or what a view is, changes its meaning
 _KEPT = 30 * 86_400.0  # seconds that a result stays without being used
@@ -20,7 +20,7 @@ _SWEEP = 86_400.0  # seconds between two looks for old ones
 
 def folder() -> Path:
     """Where results are kept."""
-    return venv.cache_folder() / "check"
+    return lockcache.folder() / "check"
 
 
 def key(text: str, *, lock: str, platform: str, version: str, beside: Sequence[tuple[str, str]]) -> str:

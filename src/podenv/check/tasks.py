@@ -13,6 +13,7 @@ from podenv.check.sources import Function, Source, Sources, Unreadable
 
 Kind = Literal["task", "operator", "call"]
 _DECORATORS = ("podenv.env", "podenv.airflow.decorator.env")
+_OF_TASK = tuple(f"task.env{kind}" for kind in ("", "_branch", "_short_circuit", "_sensor"))
 _OPERATORS = ("podenv.EnvPodOperator", "podenv.airflow.operator.EnvPodOperator")
 _CALLS = tuple(f"podenv{part}.run_in_env" for part in ("", ".airflow.run", ".local", ".pods.call"))
 
@@ -280,7 +281,7 @@ class _Finder(ast.NodeVisitor):
 
     def _is_decorator(self, node: ast.expr) -> bool:
         name = self._name(node)
-        return name in _DECORATORS or name.split(".")[-2:] == ["task", "env"]
+        return name in _DECORATORS or name.endswith(_OF_TASK)
 
     def _maker(self, node: ast.expr) -> ast.Call | None:
         """The call of ``task.env`` that an expression is, by itself or through a name."""

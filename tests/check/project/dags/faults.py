@@ -1,3 +1,4 @@
+# ruff: noqa: UP036, PTH123  # what is tested here is old on purpose
 """Faults that `podenv check` finds, and a few that it cannot see: one to each function, as its first line says.
 
 `# finds: <rule>` stands on the line of the finding; `# unseen: why` where nothing can be said without running it.
