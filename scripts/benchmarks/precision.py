@@ -131,9 +131,8 @@ def main() -> int:
         alone = false(environment, said)
     print(f"{len(files)} files, {lines} lines of {', '.join(CORPUS)}, judged in {took:.1f} s")
     print(f"import, stdlib: {len(imports)} findings, {len(wrong['import'])} false")
-    print(
-        f"import-name: {len(names)} findings, {len(wrong['import-name'])} false; ty alone: {len(said)}, {len(alone)} false"
-    )
+    print(f"import-name: {len(names)} findings, {len(wrong['import-name'])} false")
+    print(f"ty alone: {len(said)} names, {len(alone)} false")
     shown = [*imports, *names] if chosen.show else [*wrong["import"], *wrong["import-name"]]
     for one in shown:
         print(f"  {one.file}:{one.line}: {one.rule}: {one.module} {one.name}")
