@@ -63,6 +63,15 @@ class Source:
                 yield found
             node = found
 
+    @cached_property
+    def _statements(self) -> dict[tuple[type, int, int], ast.stmt]:
+        found = (node for node in ast.walk(self.tree) if isinstance(node, ast.stmt))
+        return {(type(node), node.lineno, node.col_offset): node for node in found}
+
+    def statement(self, node: ast.stmt) -> ast.stmt | None:
+        """The statement of this file's tree that ``node``, of another tree of the same text, is."""
+        return self._statements.get((type(node), node.lineno, node.col_offset))
+
     def dotted(self, node: ast.expr) -> str:
         """What an expression like ``sdk.task.env`` names, through the file's imports; empty for other expressions."""
         parts: list[str] = []

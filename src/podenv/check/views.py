@@ -41,6 +41,16 @@ class View:
         """Every statement that runs there, once."""
         return list({node: None for _, luggage in self.luggage for node in luggage.nodes})
 
+    @property
+    def parts(self) -> list[ast.stmt]:
+        """The same where of an import only some names travel, each once."""
+        unique = {
+            (one.lineno, one.col_offset, ast.dump(one) if isinstance(one, ast.Import | ast.ImportFrom) else ""): one
+            for _, luggage in self.luggage
+            for one in luggage.parts
+        }
+        return list(unique.values())
+
     def tasks_at(self, line: int) -> list[Task]:
         """The tasks that run what stands at ``line``."""
         return [task for task, luggage in self.luggage if any(_spans(node, line) for node in luggage.nodes)]
@@ -95,6 +105,11 @@ def _spans(node: ast.stmt, line: int) -> bool:
 def _binds(node: ast.stmt) -> Iterator[str]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield node.name
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+    elif isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
 def _returns_xcom(lines: list[str], function: Function) -> None:

@@ -194,3 +194,8 @@ def _summary(report: Report, seconds: float) -> None:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
+
+
+check.__doc__ = f"{check.__doc__}\n    \b\n    Rules:\n" + "".join(
+    f"      {name:<22} {rule.severity:<8} {rule.finds}\n" for name, rule in RULES.items()
+)

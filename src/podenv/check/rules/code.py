@@ -62,6 +62,13 @@ def _syntax(subject: Subject, view: View, line: int, column: int, why: str) -> F
 
 def left_behind(subject: Subject) -> Iterator[Finding]:
     """Names that the function uses and that do not travel with it."""
+    for task in subject.tasks:
+        if isinstance(task.callable, ast.Lambda):
+            yield Finding(
+                "not-carried", task.file.name, task.callable.lineno, task.callable.col_offset + 1,
+                "A lambda has no source of its own.", "Write it as a function with `def`.",
+                task.dag, task.task, subject.name,
+            )  # fmt: skip
     for view in subject.views:
         for task, luggage in view.luggage:
             for problem in luggage.problems:

@@ -39,7 +39,7 @@ def uses(subject: Subject) -> list[Use]:
     """Every import that the environment's code makes; relative ones of modules beside a DAG are whole names here."""
     found = []
     for view in subject.views:
-        found += [Use(view, view.source, one) for one in collect(view.nodes, subject.python)]
+        found += [Use(view, view.source, one) for one in collect(view.parts, subject.python)]
         modules = {one.path: one for _, luggage in view.luggage for one in luggage.modules}
         for module in modules.values():
             package = subject.sources.package(module.path)
@@ -245,7 +245,7 @@ def needless(subject: Subject) -> Iterator[Finding]:
         for task, luggage in view.luggage:
             if task.kind == "call" or not task.given <= _PLAIN or luggage.problems or luggage.modules:
                 continue
-            imports = collect(luggage.nodes, subject.python)
+            imports = collect(luggage.parts, subject.python)
             if all(resolver.is_standard(one.module.partition(".")[0]) for one in imports):
                 yield Finding(
                     "no-environment-needed", task.file.name, task.line, task.column,
