@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             # Of Airflow's own, on what it imports.
-            for said in ("Using `httpx` with `starlette.testclient`", "Could not import graphviz"):
+            for said in ("Using `httpx` with `starlette.testclient`", "Could not import graphviz", "'HTTP_422_"):
                 item.add_marker(pytest.mark.filterwarnings(f"ignore:{said}"))
 
 

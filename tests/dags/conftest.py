@@ -31,6 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             for said in (
                 "Using `httpx` with `starlette.testclient`",
                 "Could not import graphviz",
+                "'HTTP_422_",
                 "The `airflow.utils.operator_helpers.determine_kwargs` attribute",  # its own @task.sensor
             ):
                 item.add_marker(pytest.mark.filterwarnings(f"ignore:{said}"))

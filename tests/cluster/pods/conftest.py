@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             item.add_marker(pytest.mark.cluster)
             # Of Airflow's own, on what it imports, and of its check that execute() is not called by hand.
-            for said in ("Using `httpx` with `starlette.testclient`", "Could not import graphviz"):
+            for said in ("Using `httpx` with `starlette.testclient`", "Could not import graphviz", "'HTTP_422_"):
                 item.add_marker(pytest.mark.filterwarnings(f"ignore:{said}"))
 
 
