@@ -11,6 +11,7 @@ import re
 import sys
 import token
 import tokenize
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -53,10 +54,12 @@ def newest(text: str, python: Version) -> Newer | None:
     indented = text[:1] in (" ", "\t", "\f")
     # Below a line, not dedented: text inside the function stays as it is.
     whole = "if True:\n" + text if indented else text
-    try:
-        tree = ast.parse(whole, feature_version=python)
-    except SyntaxError as error:
-        return Newer((error.lineno or 1) - indented, error.msg)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # of the text's escapes: said when its file was loaded
+        try:
+            tree = ast.parse(whole, feature_version=python)
+        except SyntaxError as error:
+            return Newer((error.lineno or 1) - indented, error.msg)
     for feature in sorted(_features(whole, tree), key=lambda feature: feature.line):
         if feature.since > python:
             since = ".".join(map(str, feature.since))

@@ -23,6 +23,7 @@ try:
 except ImportError:  # PyYAML without libyaml
     from yaml import SafeLoader as _BaseLoader  # type: ignore[assignment]
 
+_TOO_DEEP = "it is nested too deep; lay it out flatter."
 _BOOLEANS = {
     **{word: True for text in ("y", "yes", "true", "on") for word in (text, text.capitalize(), text.upper())},
     **{word: False for text in ("n", "no", "false", "off") for word in (text, text.capitalize(), text.upper())},
@@ -114,6 +115,8 @@ def _read(file: Path, mtime_ns: int, size: int) -> dict[str, Any]:
     try:
         values = yaml.load(file.read_bytes(), _Loader)  # noqa: S506 - a safe loader with other scalars
     except yaml.MarkedYAMLError as error:
+        if "nesting depth" in str(error.problem):  # PyYAML 6.0.4; an older one runs into Python's own limit
+            raise ValuesError(file, "", _TOO_DEEP) from None
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ValuesError(file, where, f"{error.problem}; correct the YAML there.") from None
@@ -121,7 +124,7 @@ def _read(file: Path, mtime_ns: int, size: int) -> dict[str, Any]:
         why = str(error).splitlines()[0]
         raise ValuesError(file, "", f"it is no YAML text ({why}); save it as UTF-8 YAML.") from None
     except RecursionError:
-        raise ValuesError(file, "", "it is nested too deep; lay it out flatter.") from None
+        raise ValuesError(file, "", _TOO_DEEP) from None
     except OSError as error:
         raise ValuesError(file, "", f"it cannot be read: {error.strerror}.") from None
     if values is None:

@@ -14,7 +14,11 @@ from podenv.lock import platforms, requirements
 from podenv.lock.requirements import Requested
 
 # It names a setting that podenv makes.
-_HINT = re.compile(r"\n+hint: The resolution failed for an environment that is not the current one.*")
+# They speak of the Python that uv was started with, which is not the environment's.
+_HINT = re.compile(
+    r"\n+hint: (The resolution failed for an environment that is not the current one"
+    r"|While the active Python version is ).*"
+)
 _REF = re.compile(r"failed to fetch [a-z ]+ `([^`]+)`")
 _OTHER_PYTHON = "matching Python"
 

@@ -11,9 +11,9 @@ from podenv.catalogue import values
 from podenv.errors import ValuesError
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=10,
+    max_leaves=6,
 )
 
 

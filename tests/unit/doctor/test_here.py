@@ -91,7 +91,7 @@ def test_versions_that_do_not_fit_are_named(monkeypatch: pytest.MonkeyPatch) -> 
     assert (state, text.startswith("podenv ")) == (State.OK, True)
     installed = {"apache-airflow": "3.0.2", "typer": "0.20"}
     monkeypatch.setattr(here, "_version", lambda name: installed.get(name, ""))
-    with pytest.raises(Lacks, match=r"apache-airflow is 3\.0\.2, podenv needs <4,>=3\.1: install podenv anew"):
+    with pytest.raises(Lacks, match=r"apache-airflow is 3\.0\.2, podenv needs <4,>=3\.1\.8: install podenv anew"):
         here.versions()
     installed.pop("apache-airflow")
     assert here.versions()[0] is State.WARNING
