@@ -270,7 +270,7 @@ def test_the_settings_are_airflows(monkeypatch: pytest.MonkeyPatch) -> None:
     from podenv.errors import SettingError
 
     options = get_provider_info()["config"]["podenv"]["options"]
-    assert set(options) == {"airflow_id", "backend", "catalogue", "namespace_prefix", "payload", "pod_url"}
+    assert set(options) == {"airflow_id", "backend", "catalogue", "code", "namespace_prefix", "payload", "pod_url"}
     monkeypatch.delenv("PODENV_BACKEND", raising=False)
     assert settings.backend() == options["backend"]["default"]
     assert settings.namespace("plain", None) == f"{options['namespace_prefix']['default']}plain"

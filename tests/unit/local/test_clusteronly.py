@@ -22,10 +22,10 @@ HERE = {
     "source",
     "packages",
 }
-# Says how images are made and releases are deployed, which a task does not notice.
-DEPLOYMENT = {
+# Says how images are made, releases deployed and tasks checked, which a task does not notice.
+ELSEWHERE = {
     "image", "namespace", "limit_range", "resource_quota", "access", "pre_pull", "extra_labels",
-    "extra_annotations", "extra_objects", "lock",
+    "extra_annotations", "extra_objects", "lock", "check",
 }  # fmt: skip
 
 
@@ -33,10 +33,10 @@ def of(**values: Any) -> ClusterOnly:
     return clusteronly.of_environment(validate({"python": "3.11", **values}))
 
 
-def test_every_key_of_the_values_works_here_or_is_named_or_is_about_deployment() -> None:
+def test_every_key_of_the_values_works_here_or_is_named_or_is_no_matter_of_a_task() -> None:
     named = {*clusteronly.FIELDS, *clusteronly.VARIABLES}
-    assert set(EnvironmentSpec.model_fields) == named | HERE | DEPLOYMENT
-    assert not named & (HERE | DEPLOYMENT)
+    assert set(EnvironmentSpec.model_fields) == named | HERE | ELSEWHERE
+    assert not named & (HERE | ELSEWHERE)
 
 
 def test_an_environment_that_asks_nothing_of_the_cluster_is_not_talked_about() -> None:
