@@ -199,7 +199,9 @@ def test_an_unknown_package_is_named(tmp_path: Path, index: Any) -> None:
 
 def test_a_package_without_a_wheel_for_this_python_is_refused_with_the_way_out(tmp_path: Path, index: Any) -> None:
     index.add("native", "1.0", tag="cp311-cp311-manylinux2014_x86_64")
-    with pytest.raises(ResolutionFailed, match="a line `--no-binary NAME` lets one package be built from"):
+    with pytest.raises(
+        ResolutionFailed, match=r"a line `--no-binary NAME` in requirements\.in lets one package be built from"
+    ):
         lock.resolve(environment(tmp_path, "native\n", python="3.13"))
 
 

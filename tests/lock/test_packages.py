@@ -11,6 +11,7 @@ from tests.packageindex import Index
 from podenv import lock, process, venv
 from podenv.catalogue.environment import Environment
 from podenv.errors import LockStale, PackageUnusable, ResolutionFailed
+from podenv.image import build
 from podenv.lock import cache, packages, wheels
 
 ACME = "../../libs/acme"
@@ -170,3 +171,21 @@ def test_a_pyproject_that_names_a_package_of_its_workspace_takes_it_from_package
     lock.resolve(subject)
     assert lock.pinned(subject) == {"gamma": "1.0", "alpha": "1.0", "beta": "1.0", "acme": "1.0"}
     assert (site(subject) / "acme.py").exists()
+
+
+def test_of_a_large_repository_only_wheels_and_the_lock_reach_the_context_of_a_build(
+    etl: Etl, acme: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "libs" / "huge").mkdir()
+    (tmp_path / "libs" / "huge" / "data.bin").write_bytes(b"0" * 1_000_000)
+    subject = etl()
+    lock.resolve(subject)
+    context = tmp_path / "context"
+    build._lay_out(subject, context, {}, platform="linux/amd64", say=lambda _: None)
+    (package,) = packages.of(subject)
+    digest = packages.sources_hash(subject, package)
+    assert sorted(str(file.relative_to(context)) for file in context.rglob("*") if file.is_file()) == [
+        "Containerfile",
+        "install/requirements.txt",
+        f"packages/{digest}/acme-1.0-py3-none-any.whl",
+    ]

@@ -95,10 +95,11 @@ def _resolved(environment: Environment, argv: list[Word], scratch: Path, on_line
 def _inputs(environment: Environment, scratch: Path, exported: str) -> list[Word]:
     """What uv is to read: files as seen from the environment's folder, since it names them in the lock."""
     own = environment.requirements_in
-    options: list[Word] = [own.name] if own.exists() else []  # beside a source, only options stand in it
+    # Beside a source, only options stand in it; uv warns of a file with nothing in it.
+    options: list[Word] = [own.name] if own.exists() and requirements.read(own).lines else []
     chosen = environment.spec.source
     if chosen is None:
-        return [own.name]
+        return options if environment.spec.packages else [own.name]
     if exported:
         (scratch / EXPORTED).write_text(exported)
         # What the project's own packages need is not in it; all that is in it has one version.

@@ -65,7 +65,7 @@ def _of_uv_lock(environment: Environment) -> str:
     assert chosen is not None
     words: list[str | Path] = [
         program.uv(), "export", "--locked", "--project", file.parent, "--format", "requirements.txt", "--quiet",
-        "--no-header", "--no-annotate", "--no-default-groups", "--no-emit-project", "--no-python-downloads",
+        "--no-header", "--no-annotate", "--no-default-groups", "--no-emit-project",
         "--color", "never",
     ]  # fmt: skip
     words += [word for package in packages.of(environment) for word in ("--no-emit-package", package.name)]

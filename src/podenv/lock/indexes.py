@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ _SETTINGS = (
 )  # fmt: skip
 _LISTS = ("allow-insecure-host", "find-links", "no-proxy")
 _VARIABLES = {"allow-insecure-host": "UV_INSECURE_HOST"}
+_LOGIN = re.compile(r"://([^/@\s\"]+)@")
 _NOT_SENT = ("publish-url",)
 PINS = "podenv-indexes"  # the project that says which package comes from which index
 
@@ -81,19 +83,20 @@ def for_build(
     Raises `SettingError` where a file cannot be read, a login cannot be had, or an index is a folder of this machine.
     """
     settings = _settings(environ)
-    secrets: set[str] = set()
     indexes = []
     for index in _in_order(_own(environment, environ), settings, environ):
-        url = _with_login(index, settings, environ)
-        parts = urlsplit(url)
-        # A user without a password is a token, as some indexes take it.
-        if secret := parts.password or parts.username:
-            secrets |= {secret, unquote(secret)}
         sent = {key: value for key, value in index.items() if key not in _NOT_SENT}
-        indexes.append({**sent, "url": url})
+        indexes.append({**sent, "url": _with_login(index, settings, environ)})
     lines = [f"{key} = {toml.value(value)}\n" for key, value in _general(settings, environ)]
     text = "".join(lines + [_written(index, "index") for index in indexes])
-    return IndexConfig(text, _pins(environment, requirements, indexes), frozenset(secrets))
+    pins = _pins(environment, requirements, indexes)
+    return IndexConfig(text, pins, _secrets(text + pins))
+
+
+def _secrets(text: str) -> frozenset[str]:
+    """The passwords in all addresses, as they stand there and as they are; a user alone is a token."""
+    found = {password or user for user, _, password in (login.partition(":") for login in _LOGIN.findall(text))}
+    return frozenset(found | set(map(unquote, found)))
 
 
 def _own(environment: Environment, environ: Mapping[str, str]) -> list[Table]:

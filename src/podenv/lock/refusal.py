@@ -57,7 +57,10 @@ def _way_out(environment: Environment, said: str) -> str:
             "Linux has, write `NAME ; sys_platform == 'linux'`; a platform that this project does not use leave out of "
             f"`platforms` in {environment.folder / 'values.yaml'}."
         )
-    return "\n\npodenv: Only wheels are used; a line `--no-binary NAME` lets one package be built from source."
+    return (
+        "\n\npodenv: Only wheels are used; a line `--no-binary NAME` in requirements.in lets one package be built from "
+        "source."
+    )
 
 
 def check_body(environment: Environment, requested: Requested, body: str) -> None:

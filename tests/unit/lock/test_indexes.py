@@ -94,15 +94,17 @@ def test_the_users_own_configuration_of_uv_is_seen(tmp_path: Path, index_config:
 def test_all_that_uv_is_told_of_an_index_goes_along(tmp_path: Path, index_config: Any) -> None:
     file = tmp_path / "uv.toml"
     file.write_text(
-        'keyring-provider = "disabled"\nfind-links = ["https://links/page"]\nhttp-proxy = "http://proxy:1"\n'
+        'keyring-provider = "disabled"\nfind-links = ["https://me:s3cret@links/page"]\nhttp-proxy = "http://u:pw@proxy:1"\n'
         '[[index]]\nname = "pytorch"\nurl = "https://p/simple"\nexplicit = true\nauthenticate = "always"\n'
         'ignore-error-codes = [403]\npublish-url = "https://p/upload"\ncache-control = { api = "max-age=600" }\n'
         '[[index]]\nurl = "https://flat/"\nformat = "flat"\n'
     )
     environ = {"HOME": str(tmp_path), "UV_CONFIG_FILE": str(file)}
-    assert read(index_config("https://own/simple", environ)) == {
-        "find-links": ["https://links/page"],
-        "http-proxy": "http://proxy:1",
+    config = index_config("https://own/simple", environ)
+    assert config.secrets == {"s3cret", "pw"}
+    assert read(config) == {
+        "find-links": ["https://me:s3cret@links/page"],
+        "http-proxy": "http://u:pw@proxy:1",
         "index": [
             {
                 "name": "pytorch",
