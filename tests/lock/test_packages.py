@@ -135,7 +135,7 @@ def test_a_build_that_fails_is_one_line_with_its_last_words_and_leaves_nothing(e
     assert "\n" not in str(caught.value)
     assert not subject.lock_file.exists()
     assert sorted(path.name for path in subject.folder.iterdir()) == ["requirements.in", "values.yaml"]
-    assert list((cache.folder() / "packages" / "acme").iterdir()) == []
+    assert list((cache.wheels() / "acme").iterdir()) == []
 
 
 def test_a_package_with_compiled_parts_is_refused_with_the_way_out(
@@ -189,3 +189,12 @@ def test_of_a_large_repository_only_wheels_and_the_lock_reach_the_context_of_a_b
         "install/requirements.txt",
         f"packages/{digest}/acme-1.0-py3-none-any.whl",
     ]
+
+
+def test_wheels_that_nothing_uses_are_pruned_after_a_while(etl: Etl, acme: Path) -> None:
+    (package,) = packages.of(etl())
+    wheel = wheels.build(etl(), package)
+    cache.remove_unused()
+    assert wheel.exists()
+    cache.remove_unused(wheel.parent.stat().st_mtime + 61 * 86_400)
+    assert list(cache.wheels().iterdir()) == []

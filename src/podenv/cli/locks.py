@@ -23,9 +23,11 @@ def lock(
 ) -> None:
     """Write the locks: every version and hash.
 
-    requirements.in says what is wanted; requirements.txt is the lock, for Linux and macOS. A fresh lock is left alone;
-    in a stale one, the versions that still fit are kept. Only wheels are used: a line `--no-binary NAME` in
-    requirements.in lets one package be built from source.
+    requirements.in says what is wanted, or the pyproject.toml, uv.lock or pylock.toml that `source` in values.yaml
+    names; requirements.txt is the lock. It holds for image.platform and this project's laptops (`platforms`): each
+    package has a wheel for all of them. A fresh lock is left alone; in a stale one, the versions that still fit are
+    kept. A line `--no-binary NAME` in requirements.in lets one package be built from source; `NAME @ git+https://...@REF`
+    takes one from a repository, at its commit; `packages` in values.yaml builds in folders of this project.
 
     \b
     Example:  podenv lock

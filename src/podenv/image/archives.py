@@ -30,10 +30,11 @@ def lay_out(environment: Environment, wanted: list[Requirement], folder: Path, s
     """
     for one in wanted:
         commit = requirements.commit(one.url or "")
-        kept = cache.folder() / "git" / commit / one.name
+        kept = cache.archives() / commit / one.name
         if not any(kept.glob("*.tar.gz")):
             say(f"fetches {one.name} at {commit[:12]}")
             _make(environment, one, commit, kept)
+        cache.mark_used(kept)
         (folder / commit).mkdir(parents=True, exist_ok=True)
         for archive in kept.glob("*.tar.gz"):
             shutil.copyfile(archive, folder / commit / archive.name)

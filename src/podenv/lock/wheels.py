@@ -30,7 +30,7 @@ def build(environment: Environment, package: OwnPackage, *, log: Callable[[str],
     The same sources give the same bytes where the package's build backend does. Raises `PackageUnusable`,
     `ProgramNotFound`.
     """
-    kept = cache.folder() / "packages" / package.name / packages.sources_hash(environment, package)
+    kept = cache.wheels() / package.name / packages.sources_hash(environment, package)
     if not (found := list(kept.glob("*.whl"))):
         log(f"Building {package.name} from {package.folder}.")
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -42,6 +42,7 @@ def build(environment: Environment, package: OwnPackage, *, log: Callable[[str],
                 if not kept.is_dir():
                     raise
         found = list(kept.glob("*.whl"))
+    cache.mark_used(kept)
     return found[0]
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from podenv import lock, venv
 from podenv.catalogue.environment import Catalogue
+from podenv.lock import cache
 from podenv.errors import LocalEnvironmentError, LockMissing, PodenvError
 from podenv.catalogue.names import lock_key
 
@@ -43,11 +44,12 @@ class Pruned:
 def prune() -> Pruned:
     """Remove each virtual environment that no known catalogue names any more, and each that is broken.
 
-    A catalogue is known once it has synced; one with an environment that cannot be read keeps all it has used.
+    A catalogue is known once it has synced; one with an environment that cannot be read keeps all it has used. Wheels
+    of projects' own packages go too, 60 days after their last use.
     Raises `LocalEnvironmentError` when one cannot be removed.
     """
     removed, kept, in_use = [], [], []
-    keys_of = cache(_keys)  # each catalogue is read once
+    keys_of = functools.cache(_keys)  # each catalogue is read once
     for folder in _folders():
         if _is_used(folder, keys_of):
             kept.append(folder.name)
@@ -62,6 +64,7 @@ def prune() -> Pruned:
                     removed.append(one)
         except OSError as error:
             raise LocalEnvironmentError(f"{folder} cannot be removed: {error.strerror or error}.") from None
+    cache.remove_unused()
     return Pruned(tuple(removed), tuple(kept), tuple(in_use))
 
 
