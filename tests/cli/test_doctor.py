@@ -33,18 +33,18 @@ def test_a_laptop_without_cluster_is_well_without_it(podenv: Run, tmp_path: Path
     assert shown[-1].startswith("skipped: builder, registry, helm, cluster, your rights, releases, Airflow's rights,")
 
 
-def test_what_lacks_is_named_with_its_remedy_and_the_exit_code_says_so(podenv: Run, tmp_path: Path) -> None:
+def test_what_failed_is_named_with_its_remedy_and_the_exit_code_says_so(podenv: Run, tmp_path: Path) -> None:
     podenv("new", "etl", "--python", "3.11")
     done = podenv("doctor", "--local", "--json", exit_code=1)
     found = {one["check"]: (one["state"], one["text"]) for one in json.loads(done.stdout)}
-    assert found["locks"] == ("lacks", "not fresh: etl; run `podenv lock etl`.")
+    assert found["locks"] == ("failed", "not fresh: etl; run `podenv lock etl`.")
     assert found["cluster"] == ("skipped", "not looked at: --local")
-    assert done.stderr.startswith("error: Something that is needed lacks: ")
+    assert done.stderr.startswith("error: Some checks failed: ")
 
 
-def test_a_cluster_that_is_named_and_gone_lacks(podenv: Run, tmp_path: Path) -> None:
+def test_a_cluster_that_is_named_and_gone_is_a_failure(podenv: Run, tmp_path: Path) -> None:
     done = podenv("doctor", "--json", exit_code=1, KUBECONFIG=str(tmp_path / "gone"))
     found = {one["check"]: (one["state"], one["text"]) for one in json.loads(done.stdout)}
-    assert found["cluster"][0] == "lacks"
+    assert found["cluster"][0] == "failed"
     assert found["cluster"][1].startswith("The kubeconfig cannot be used: ")
     assert found["releases"] == ("skipped", "the cluster cannot be asked")

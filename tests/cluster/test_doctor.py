@@ -6,7 +6,7 @@ import pytest
 from tests.cluster.releases import Stage
 
 from podenv.doctor import pods
-from podenv.doctor.finding import Lacks, NotHere, State
+from podenv.doctor.finding import CheckFailed, NotHere, State
 from podenv.doctor.subject import Subject
 from podenv.release import Target
 
@@ -30,5 +30,5 @@ def test_the_rights_of_airflow_are_those_that_a_release_gives(stage: Stage, monk
     assert pods.releases(subject())[0] is State.OK
     assert pods.airflow_rights(subject()) == (State.OK, "airflow/af-worker may launch pods")
     stage.cluster.delete(stage.path("RoleBinding", f"{name}-launcher", of=name, api="rbac.authorization.k8s.io/v1"))
-    with pytest.raises(Lacks, match=f"get podtemplates in {stage.namespace(name)} by airflow/af-worker"):
+    with pytest.raises(CheckFailed, match=f"get podtemplates in {stage.namespace(name)} by airflow/af-worker"):
         pods.airflow_rights(subject())

@@ -31,13 +31,13 @@ def doctor(
     """Check what podenv needs here, and say what to do.
 
     Nothing is changed: a push is begun and cancelled, rights are asked for and not used. The exit code is 1 when
-    something that is needed lacks; a warning leaves it at 0. What only pods need is skipped where neither a cluster nor
-    a registry is set up.
+    a check failed; a warning leaves it at 0. What only pods need is skipped where neither a cluster nor a registry is
+    set up.
 
     \b
     Example:  podenv doctor
               podenv doctor --local
-              podenv doctor --json | jq -r '.[] | select(.state == "lacks") | .text'
+              podenv doctor --json | jq -r '.[] | select(.state == "failed") | .text'
     """
     subject = Subject(Target(kubeconfig, context, namespace_prefix), local=local)
     with output.waiting("looking") as _:
@@ -47,9 +47,9 @@ def doctor(
         output.as_json([{"check": one.check, "state": one.state.value, "text": one.text} for one in findings])
     else:
         _show(findings)
-    lacking = [one.check for one in findings if one.state is State.LACKS]
-    if lacking:
-        output.error(f"Something that is needed lacks: {', '.join(lacking)}.")
+    failed = [one.check for one in findings if one.state is State.FAILED]
+    if failed:
+        output.error(f"Some checks failed: {', '.join(failed)}.")
         raise typer.Exit(1)
 
 

@@ -30,7 +30,7 @@ STYLES = {
     "fresh": "green", "success": "green", "ready": "green", "created": "green", "locked": "green",
     "stale": "yellow", "missing": "yellow", "skipped": "yellow", "unused": "yellow",
     "installed": "green", "upgraded": "green", "repaired": "green", "deployed": "green", "ok": "green",
-    "not deployed": "yellow", "warning": "yellow", "lacks": "red", "invalid": "red", "failed": "red",
+    "not deployed": "yellow", "warning": "yellow", "invalid": "red", "failed": "red",
 }  # fmt: skip
 
 

@@ -15,11 +15,11 @@ LIMIT = 15.0  # seconds for all checks together: they run side by side
 
 
 class State(Enum):
-    """What a check says: all is well; look at it; something needed lacks; it says nothing here."""
+    """What a check says: it works; look at it; it does not work, and is needed; it is not needed here."""
 
     OK = "ok"
     WARNING = "warning"
-    LACKS = "lacks"
+    FAILED = "failed"
     SKIPPED = "skipped"
 
 
@@ -36,20 +36,20 @@ class NotHere(Exception):
     """A check says nothing here; the message says why."""
 
 
-class Lacks(Exception):
-    """Something that is needed lacks; the message says what, and ends with the remedy."""
+class CheckFailed(Exception):
+    """Something that is needed is missing or does not work; the message ends with the remedy."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """A check: its name, and what returns OK with a text, WARNING with one, or raises what lacks."""
+    """A check: its name, and what returns OK or WARNING with a text, or raises `CheckFailed` or `NotHere`."""
 
     name: str
     look: Callable[[], tuple[State, str]]
 
 
 def run(checks: Iterable[Check], *, limit: float = LIMIT) -> list[Finding]:
-    """All findings in the order of the checks; one that is not done in ``limit`` seconds lacks its answer.
+    """All findings in the order of the checks; one that is not done in ``limit`` seconds has failed.
 
     Its thread is left behind, and ends with the process.
     """
@@ -68,7 +68,7 @@ def run(checks: Iterable[Check], *, limit: float = LIMIT) -> list[Finding]:
             raise finding
         found[finding.check] = finding
     late = f"no answer within {limit:g} s; try it by hand, or look at the network"
-    return [found.get(check.name) or Finding(check.name, State.LACKS, late) for check in checks]
+    return [found.get(check.name) or Finding(check.name, State.FAILED, late) for check in checks]
 
 
 def _look(check: Check) -> Finding | Exception:
@@ -76,8 +76,8 @@ def _look(check: Check) -> Finding | Exception:
         state, text = check.look()
     except NotHere as why:
         return Finding(check.name, State.SKIPPED, str(why))
-    except (Lacks, PodenvError) as error:
-        return Finding(check.name, State.LACKS, str(error))
+    except (CheckFailed, PodenvError) as error:
+        return Finding(check.name, State.FAILED, str(error))
     except Exception as error:  # noqa: BLE001 - shown by the thread that waits
         return error
     return Finding(check.name, state, text)

@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from podenv import lock, process
 from podenv.catalogue.environment import Catalogue
-from podenv.doctor.finding import Lacks, NotHere, State
+from podenv.doctor.finding import CheckFailed, NotHere, State
 from podenv.doctor.subject import Subject
 from podenv.errors import CatalogueNotFound, LockError, ProgramError, SettingError
 from podenv.lock import indexes, program
@@ -41,7 +41,7 @@ def versions() -> tuple[State, str]:
             if installed and not one.specifier.contains(installed, prereleases=True):
                 wrong.append(f"{one.name} is {installed}, podenv needs {one.specifier}")
     if wrong:
-        raise Lacks(f"{'; '.join(wrong)}: install podenv anew, `pip install 'podenv[airflow,cli]'`.")
+        raise CheckFailed(f"{'; '.join(wrong)}: install podenv anew, `pip install 'podenv[airflow,cli]'`.")
     if not airflow:
         return State.WARNING, (
             f"podenv {version('podenv')}, no Airflow here: `podenv run` and `podenv usage` need it, "
@@ -68,7 +68,7 @@ def interpreters(subject: Subject) -> tuple[State, str]:
         return State.OK, ", ".join(needed)
     text = f"no Python {' or '.join(missing)} here"
     if os.environ.get("UV_PYTHON_DOWNLOADS", "").lower() in _FORBIDDEN:
-        raise Lacks(f"{text}, and UV_PYTHON_DOWNLOADS forbids to download it; install it.")
+        raise CheckFailed(f"{text}, and UV_PYTHON_DOWNLOADS forbids to download it; install it.")
     return State.WARNING, f"{text}: `podenv sync` lets uv download it, or run `uv python install {' '.join(missing)}`"
 
 
@@ -104,7 +104,7 @@ def locks(subject: Subject) -> tuple[State, str]:
     if not subject.environments:
         raise NotHere("there is no environment")
     if wrong:
-        raise Lacks(f"not fresh: {', '.join(wrong)}; run `podenv lock {' '.join(wrong)}`.")
+        raise CheckFailed(f"not fresh: {', '.join(wrong)}; run `podenv lock {' '.join(wrong)}`.")
     return State.OK, f"all fresh ({len(subject.environments)})"
 
 
@@ -141,16 +141,16 @@ def _ask_index(shown: str, url: str) -> None:
             answer.release_conn()
     except HTTPError as error:
         why = str(getattr(error, "reason", None) or error).rpartition(": ")[2]
-        raise Lacks(
+        raise CheckFailed(
             f"{shown} does not answer ({why}); check the network, and UV_DEFAULT_INDEX or `image.index`."
         ) from None
     if answer.status in (401, 403):
-        raise Lacks(
+        raise CheckFailed(
             f"{shown} wants {'another' if user else 'a'} login ({answer.status}); put it into the netrc file, "
             "`uv auth login`, or the variables of uv for that index."
         )
     if answer.status >= 500:
-        raise Lacks(f"{shown} answers {answer.status}; try again later.")
+        raise CheckFailed(f"{shown} answers {answer.status}; try again later.")
 
 
 def airflow_view(subject: Subject) -> tuple[State, str]:
@@ -186,7 +186,7 @@ def _airflow_config() -> configparser.ConfigParser:
     try:
         config.read(os.environ.get("AIRFLOW_CONFIG") or home / "airflow.cfg", encoding="utf-8")
     except (configparser.Error, UnicodeDecodeError) as error:
-        raise Lacks(f"airflow.cfg cannot be read: {str(error).splitlines()[0]}; correct it.") from None
+        raise CheckFailed(f"airflow.cfg cannot be read: {str(error).splitlines()[0]}; correct it.") from None
     return config
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from podenv import image, process
 from podenv.catalogue import names, values
 from podenv.catalogue.reference import LOCAL, ImageRef
-from podenv.doctor.finding import Lacks, NotHere, State
+from podenv.doctor.finding import CheckFailed, NotHere, State
 from podenv.doctor.subject import Subject
 from podenv.errors import AccessRefused
 from podenv.image import builder
@@ -66,7 +66,9 @@ def registry(subject: Subject) -> tuple[State, str]:
     if not refs:
         raise NotHere("no image is pushed from here")
     if LOCAL in refs:
-        raise Lacks("There is no registry to push to; set image.registry in envs/defaults.yaml, or PODENV_REGISTRY.")
+        raise CheckFailed(
+            "There is no registry to push to; set image.registry in envs/defaults.yaml, or PODENV_REGISTRY."
+        )
     for ref, chosen in refs.values():
         subject.registries(chosen).check_push(ref)
     return State.OK, f"{', '.join(refs)} takes a push"
@@ -107,7 +109,7 @@ def own_rights(subject: Subject) -> tuple[State, str]:
     if _missing(asked, places) and not _may_i(asked, ("", "namespaces", "create"), ""):
         refused["namespaces"] = ["create"]
     if refused:
-        raise Lacks(
+        raise CheckFailed(
             f"you may not {_few(_by_object(refused))}; ask the cluster's administrator, or choose another --context."
         )
     return State.OK, "you may deploy" + (f" to {', '.join(places)}" if len(places) == 1 else "")
@@ -155,7 +157,9 @@ def airflow_rights(subject: Subject) -> tuple[State, str]:
             if not allowed:
                 refused.setdefault(f"{resource} in {place} by {who.shown}", []).append(verb)
     if refused:
-        raise Lacks(f"refused: {_few(_by_object(refused))}; run `podenv deploy`, and check the names in `access`.")
+        raise CheckFailed(
+            f"refused: {_few(_by_object(refused))}; run `podenv deploy`, and check the names in `access`."
+        )
     everybody = sorted({who.shown for name in deployed for who in named[name]})
     if not everybody:
         raise NotHere("no environment is deployed yet")

@@ -15,7 +15,7 @@ import yaml
 from tests.registryserver import Answer, Asked, serving
 
 from podenv.doctor import checkup, finding, pods
-from podenv.doctor.finding import Lacks, NotHere, State
+from podenv.doctor.finding import CheckFailed, NotHere, State
 from podenv.doctor.subject import NO_PODS, Subject
 from podenv.errors import NoCluster
 from podenv.release import Target
@@ -113,9 +113,9 @@ def test_local_looks_at_nothing_of_pods(tmp_path: Path) -> None:
         pods.cluster(Subject(subject.target, local=True))
 
 
-def test_a_registry_that_is_missing_lacks_once_a_cluster_is_set_up(tmp_path: Path) -> None:
+def test_a_missing_registry_is_a_failure_once_a_cluster_is_set_up(tmp_path: Path) -> None:
     make(tmp_path)
-    with cluster(tmp_path) as (_, subject), pytest.raises(Lacks, match="There is no registry to push to"):
+    with cluster(tmp_path) as (_, subject), pytest.raises(CheckFailed, match="There is no registry to push to"):
         pods.registry(subject)
 
 
@@ -135,7 +135,7 @@ def test_rights_for_everything_are_asked_once_and_not_for_each_namespace(tmp_pat
     assert {spec["resourceAttributes"]["namespace"] for spec in api.asked} == {""}
 
 
-def test_rights_that_lack_are_named_by_verb_object_and_namespace(tmp_path: Path) -> None:
+def test_missing_rights_are_named_by_verb_object_and_namespace(tmp_path: Path) -> None:
     make(tmp_path)
     make(tmp_path, "more")
 
@@ -149,14 +149,14 @@ def test_rights_that_lack_are_named_by_verb_object_and_namespace(tmp_path: Path)
     with cluster(tmp_path) as (api, subject):
         api.may = may
         api.objects |= {f"/api/v1/namespaces/podenv-{name}": {} for name in ("etl", "more")}
-        with pytest.raises(Lacks) as caught:
+        with pytest.raises(CheckFailed) as caught:
             pods.own_rights(subject)
         assert str(caught.value) == (
             "you may not create, get, patch, delete roles in podenv-more; get pods/log in podenv-more; "
             "ask the cluster's administrator, or choose another --context."
         )
         api.objects.pop("/api/v1/namespaces/podenv-etl")
-        with pytest.raises(Lacks, match="; create namespaces; ask"):
+        with pytest.raises(CheckFailed, match="; create namespaces; ask"):
             pods.own_rights(subject)
 
 
@@ -175,7 +175,7 @@ def test_what_airflow_may_is_asked_for_its_service_accounts(tmp_path: Path, monk
             spec["resourceAttributes"] for spec in api.asked
         ]
         api.may = lambda spec: spec["resourceAttributes"]["verb"] != "delete"
-        with pytest.raises(Lacks) as caught:
+        with pytest.raises(CheckFailed) as caught:
             pods.airflow_rights(subject)
         assert str(caught.value) == (
             "refused: delete pods in podenv-etl by airflow/af-worker; run `podenv deploy`, and check the names in "
