@@ -5,7 +5,7 @@ import hashlib
 import io
 import tarfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
@@ -22,15 +22,27 @@ class Index:
         self.root = root
         self.url = root.as_uri()
 
-    def add(self, name: str, version: str, *, requires: Sequence[str] = (), tag: str = "py3-none-any") -> Path:
-        """Publish a release; a second one of the same version has another hash."""
+    def add(
+        self,
+        name: str,
+        version: str,
+        *,
+        requires: Sequence[str] = (),
+        tag: str = "py3-none-any",
+        files: Mapping[str, str] | None = None,
+    ) -> Path:
+        """Publish a release; a second one of the same version has another hash.
+
+        ``files`` are what the wheel holds: path -> text; none: one module, named as the package.
+        """
         folder = self.root / name
         folder.mkdir(parents=True, exist_ok=True)
         wheel = folder / f"{name}-{version}-{tag}.whl"
         info = f"{name}-{version}.dist-info"
         metadata = "".join(f"Requires-Dist: {one}\n" for one in requires)
+        own = {f"{name}.py": f"VERSION = {version!r}\n"} if files is None else files
         files = {
-            f"{name}.py": f"VERSION = {version!r}\n",
+            **own,
             f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{metadata}",
             f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
         }

@@ -33,7 +33,7 @@ _TIMEOUT = 600.0  # seconds
 # What XCom keeps, see `podenv.runtime.tagged`. numpy's scalars become numbers; a name that cannot be resolved would
 # make the whole type Unknown, so numpy stands here only where the lock brings it.
 _XCOM = """\
-from collections.abc import KeysView, Mapping, Sequence, Set
+from collections.abc import ItemsView, KeysView, Mapping, Sequence, Set
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -45,7 +45,7 @@ type XCom = (
     None | bool | int | float | str | date | timedelta | Decimal | UUID{scalars}
     | Mapping[str, XCom]
     | Intersection[Sequence[XCom], Not[bytes], Not[bytearray], Not[memoryview]]
-    | Intersection[Set[XCom], Not[KeysView[object]]]
+    | Intersection[Set[XCom], Not[KeysView[object]], Not[ItemsView[object, object]]]
 )
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -96,7 +97,7 @@ class _Check:
         for task in found.tasks:
             if task.environment is None:
                 self._skip("all", f"{task.file.name}:{task.line}: the environment of `{task.task}` is computed.")
-            elif task.function is None and not task.command and task.callable is not None:
+            elif task.function is None and not isinstance(task.callable, ast.Lambda | None):
                 self._skip("all", f"{task.file.name}:{task.line}: the function of `{task.task}` is not in a file here.")
 
     def _subjects(self, found: index.Found) -> Iterator[Subject]:
@@ -112,7 +113,7 @@ class _Check:
                 yield subject
 
     def _unpack(self) -> None:
-        if not any(rule in self.options.rules for rule in _BY_LOCK):
+        if not any(rule in self.options.rules for rule in (*_BY_LOCK, "syntax")):
             return
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="podenv") as pool:
             used = [subject for subject in self.subjects if subject.tasks and not self._is_elsewhere(subject)]
@@ -176,7 +177,7 @@ class _Check:
     # The type checker
 
     def _judge(self) -> None:
-        if not any(rule in self.options.rules for rule in _ENGINE):
+        if not any(rule in self.options.rules for rule in (*_ENGINE, "syntax")):
             return
         program = engine.find()
         if program is None:

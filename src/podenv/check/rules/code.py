@@ -129,17 +129,17 @@ def _returned(subject: Subject, view: View, raw: Raw) -> Iterator[Finding]:
         f"{(advice or 'return numbers, text, lists, dicts with text keys, or dates')[:1].upper()}"
         f"{(advice or 'return numbers, text, lists, dicts with text keys, or dates')[1:]}.",
     )  # fmt: skip
-    yield replace(found, weight="warning") if kind == "object" or " | " in _outside_brackets(kind) else found
+    yield replace(found, weight="warning") if _is_one_of_several(kind) else found
 
 
-def _outside_brackets(text: str) -> str:
-    """``text`` without what stands in brackets: a union in it says that the value is one of several."""
-    depth, kept = 0, []
-    for char in text:
+def _is_one_of_several(kind: str) -> bool:
+    """True if a value of this type may also be one that XCom keeps: a union, several literals, any object."""
+    depth, outside = 0, ""
+    for char in kind:
         depth += (char in "[(") - (char in "])")
-        if depth == 0:
-            kept.append(char)
-    return "".join(kept)
+        outside += "" if depth else char
+    literals = kind.startswith("Literal[") and outside == "Literal]"
+    return kind == "object" or " | " in outside or (literals and ", " in kind)
 
 
 def _is_typed_dict(view: View, name: str) -> bool:
