@@ -91,7 +91,8 @@ def test_migrate_shows_the_change_then_makes_it(podenv: Run, tmp_path: Path) -> 
     assert written.endswith(
         "1 task in 1 file, 1 new environment: 1 of 1 file edited. Next:\n"
         "  1. podenv lock humanize\n"
-        "  2. podenv run DAG (its id), which installs what it needs\n"
+        "  2. podenv check, which finds imports that a lock does not have\n"
+        "  3. podenv run DAG (its id), which installs what it needs\n"
     )
     assert file.read_text() == DAG.replace(
         '@task.virtualenv(requirements=["humanize"], python_version="3.11")', '@task.env("humanize")'

@@ -140,7 +140,8 @@ def _show_end(migration: Migration, *, write: bool) -> None:
     written = [change for change in migration.files if change.written]
     output.say(f"{what}: {len(written)} of {_count(len(files), 'file')} edited. Next:")
     output.say(f"  1. podenv lock {' '.join(proposal.name for proposal in migration.proposals)}")
-    output.say("  2. podenv run DAG (its id), which installs what it needs")
+    output.say("  2. podenv check, which finds imports that a lock does not have")
+    output.say("  3. podenv run DAG (its id), which installs what it needs")
 
 
 def _count(number: int, what: str) -> str:
