@@ -210,7 +210,8 @@ def test_recipes_are_yaml_and_name_only_commands_and_options_that_exist(name: st
     assert "podenv lock --check" in lines
     group: Any = typer.main.get_command(app)
     for line in lines:
-        _, command, *options = line.split()
+        _, command, *words = line.split()
+        options = [word for word in words if word.startswith("-")]
         assert command in COMMANDS, line
         found = group.get_command(None, command)
         known = {option for parameter in found.params for option in parameter.opts}
