@@ -48,6 +48,7 @@
     │   ├── ReleaseForeign      the release of that name is of another chart
     │   ├── Conflict            somebody else changed an object at the same time
     │   └── ReleaseTestFailed
+    ├── PlanNotWritten
     ├── SettingError            a podenv setting has a value it cannot have
     ├── AirflowUnsupported      the installed Airflow lacks what podenv needs of it
     ├── ResourceError           a cpu, memory or gpu that makes no sense, or a request above its limit
@@ -213,6 +214,10 @@ class NotAgreed(PodenvError):
 
 class CheckImpossible(PodenvError):
     """A part of `podenv check` could not be done."""
+
+
+class PlanNotWritten(PodenvError):
+    """A plan cannot be written where it should be, or would change what a person wrote."""
 
 
 class DagsUnreadable(PodenvError):

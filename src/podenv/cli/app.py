@@ -42,6 +42,7 @@ COMMANDS = {
     "uninstall": "release:uninstall",
     "run": "dags:run",
     "usage": "dags:usage",
+    "plan": "plan:plan",
     "schema": "environments:schema",
 }
 

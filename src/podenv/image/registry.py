@@ -14,6 +14,7 @@ import ssl
 import threading
 from collections.abc import Collection
 from contextlib import suppress
+from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -24,6 +25,7 @@ from podenv.catalogue.reference import ImageRef
 from podenv.errors import RegistryLoginNeeded, RegistryRefused, RegistryUnreachable
 from podenv.image import credentials
 
+Json = dict[str, Any]
 # A registry answers 404 for an image that is there when its type is missing here.
 ACCEPT = ", ".join((
     "application/vnd.oci.image.index.v1+json",
@@ -73,6 +75,35 @@ class Registries:
         whole = self._ask("GET", ref)  # some registries leave the header out
         self._check(whole, ref)
         return f"sha256:{hashlib.sha256(whole.data).hexdigest()}"
+
+    def manifest(self, ref: ImageRef, *, platform: str = "") -> Json | None:
+        """The manifest of one image, of an index that for ``platform``; None where there is none.
+
+        Raises as `digest`.
+        """
+        answer = self._ask("GET", ref)
+        if answer.status == 404:
+            return None
+        self._check(answer, ref)
+        found: Json = _json(answer, ref)
+        if "manifests" not in found:
+            return found
+        system, _, machine = platform.partition("/")
+        for one in found["manifests"]:
+            of = one.get("platform") or {}
+            if f"{of.get('os')}/{of.get('architecture')}" == f"{system}/{machine.partition('/')[0]}":
+                return self.manifest(ref.at(one["digest"]))
+        return None
+
+    def labels(self, ref: ImageRef, *, platform: str = "") -> dict[str, str] | None:
+        """What the image says of itself; None where there is no such image. Raises as `digest`."""
+        found = self.manifest(ref, platform=platform)
+        if found is None:
+            return None
+        address = f"{self._address(ref)}/blobs/{found['config']['digest']}"
+        answer = self._authorized("GET", address, ref, {})
+        self._check(answer, ref)
+        return dict((_json(answer, ref).get("config") or {}).get("Labels") or {})
 
     def check_push(self, ref: ImageRef) -> None:
         """Return when this login may push to the repository of ``ref``: an upload begins, and is cancelled at once.
@@ -201,6 +232,15 @@ class Registries:
         if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
             return f"{what} Where it has no TLS, add {ref.host} to image.plainHttp or to PODENV_PLAIN_HTTP."
         return f"{what} Is it up, and is its name right (image.registry, PODENV_REGISTRY)?"
+
+
+def _json(answer: urllib3.BaseHTTPResponse, ref: ImageRef) -> Json:
+    try:
+        return dict(json.loads(answer.data))
+    except ValueError:
+        raise RegistryRefused(
+            f"{ref.host} answered with something else than JSON; is that address a registry's?"
+        ) from None
 
 
 def _basic(login: credentials.Login) -> str:

@@ -51,19 +51,20 @@ def body(
 
     Raises `LockError` and what is below it, `ProgramNotFound`.
     """
-    uv = program.uv()
-    _lay_out(environment, scratch)
     own = [
         (package, wheels.build(environment, package, log=on_line or (lambda _: None)))
         for package in packages.of(environment)
     ]
     exported = exports.lines(environment) if sources.kind(environment) in ("uv.lock", "pylock.toml") else ""
     words: list[Word] = [
-        *_inputs(environment, scratch, exported), *_own_inputs(own, scratch), "--python-version", environment.python,
+        *_inputs(environment, scratch, exported), *_own_inputs(own, scratch),
         *(word for name in requested.git for word in ("--no-binary", name)),
         *(["--upgrade"] if upgrade else _kept_commits(environment, requested, scratch)),
     ]  # fmt: skip
-    text = _resolved(environment, [uv, "pip", "compile", *words], scratch, on_line)
+    try:
+        text = solve(environment, words, scratch, on_line)
+    except ProgramFailed as error:
+        raise explain(environment, error.stderr) from None
     text = uvoutput.with_refs(uvoutput.without_our_reasons(text), requested)
     text = uvoutput.without(text, {package.name for package, _ in own})
     if exported:
@@ -73,8 +74,13 @@ def body(
     return "".join(lockfile.own_line(package, wheels.version(wheel)) for package, wheel in own) + text
 
 
-def _resolved(environment: Environment, argv: list[Word], scratch: Path, on_line: Listener | None) -> str:
-    """What uv writes, without what only a pin asked for."""
+def solve(environment: Environment, words: Sequence[Word], scratch: Path, on_line: Listener | None = None) -> str:
+    """What uv writes for the inputs and options ``words``, without what only a pin asked for.
+
+    Raises `ProgramFailed` with uv's words where it finds nothing, and `ProgramTimedOut`, `ProgramNotFound`.
+    """
+    _lay_out(environment, scratch)
+    argv = [program.uv(), "pip", "compile", *words, "--python-version", environment.python]
     output = scratch / "requirements.txt"
     output.write_text(_preferences(environment))
     explicit = indexes.named(environment)
@@ -84,7 +90,8 @@ def _resolved(environment: Environment, argv: list[Word], scratch: Path, on_line
         try:
             process.run(run, cwd=environment.folder, env=program.uv_variables(), timeout=_TIMEOUT, on_line=on_line)
         except ProgramFailed as error:
-            raise explain(environment, uvoutput.simplified(environment, error.stderr)) from None
+            said = uvoutput.simplified(environment, error.stderr)
+            raise ProgramFailed(error.program, error.returncode, said) from None
         text = output.read_text()
         needed = [name for name in explicit if not uvoutput.is_needed_by_pins_alone(text, name)]
         if needed == explicit:

@@ -30,6 +30,12 @@ def marker(name: str) -> str:
     return f"sys_platform == '{_system(name)}' and platform_machine == '{machine(name)}'"
 
 
+def triple(name: str) -> str:
+    """What uv's --python-platform calls a platform."""
+    kind = "apple-darwin" if name.startswith("macos/") else "unknown-linux-gnu"
+    return f"{machine(name)}-{kind}"
+
+
 def systems(names: tuple[str, ...]) -> list[str]:
     """The values of ``sys_platform`` on these platforms; uv resolves for the first one first."""
     found = {_system(name) for name in names}

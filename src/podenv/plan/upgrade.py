@@ -1,0 +1,138 @@
+"""What a version of a package would reach: the environments that hold it, their tasks, and the locks that it breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from podenv import lock
+from podenv.catalogue.environment import Catalogue, Environment
+from podenv.errors import LockError, PodenvError
+from podenv.lock import lockfile
+from podenv.plan import clashes
+from podenv.plan import demand as demands
+from podenv.plan.clashes import Clash
+from podenv.plan.demand import Demand
+from podenv.plan.judging import AT_ONCE
+from podenv.plan.members import Member, NotJudged
+from podenv.plan.oracle import Oracle, conclusion
+from podenv.plan.proposals import Change, versions
+from podenv.plan.uses import Use, Uses
+
+State = Literal["has it", "possible", "breaks", "not available", "unknown"]
+ASKED = "the upgrade"
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What the version means for one environment that holds the package in version ``before``.
+
+    ``changes`` are all packages that its lock would then have in another version; ``clash`` and ``words`` (uv's) say
+    why there is no such lock. ``importing`` are the tasks among ``uses`` whose code imports the package itself.
+    """
+
+    environment: str
+    state: State
+    before: str
+    changes: tuple[Change, ...]
+    clash: Clash | None
+    words: str
+    uses: tuple[Use, ...]
+    importing: tuple[Use, ...]
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """``reached`` hold the package; ``untouched`` do not."""
+
+    requirement: str
+    reached: tuple[Reach, ...]
+    untouched: tuple[str, ...]
+    not_judged: tuple[NotJudged, ...]
+
+    @property
+    def breaks(self) -> bool:
+        """True if some lock cannot have the version."""
+        return any(one.state in ("breaks", "not available") for one in self.reached)
+
+
+def upgrade(
+    catalogue: Catalogue,
+    names: Sequence[str],
+    wanted: Requirement,
+    uses: Uses,
+    *,
+    oracle: Oracle,
+    say: Callable[[str], None] = lambda _: None,
+) -> Upgrade:
+    """What ``wanted``, like ``numpy==2.4``, would mean for the environments ``names``. Raises `ProgramNotFound`."""
+    package = canonicalize_name(wanted.name)
+    holding: list[tuple[Environment, str]] = []
+    untouched: list[str] = []
+    wrong: list[NotJudged] = []
+    for name in names:
+        try:
+            environment = catalogue[name]
+            demands.of(environment)
+            held = held_versions(environment).get(package)
+        except PodenvError as error:
+            wrong.append(NotJudged(name, str(error)))
+            continue
+        if held is None:
+            untouched.append(name)
+        else:
+            holding.append((environment, held))
+
+    def one(pair: tuple[Environment, str]) -> Reach:
+        say(f"uv about {pair[0].name}")
+        return _reach(*pair, wanted, uses, oracle)
+
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="podenv-plan") as pool:
+        reached = tuple(pool.map(one, holding))
+    return Upgrade(str(wanted), reached, tuple(untouched), tuple(wrong))
+
+
+def held_versions(environment: Environment) -> dict[str, str]:
+    """Normalised name -> version of what the lock installs in the image. Raises `LockMissing`."""
+    return lock.pinned(environment, markers=lock.on(environment.python, environment.spec.image.platform))
+
+
+def _reach(environment: Environment, held: str, wanted: Requirement, uses: Uses, oracle: Oracle) -> Reach:
+    package = canonicalize_name(wanted.name)
+    own = tuple(uses.of(environment.name))
+    importing = tuple(one for one in own if one.imports(package))
+
+    def found(state: State, changes: tuple[Change, ...] = (), clash: Clash | None = None, words: str = "") -> Reach:
+        return Reach(environment.name, state, held, changes, clash, words, own, importing)
+
+    if "://" not in held and wanted.specifier.contains(held, prereleases=True):
+        return found("has it")
+    asked = Demand(frozenset([str(wanted)]))
+    demand = demands.of(environment)
+    answer = oracle.solve(environment, demand | asked, prefer=lockfile.read(environment))
+    if answer.verdict == "fits":
+        return found("possible", _changes(environment, versions(environment, answer.pins)))
+    if answer.verdict == "unknown":
+        return found("unknown", words=conclusion(answer.words))
+    members = [Member(environment, demand, (environment.name,), own), Member(environment, asked, (ASKED,), ())]
+    clash = clashes.of_versions(members, oracle)
+    alone = clash is not None and {name for side in clash.sides for name in side.environments} == {ASKED}
+    words = clash.words if clash is not None else conclusion(answer.words)
+    return found("not available" if alone else "breaks", clash=clash, words=words)
+
+
+def _changes(environment: Environment, after: dict[str, str]) -> tuple[Change, ...]:
+    try:
+        before = held_versions(environment)
+    except LockError:
+        before = {}
+    return tuple(
+        Change(environment.name, name, before.get(name, ""), after.get(name, ""))
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    )
