@@ -22,6 +22,7 @@
     │   └── PythonNotFound
     ├── NotAgreed               a question that nobody could be asked
     ├── CheckImpossible         a rule of `podenv check` that cannot be held against anything
+    ├── CertainToFail           tasks that `podenv check` knows to fail
     ├── DagsUnreadable          DAG files that Airflow cannot import
     ├── DagFileInvalid          a DAG file that cannot be read, parsed or written
     ├── UnknownDag              no DAG of that name in the folder
@@ -218,6 +219,10 @@ class CheckImpossible(PodenvError):
 
 class PlanNotWritten(PodenvError):
     """A plan cannot be written where it should be, or would change what a person wrote."""
+
+
+class CertainToFail(PodenvError):
+    """Tasks whose code or limits are certain to fail in their environment."""
 
 
 class DagsUnreadable(PodenvError):

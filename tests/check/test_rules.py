@@ -398,7 +398,7 @@ def test_a_wrong_name_a_missing_lock_and_a_stale_lock_are_errors(index: Index, p
     assert [(one.rule, one.file) for one in found] == [
         ("unknown-environment", "dags/etl.py"),
         ("lock-stale", "envs/stale/requirements.txt"),
-        ("lock-missing", "envs/unlocked/requirements.in"),
+        ("lock-missing", "envs/unlocked/values.yaml"),
     ]
     assert found[0].message == "There is no environment 'stael' in envs."
     assert found[0].remedy.startswith("Did you mean 'stale'?")

@@ -23,6 +23,8 @@ from podenv.check.subject import Subject
 from podenv.check.views import View
 from podenv.errors import LockError, PodenvError
 
+# What is certain to fail in a pod, and costs next to nothing to know.
+CERTAIN = ("syntax", "import", "stdlib", "import-name", "not-carried", "xcom-value", "limit")
 _AT_ONCE = 2  # locks that are unpacked, or judged by the type checker, side by side
 _ENGINE = ("import-name", "attribute", "argument", "xcom-value")
 _BY_LOCK = ("import", "stdlib", "transitive-import", "unused-requirement", "no-environment-needed", "command", *_ENGINE)
@@ -60,6 +62,12 @@ def check(
     be checked.
     """
     return _Check(catalogue, options or Options(), log).run(paths, extra)
+
+
+def certain(paths: Sequence[Path], catalogue: Catalogue, *, roots: Sequence[Path] = ()) -> list[Finding]:
+    """The errors that are known at no cost: nothing is unpacked, and the type checker is not asked."""
+    report = check(paths, catalogue, Options(rules=CERTAIN, sync=False, engine=False, roots=roots))
+    return [one for one in report.findings if one.severity == "error"]
 
 
 @dataclass
@@ -144,12 +152,11 @@ class _Check:
         return found, modules.read(found)
 
     def _rules(self, subject: Subject) -> None:
-        try:
-            state = environments.lock_state(subject.environment)
-            if state is not None and not subject.environment.spec.image.external:
-                self.findings.append(state)
-        except LockError as error:
-            self._skip("lock-stale", str(error), failed=True)
+        if not subject.environment.spec.image.external:
+            try:
+                self.findings += environments.lock_state(subject.environment)
+            except LockError as error:
+                self._skip("lock-stale", str(error), failed=True)
         for view in subject.views:
             self.findings += code.judged(subject, view)
         self.findings += code.newer_syntax(subject)

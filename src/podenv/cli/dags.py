@@ -19,7 +19,8 @@ import typer
 from podenv import lock
 from podenv.catalogue.environment import Catalogue
 from podenv.catalogue.request import GPU
-from podenv.cli import output
+from podenv.cli import certain, output
+from podenv.cli.certain import NoCheck
 from podenv.cli.choice import AsJson
 from podenv.dagrun import folder as dagfolder
 from podenv.dagrun import home
@@ -66,6 +67,7 @@ def run(
     backend: Annotated[
         Backend, typer.Option(help="Where the tasks run: in virtual environments here, or as pods.")
     ] = Backend.LOCAL,
+    no_check: NoCheck = False,
     json: AsJson = False,
 ) -> None:
     """Run a DAG here, each task in its environment.
@@ -73,7 +75,7 @@ def run(
     The tasks run one after the other in local virtual environments, which are made first where they are missing; or,
     with --backend kubernetes, as pods in the cluster of the kubeconfig in force, where `podenv up` has deployed their
     environments. What they print goes to stderr; then come a table of the tasks and what the last one returned. The
-    exit code is 1 when the run failed.
+    exit code is 1 when the run failed. Nothing starts where `podenv check` knows that a task is certain to fail.
 
     Here a variable that comes from a Secret or a ConfigMap has the value of your shell's variable of that name;
     PODENV_PASS_ENV names further variables of your shell that the tasks get, like "AWS_*,JAVA_HOME".
@@ -97,6 +99,8 @@ def run(
             said(result.task_id, f"{result.state}{took}{f': {result.error}' if result.error else ''}")
 
         found = dagfolder.read(path)
+        if not no_check:
+            certain.refuse_run(dag, Path(found.dag(dag).fileloc), catalogue, folder=path)
         result = dagrun.run(found, dag, conf=conf, backend=backend.value, on_line=on_line, on_end=on_end)
     rows = [_row(task, catalogue) for task in result.tasks]
     if json:

@@ -13,7 +13,8 @@ from rich.text import Text
 from podenv import lock
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.catalogue.values import dump
-from podenv.cli import output
+from podenv.cli import certain, output
+from podenv.cli.certain import NoCheck
 from podenv.cli.choice import AsJson, Names, chosen, complete
 from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, Yes, releases
 from podenv.errors import PodenvError
@@ -52,6 +53,7 @@ def deploy(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     namespace_prefix: Prefix = DEFAULT_PREFIX,
+    no_check: NoCheck = False,
     json: AsJson = False,
 ) -> None:
     """Roll environments out: one Helm release each.
@@ -67,12 +69,14 @@ def deploy(
               podenv deploy model-training --repair
     """
     catalogue, environments = chosen(names)
+    faults = {} if no_check else certain.faults(catalogue)
     target = releases(context, kubeconfig, namespace_prefix)
     states = target.survey(target.places(readable(catalogue, environments)))
     if repair:
         _agree_to_repair(states, yes=yes or dry_run, json=json)
 
     def work(name: str, say: output.Say) -> DeployResult:
+        certain.refuse(name, faults)
         spec = target.spec_of(catalogue[name])
         if dry_run:
             return target.preview(spec, states[name], repair=repair)
@@ -88,6 +92,7 @@ def up(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     namespace_prefix: Prefix = DEFAULT_PREFIX,
+    no_check: NoCheck = False,
     json: AsJson = False,
 ) -> None:
     """Bring all up to date: check locks, build, push, deploy.
@@ -97,12 +102,14 @@ def up(
               podenv up data-cleaning
     """
     catalogue, environments = chosen(names)
+    faults = {} if no_check else certain.faults(catalogue)
     target = releases(context, kubeconfig, namespace_prefix)
     target.images = Images(Options(push=True))
     states = target.survey(target.places(readable(catalogue, environments)))
 
     def work(name: str, say: output.Say) -> DeployResult:
         environment = catalogue[name]
+        certain.refuse(name, faults)
         if states[name].foreign is None:  # its error needs no build
             lock.check(environment)
             target.images.build(environment, say=say)

@@ -11,7 +11,14 @@ from podenv.check.findings import Finding
 from podenv.check.sources import shown
 from podenv.check.subject import Subject
 from podenv.check.tasks import Task
-from podenv.errors import LockMissing, LockStale, PodenvError, UnknownEnvironment
+from podenv.errors import (
+    LockMissing,
+    LockStale,
+    PodenvError,
+    RequirementsInvalid,
+    RequirementsMissing,
+    UnknownEnvironment,
+)
 
 # What the base image of Debian has in its bin folders, and every Python.
 _SYSTEM = frozenset(
@@ -52,19 +59,22 @@ def _split(text: str) -> tuple[str, str]:
     return message + dot.rstrip(), remedy
 
 
-def lock_state(environment: Environment) -> Finding | None:
-    """What is wrong with a lock; None where it is fresh. Raises `LockError` where that cannot be told."""
+def lock_state(environment: Environment) -> Iterator[Finding]:
+    """What is wrong with a lock, or with what it is made from. Raises `LockError` where that cannot be told."""
     try:
         lock.check(environment)
-    except (LockMissing, LockStale) as error:
-        rule = "lock-missing" if isinstance(error, LockMissing) else "lock-stale"
-        message, _, remedy = str(error).partition("; ")
-        file = environment.requirements_in if rule == "lock-missing" else environment.lock_file
-        return Finding(
-            rule, shown(file), 1, 1, f"{message.replace(str(environment.lock_file), shown(environment.lock_file))}.",
-            f"{remedy[:1].upper()}{remedy[1:]}", environment=environment.name,
-        )  # fmt: skip
-    return None
+    except (LockMissing, RequirementsMissing) as error:
+        yield _of_lock("lock-missing", environment, str(error))
+    except (LockStale, RequirementsInvalid) as error:
+        yield _of_lock("lock-stale", environment, str(error))
+
+
+def _of_lock(rule: str, environment: Environment, text: str) -> Finding:
+    file = environment.lock_file if rule == "lock-stale" else environment.folder / "values.yaml"
+    message, _, remedy = text.replace(f"{environment.folder}/", f"{shown(environment.folder)}/").partition("; ")
+    return Finding(
+        rule, shown(file), 1, 1, f"{message}.", f"{remedy[:1].upper()}{remedy[1:]}", environment=environment.name
+    )
 
 
 def unused(catalogue: Catalogue, used: frozenset[str]) -> Iterator[Finding]:
