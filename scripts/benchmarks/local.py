@@ -18,20 +18,30 @@ from benchmarks.report import Comparison, alternate, show
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = "data-ingestion"
 TASKS = 500
+DEFINITIONS = 40
+MODULES = 20
+MODULE_BYTES = 10 * 1024
+TRAVEL_SECONDS = 0.030  # what the modules may cost a warm task
 
 DAG_FILE = """
 from airflow.sdk import dag, task
-
+{definitions}
 @dag(schedule=None)
 def many():
 {tasks}
 
 many()
 """
+DEFINITION = """
+LIMIT_{number} = {number}
+
+def helper_{number}(value):
+    return value + LIMIT_{number}
+"""
 TASK = """
     @task.{decorator}
     def task_{number}(day="2026-01-01"):
-        total = sum(range({number}))
+        total = sum(range({number})){use}
         return {{"day": day, "total": total}}
 
     task_{number}()
@@ -73,15 +83,66 @@ def warm_task() -> Comparison:
     return Comparison("a warm task that returns one value", "ExternalPythonOperator", *measured, promised=0.6)
 
 
-def parse() -> Comparison:
-    """The parse of a DAG file with 500 tasks, each with a function of its own."""
+def travelling() -> Comparison:
+    """What modules that travel add to a warm task: it imports all of them."""
+    from airflow.sdk import DAG
+
+    from podenv import EnvPodOperator
+
+    with tempfile.TemporaryDirectory() as folder:
+        _write_modules(Path(folder))
+        sys.path.append(folder)
+        names: dict[str, Any] = {"__name__": "travels"}
+        exec(compile(Path(folder, "travels.py").read_text(), Path(folder, "travels.py"), "exec"), names)
+        with DAG("travel", schedule=None):
+            functions = {"with": names["imports_all"], "without": one_value}
+            tasks = {
+                name: EnvPodOperator(task_id=name, env=ENVIRONMENT, python_callable=one)
+                for name, one in functions.items()
+            }
+        context: Any = {"ti": SimpleNamespace(try_number=1)}
+        measured = alternate(
+            lambda: tasks["with"].execute(context), lambda: tasks["without"].execute(context), rounds=15, of=min
+        )
+        sys.path.remove(folder)
+    added = measured[0] - measured[1]
+    what = f"what {MODULES} modules that travel ({MODULES * MODULE_BYTES // 1024} KiB) add to a warm task"
+    return Comparison(what, "30 ms", added, TRAVEL_SECONDS, promised=1.0)
+
+
+def _write_modules(folder: Path) -> None:
+    """A package of modules that look like people's, and the file of a function that imports all of them."""
+    package = folder / "common"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    for number in range(MODULES):
+        text, line = "import re\n", 0
+        while len(text) < MODULE_BYTES:
+            line += 1
+            text += f'''
+def step_{line}(rows, limit={line}):
+    """Keep the rows of module {number} that are below ``limit``, with their names in lower case."""
+    kept = [row for row in rows if row.get("size", 0) < limit and not row["name"].startswith("_")]
+    for row in kept:
+        row["name"] = re.sub(r"[^a-z]+", "-", row["name"].lower())
+    return sorted(kept, key=lambda row: (row["size"], row["name"]))
+'''
+        (package / f"module_{number}.py").write_text(text, encoding="utf-8")
+    imports = "".join(f"    from common import module_{number}\n" for number in range(MODULES))
+    (folder / "travels.py").write_text(f"def imports_all():\n{imports}    return 42\n", encoding="utf-8")
+
+
+def parse(*, definitions: int = 0) -> Comparison:
+    """The parse of a DAG file with 500 tasks, each with a function of its own, and with definitions that they use."""
     kinds = {"ours": f'env("{ENVIRONMENT}")', "peer": 'kubernetes(image="python:3.11")'}
     with tempfile.TemporaryDirectory() as folder:
         code = {}
         for kind, decorator in kinds.items():
             file = Path(folder, f"{kind}.py")
-            tasks = "".join(TASK.format(decorator=decorator, number=number) for number in range(TASKS))
-            file.write_text(DAG_FILE.format(tasks=tasks), encoding="utf-8")
+            uses = [f" + helper_{number % definitions}(1)" if definitions else "" for number in range(TASKS)]
+            tasks = "".join(TASK.format(decorator=decorator, number=n, use=use) for n, use in enumerate(uses))
+            head = "".join(DEFINITION.format(number=number) for number in range(definitions))
+            file.write_text(DAG_FILE.format(tasks=tasks, definitions=head), encoding="utf-8")
             code[kind] = compile(file.read_text(encoding="utf-8"), file, "exec")
         measured = alternate(
             lambda: exec(code["ours"], {"__name__": "ours"}),
@@ -90,7 +151,8 @@ def parse() -> Comparison:
             clock=time.process_time,
             of=min,  # it is the same work each time: whatever is more is noise
         )
-    return Comparison(f"parse of {TASKS} tasks (CPU)", "@task.kubernetes", *measured, promised=1.0)
+    beside = f" beside {definitions} definitions" if definitions else ""
+    return Comparison(f"parse of {TASKS} tasks{beside} (CPU)", "@task.kubernetes", *measured, promised=1.0)
 
 
 def import_podenv() -> Comparison:
@@ -107,4 +169,4 @@ def main() -> bool:
     os.environ.setdefault("AIRFLOW_HOME", str(ROOT / "bench-results" / "airflow"))
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
     logging.disable(logging.WARNING)
-    return show("local", [warm_task(), parse(), import_podenv()])
+    return show("local", [warm_task(), travelling(), parse(), parse(definitions=DEFINITIONS), import_podenv()])

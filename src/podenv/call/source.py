@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from podenv.call import beside, loaded, pieces, syntax
@@ -88,7 +88,7 @@ def refuse_airflows(function: Callable[..., Any]) -> None:
 
     Costs next to nothing where nothing that the function names is Airflow's.
     """
-    plain = inspect.unwrap(function)
+    plain = inspect.unwrap(function) if hasattr(function, "__wrapped__") else function
     if isinstance(plain, FunctionType) and _may_use_airflow(plain):
         try:
             _, parts = _follow(function)
@@ -207,6 +207,12 @@ def _short(file: str | Path) -> str:
     return "/".join(Path(file).parts[-2:])
 
 
+# What has a module of its own besides its type's.
+_MODULES_OWN = (FunctionType, ModuleType, type)
+# Of each type of a value that a function names: True if it is Airflow's. A DAG file has many of few types.
+_types: dict[type, bool] = {}
+
+
 def _may_use_airflow(function: FunctionType) -> bool:
     """True if a name that the function may look up is Airflow's now; names of attributes count as well."""
     for cell in function.__closure__ or ():
@@ -216,18 +222,26 @@ def _may_use_airflow(function: FunctionType) -> bool:
         except ValueError:  # not assigned yet
             continue
     names = function.__globals__
-    todo, seen = [function.__code__], {function.__code__}
+    todo, seen = [function.__code__], {function.__name__}
     while todo:
         code = todo.pop()
-        inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+        for constant in code.co_consts:
+            if isinstance(constant, CodeType):
+                todo.append(constant)
         for name in code.co_names:
-            value = names.get(name)
-            if value is not None and pieces.is_airflows(value):
-                return True
-            if isinstance(value, FunctionType) and value.__globals__ is names:
-                inner.append(value.__code__)
-        todo += [one for one in inner if one not in seen]
-        seen.update(inner)
+            if name in names and name not in seen:
+                seen.add(name)
+                value = names[name]
+                kind = type(value)
+                if kind is FunctionType and value.__globals__ is names:
+                    todo.append(value.__code__)
+                elif kind in _MODULES_OWN:
+                    if pieces.is_airflows(value):
+                        return True
+                elif kind not in _types:
+                    _types[kind] = pieces.is_airflows(value)
+                if _types.get(kind):
+                    return True
     return False
 
 

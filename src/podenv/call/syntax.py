@@ -14,6 +14,7 @@ import tokenize
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from podenv.errors import SourceError
 
@@ -49,8 +50,14 @@ def check(text: str, *, python: str, filename: str, first_line: int, name: str) 
         )
 
 
+@lru_cache(maxsize=256)
 def newest(text: str, python: Version) -> Newer | None:
-    """The first syntax in ``text`` that ``python`` cannot read; None where there is none."""
+    """The first syntax in ``text`` that ``python`` cannot read; None where there is none.
+
+    ``text`` is one that this Python can read.
+    """
+    if python >= sys.version_info[:2]:
+        return None
     indented = text[:1] in (" ", "\t", "\f")
     # Below a line, not dedented: text inside the function stays as it is.
     whole = "if True:\n" + text if indented else text
