@@ -1,10 +1,12 @@
 """Ingest, clean, train: three tasks, three environments whose libraries cannot live together.
 
 `clean` was written for pandas 2.1 and numpy 1.26; `train` wants Python 3.13, numpy 2 and a current scikit-learn. Values
-travel between them as XComs, so they are plain lists and dicts. Each task says on which versions it really ran.
+travel between them as XComs, so they are plain lists and dicts. Each task says on which versions it really ran, through
+`versions` of a module beside this file: what a task uses of its own project travels with it.
 """
 
 from airflow.sdk import dag, task
+from common.versions import versions
 
 
 @dag(schedule=None, tags=["podenv"])
@@ -12,31 +14,17 @@ def multi_env_dag():
     @task.env("data-ingestion", memory="512Mi")
     def ingest() -> dict:
         """The raw rows of the Palmer penguins, with their missing values."""
-        import platform
-
-        import numpy
-        import pandas
         from palmerpenguins import load_penguins_raw
 
         raw = load_penguins_raw()
         # NaN is no JSON: a missing value travels as None.
         rows = raw.astype(object).where(raw.notna(), None).to_dict("records")
         print(f"{len(rows)} raw rows")
-        return {
-            "rows": rows,
-            "ran_on": {
-                "python": platform.python_version(),
-                "numpy": numpy.__version__,
-                "pandas": pandas.__version__,
-            },
-        }
+        return {"rows": rows, "ran_on": versions("numpy", "pandas")}
 
     @task.env("data-cleaning", memory="512Mi")
     def clean(rows: list[dict]) -> dict:
         """The rows with all four measurements, under short names."""
-        import platform
-
-        import numpy
         import pandas
 
         measurements = {
@@ -49,22 +37,12 @@ def multi_env_dag():
         frame["species"] = frame["species"].str.split().str[0]  # "Adelie Penguin (Pygoscelis adeliae)"
         kept = frame[["species", *measurements.values()]].dropna()
         print(f"{len(kept)} of {len(frame)} rows are complete")
-        return {
-            "rows": kept.to_dict("records"),
-            "ran_on": {
-                "python": platform.python_version(),
-                "numpy": numpy.__version__,
-                "pandas": pandas.__version__,
-            },
-        }
+        return {"rows": kept.to_dict("records"), "ran_on": versions("numpy", "pandas")}
 
     @task.env("model-training", cpu="1", memory="1Gi", max_memory="2Gi")
     def train(rows: list[dict], ingested_on: dict, cleaned_on: dict) -> dict:
         """The accuracy of a classifier of species on rows that it was not trained on, and what each stage ran on."""
-        import platform
-
         import numpy
-        import sklearn
         from sklearn.linear_model import LogisticRegression
         from sklearn.model_selection import train_test_split
         from sklearn.pipeline import make_pipeline
@@ -85,11 +63,7 @@ def multi_env_dag():
             "ran_on": {
                 "ingest": ingested_on,
                 "clean": cleaned_on,
-                "train": {
-                    "python": platform.python_version(),
-                    "numpy": numpy.__version__,
-                    "scikit-learn": sklearn.__version__,
-                },
+                "train": versions("numpy", "scikit-learn"),
             },
         }
 

@@ -67,11 +67,11 @@ def is_from(value: Any, file: File) -> bool:
 def cells(function: FunctionType) -> list[File]:
     """The other cells of the notebook that ``function`` stands in, the newest first."""
     own = function.__code__.co_filename
-    if not _is_cell(own):
+    if not is_cell(own):
         return []
     found = []
     for name in reversed(list(linecache.cache)):
-        if _is_cell(name) and name != own:
+        if is_cell(name) and name != own:
             try:
                 found.append(parse(name, "".join(linecache.getlines(name))))
             except SyntaxError:  # a cell that did not run
@@ -79,7 +79,8 @@ def cells(function: FunctionType) -> list[File]:
     return found
 
 
-def _is_cell(name: str) -> bool:
+def is_cell(name: str) -> bool:
+    """True if ``name`` stands for a notebook's cell, as IPython and its kernel name them."""
     return name.startswith("<ipython-input-") or "ipykernel_" in name
 
 

@@ -204,6 +204,8 @@ def _place(function: FunctionType) -> str:
 
 
 def _short(file: str | Path) -> str:
+    if loaded.is_cell(str(file)):
+        return "the notebook"
     return "/".join(Path(file).parts[-2:])
 
 

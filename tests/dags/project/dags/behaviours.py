@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from airflow.sdk import dag, setup, task, task_group, teardown
 from kubernetes.client import V1EnvVar, V1EnvVarSource, V1SecretKeySelector, V1Volume
-from shared.numbers import note, scale
+from teamcode.numbers import note, scale
 
 from podenv import EnvPodOperator, run_in_env
 from podenv.errors import FunctionRaised

@@ -10,4 +10,4 @@ def scale(number):
 
 
 def note() -> str:
-    return resources.files("shared.notes").joinpath("note.txt").read_text(encoding="utf-8").strip()
+    return resources.files("teamcode.notes").joinpath("note.txt").read_text(encoding="utf-8").strip()
