@@ -489,6 +489,25 @@ def test_run_in_env_prints_and_returns(catalogue: Catalogue, tmp_path: Path) -> 
     assert done.stdout.endswith("adding\n5\n")
 
 
+def test_run_in_env_brings_what_stands_beside_the_script_compiled_once(catalogue: Catalogue, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    (tmp_path / "beside.py").write_text("def twice(x):\n    print(__file__)\n    return 2 * x\n")
+    script.write_text(
+        "from podenv import run_in_env\nfrom beside import twice\nSTART = 20\n"
+        "def add(a):\n    return twice(a) + START\n"
+        "print(run_in_env('small', add, 1), run_in_env('small', twice, 3))\n"
+    )
+    done = process.run([sys.executable, script], env={**os.environ, "PODENV_CATALOGUE": str(catalogue.root)})
+    assert done.stdout.splitlines() == [
+        f"With add travel 2 statements of {tmp_path.name}/script.py and 1 file ({tmp_path.name}/beside.py): 0.1 KiB.",
+        str(tmp_path / "beside.py"),
+        str(tmp_path / "beside.py"),
+        "22 6",
+    ]
+    kept = venv.sync(catalogue["small"]).path / "podenv-bytecode"
+    assert len(list(kept.iterdir())) == 1
+
+
 def test_run_in_env_names_what_is_wrong(catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PODENV_CATALOGUE", str(catalogue.root))
     with pytest.raises(UnknownEnvironment, match="Did you mean 'small'"):
