@@ -212,6 +212,17 @@ PATH = "../../pyproject.toml"
         ("pyproject.toml", "[tool.x]\n", "", "has no [project] table, so it says no dependencies"),
         ("pyproject.toml", "[[", "", "is not valid TOML: "),
         ("pyproject.toml", '[project]\nname = "x"\ndynamic = ["dependencies"]\n', "", "its dependencies are dynamic"),
+        ("pyproject.toml", '[project]\ndependencies = "a"\n', "", "project.dependencies is not right: input should be"),
+        ("pyproject.toml", "project = 1\n", "", "project is not right: input should be a valid dictionary"),
+        (
+            "pyproject.toml",
+            f"{PYPROJECT}[tool.uv]\nindex = 1\n",
+            "",
+            "tool.uv.index is not right: input should be",
+        ),
+        ("uv.lock", "package = [1]\n", "", "package.0 is not right: input should be a valid dictionary"),
+        ("uv.lock", '[[package]]\nversion = "1"\n', "", "package.0.name is missing; correct it."),
+        ("pylock.toml", 'lock-version = "1.0"\npackages = [{ version = "1" }]\n', "", "packages.0.name is missing"),
         ("pyproject.toml", '[project]\ndependencies = ["a>>1"]\n', "", "'a>>1' is not a valid requirement: "),
         ("pyproject.toml", '[project]\ndependencies = ["a @ https://u:s3cret@h/a.whl"]\n', "", "holds a login"),
         (
@@ -234,7 +245,7 @@ PATH = "../../pyproject.toml"
         ),
         ("uv.lock", 'requires-python = ">=3.12"\n', "", "is for Python >=3.12, and the values of 'etl' ask for 3.11"),
         ("pylock.toml", 'lock-version = "2.0"\n', "", "is not a pylock.toml of version 1 (PEP 751)"),
-        ("pyproject.toml", None, "", "is missing, and `source` in the values names it; correct the path."),
+        ("pyproject.toml", None, "", "is missing; correct its path in the values."),
         ("x", None, "source: ../../../pyproject.toml\n", "is outside of the project"),
     ],
 )
@@ -268,3 +279,21 @@ def test_two_places_that_ask_for_packages_are_refused_and_options_may_stand_besi
     subject.requirements_in.write_text("--no-binary only-source\n")
     lock.resolve(subject)
     assert lock.pinned(subject) == {"only-source": "1.0"}
+
+
+def test_a_pylock_takes_each_package_from_the_index_that_it_names(
+    write: Write, packages: Index, tmp_path: Path
+) -> None:
+    own = Index(tmp_path / "own")
+    own.add("private", "1.0")
+    with served(own) as url:
+        packages.add("private", "1.0", requires=["of-somebody-else"])
+        digest = hashlib.sha256((own.root / "private" / "private-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+        text = (
+            'lock-version = "1.0"\ncreated-by = "test"\n[[packages]]\nname = "private"\nversion = "1.0"\n'
+            f'index = "{url}"\nwheels = [{{ url = "{url}/private/x.whl", hashes = {{ sha256 = "{digest}" }} }}]\n'
+        )
+        subject = write("pylock.toml", text)
+        lock.resolve(subject)
+        assert url not in subject.lock_file.read_text()
+        assert venv.sync(subject).created

@@ -62,8 +62,11 @@ def _make(environment: Environment, wanted: Requirement, commit: str, kept: Path
                 f"Environment {environment.name!r}: no source archive of {wanted.name} can be made from "
                 f"{requirements.without_login(url)}: {error.program} says: {said[-1]}"
             ) from None
-        shutil.rmtree(kept, ignore_errors=True)
-        made.rename(kept)
+        try:
+            made.rename(kept)
+        except OSError:  # another process has made the same
+            if not kept.is_dir():
+                raise
 
 
 def _check_out(url: str, commit: str, tree: Path) -> None:

@@ -58,7 +58,7 @@ def body(
     exported = exports.lines(environment) if sources.kind(environment) in ("uv.lock", "pylock.toml") else ""
     words: list[Word] = [
         *_inputs(environment, scratch, exported), *_own_inputs(own, scratch),
-        *(word for name in requested.git for word in ("--no-binary", name)),
+        *(word for name in sorted({*requested.git, *requested.no_binary}) for word in ("--no-binary", name)),
         *(["--upgrade"] if upgrade else _kept_commits(environment, requested, scratch)),
     ]  # fmt: skip
     try:
@@ -143,7 +143,7 @@ def _settings(environment: Environment) -> str:
     """What the project of the source tells uv of its dependencies."""
     if sources.kind(environment) != "pyproject.toml":
         return ""
-    told = sources.project(environment)
+    told = sources.project(environment).told
     return "".join(f"{key} = {toml.value(told[key])}\n" for key in sources.RESOLUTION if key in told)
 
 

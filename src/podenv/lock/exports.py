@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 from packaging.markers import InvalidMarker, Marker
 from packaging.utils import canonicalize_name
@@ -12,9 +11,9 @@ from packaging.utils import canonicalize_name
 from podenv import process
 from podenv.catalogue.environment import Environment
 from podenv.errors import ProgramFailed, RequirementsInvalid, ResolutionFailed
-from podenv.lock import packages, pins, platforms, program, requirements, sources
+from podenv.lock import packages, pins, platforms, program, projectfiles, requirements, sources
+from podenv.lock.projectfiles import Locked, Pylock
 
-Table = dict[str, Any]
 _TIMEOUT = 600.0  # seconds
 _HASH = re.compile(r"--hash[=\s](sha256:[0-9a-f]{64})")
 
@@ -91,35 +90,36 @@ def _of_uv_lock(environment: Environment) -> str:
 
 
 def _of_pylock(environment: Environment) -> str:
-    file = environment.source
     found = []
-    for package in sources.load(file)["packages"]:
-        name, version = canonicalize_name(str(package.get("name", ""))), str(package.get("version", ""))
-        condition = _condition(environment, package)
-        if condition is None:
-            continue
-        if "directory" in package:
-            raise RequirementsInvalid(
-                f"{file}: {name} is a folder, {package['directory'].get('path', '')!r}; name it in `packages` of the "
-                "values and leave it out of the lock."
-            )
-        files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
-        what = f"{name}=={version}"
-        if vcs := package.get("vcs"):
-            inside = f"#subdirectory={vcs['subdirectory']}" if vcs.get("subdirectory") else ""
-            what = f"{name} @ {vcs['type']}+{vcs.get('url', '')}@{vcs['commit-id']}{inside}"
-        elif archive := package.get("archive"):
-            what, files = f"{name} @ {archive.get('url', '')}", [archive]
-        elif not version:
-            raise RequirementsInvalid(f"{file}: {name} has no version, so it cannot be locked.")
-        hashes = [f"--hash=sha256:{one['hashes']['sha256']}" for one in files if "sha256" in one.get("hashes", {})]
-        found.append(" ".join([what + condition, *hashes]))
+    for package in projectfiles.load(environment.source, Pylock).packages:
+        condition = _condition(environment, package.marker)
+        if condition is not None:
+            found.append(_line(environment.source, package, condition))
     return "\n".join(found) + "\n"
 
 
-def _condition(environment: Environment, package: Table) -> str | None:
-    """`` ; ...`` for the platforms where the package is installed; None where it is on none of them."""
-    text = str(package.get("marker", ""))
+def _line(file: Path, package: Locked, condition: str) -> str:
+    name = canonicalize_name(package.name)
+    if package.directory:
+        raise RequirementsInvalid(
+            f"{file}: {name} is a folder, {package.directory.path!r}; name it in `packages` of the values and leave it "
+            "out of the lock."
+        )
+    files = [*package.wheels, *([package.sdist] if package.sdist else [])]
+    what = f"{name}=={package.version}"
+    if package.vcs:
+        inside = f"#subdirectory={package.vcs.subdirectory}" if package.vcs.subdirectory else ""
+        what = f"{name} @ {package.vcs.type}+{package.vcs.url}@{package.vcs.commit_id}{inside}"
+    elif package.archive:
+        what, files = f"{name} @ {package.archive.url}", [package.archive]
+    elif not package.version:
+        raise RequirementsInvalid(f"{file}: {name} has no version, so it cannot be locked.")
+    hashes = [f"--hash=sha256:{one.hashes['sha256']}" for one in files if "sha256" in one.hashes]
+    return " ".join([what + condition, *hashes])
+
+
+def _condition(environment: Environment, text: str) -> str | None:
+    """`` ; ...`` for the platforms where the marker ``text`` holds; None where it holds on none of them."""
     if not text:
         return ""
     chosen = environment.spec.source

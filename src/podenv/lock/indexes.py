@@ -23,8 +23,8 @@ from packaging.utils import NormalizedName, canonicalize_name
 from podenv.catalogue.environment import Environment
 from podenv.errors import SettingError
 from podenv.lock import logins, sources, toml
+from podenv.lock.projectfiles import Table
 
-Table = dict[str, Any]
 # Settings of uv that decide which file an index gives, and how it is asked.
 _SETTINGS = (
     "index-strategy", "allow-insecure-host", "no-index", "find-links", "http-proxy", "https-proxy", "no-proxy",
@@ -50,7 +50,7 @@ class IndexConfig:
 
 def project(environment: Environment, *, table: str = "index", environ: Mapping[str, str] = os.environ) -> str:
     """The values' indexes for every package as TOML that uv reads as a project's; without logins."""
-    return "".join(_written(index, table) for index in _own(environment, environ) if "explicit" not in index)
+    return "".join(_written(index, table) for index in _own(environment, environ) if not index.get("explicit"))
 
 
 def pins(environment: Environment, requirements: Sequence[str]) -> str:
@@ -109,7 +109,7 @@ def _own(environment: Environment, environ: Mapping[str, str]) -> list[Table]:
     if spec.image.index:
         found.append({"url": spec.image.index, "default": True})
     known = {index.name for index in spec.indexes}
-    found += [index for index in sources.project(environment).get("index", []) if index.get("name") not in known]
+    found += [index for index in sources.project(environment).index if index.get("name") not in known]
     if _default_variable(environ):
         return [index for index in found if not index.get("default")]
     defaults = [index for index in found if index.get("default")]
@@ -119,8 +119,8 @@ def _own(environment: Environment, environ: Mapping[str, str]) -> list[Table]:
 def _places(environment: Environment) -> dict[NormalizedName, list[Table]]:
     """Package -> the names of its own indexes, as uv writes them in ``tool.uv.sources``."""
     found: dict[NormalizedName, list[Table]] = {}
-    for name, entries in sources.project(environment).get("sources", {}).items():
-        each = [entry for entry in (entries if isinstance(entries, list) else [entries]) if "index" in entry]
+    for name, entries in sources.project(environment).entries().items():
+        each = [entry for entry in entries if "index" in entry]
         if each:
             found[canonicalize_name(name)] = each
     for index in environment.spec.indexes:

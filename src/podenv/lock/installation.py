@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from podenv.catalogue.environment import Environment
-from podenv.lock import indexes, pins
+from podenv.lock import indexes, lockfile, pins
 
 
 def words(environment: Environment, scratch: Path) -> list[str | Path]:
@@ -16,7 +16,8 @@ def words(environment: Environment, scratch: Path) -> list[str | Path]:
     """
     # The user's settings of uv hold, those of a project around it do not.
     (scratch / "uv.toml").write_text(indexes.project(environment))
-    found: list[str | Path] = ["--verify-hashes" if pins.in_git(environment) else "--require-hashes"]
+    has_git = pins.without_git(environment) != lockfile.read(environment)
+    found: list[str | Path] = ["--verify-hashes" if has_git else "--require-hashes"]
     found += ["--project", scratch, environment.lock_file]
     if project := indexes.pins(environment, pins.required(environment, indexes.named(environment))):
         file = scratch / indexes.PINS / "pyproject.toml"

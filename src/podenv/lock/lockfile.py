@@ -97,7 +97,7 @@ def stale(environment: Environment, requested: Requested, lock: bytes) -> str:
 
 def own_packages(lock: bytes) -> list[tuple[str, str, str, str]]:
     """The project's own packages in a lock: name, version, path, and the hash over what decides its dependencies."""
-    return [found.groups() for found in _OWN.finditer(lock.decode(errors="replace"))]  # type: ignore[misc]
+    return [(one[1], one[2], one[3], one[4]) for one in _OWN.finditer(lock.decode(errors="replace"))]
 
 
 def own_line(package: OwnPackage, version: str) -> str:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from packaging.utils import NormalizedName, canonicalize_name
 from pathspec import GitIgnoreSpec
 
 from podenv.catalogue.environment import Environment
 from podenv.errors import PackageUnusable
-from podenv.lock import requirements, sources
+from podenv.lock import projectfiles, requirements
+from podenv.lock.projectfiles import Pyproject
 
 # What tools leave beside sources; hidden files and folders, and virtual environments, are left out too.
 _LEFTOVERS = ("build", "dist")
@@ -140,24 +141,25 @@ def _package(environment: Environment, path: str) -> OwnPackage:
     file = folder / "pyproject.toml"
     if not file.is_file():
         raise PackageUnusable(f"{where}: {folder} has no pyproject.toml, so it is not a package that can be built.")
-    content = sources.load(file)
-    about, system = content.get("project", {}), content.get("build-system", {})
-    if not about.get("name"):
+    content = projectfiles.load(file, Pyproject)
+    if content.project is None or not content.project.name:
         raise PackageUnusable(f"{file} has no `name` in [project]; a package needs one.")
-    if "requires" not in system:
+    if "requires" not in (content.build_system or {}):
         raise PackageUnusable(
             f"{file} has no [build-system] with `requires`, so nothing says how to build it; add one, like "
             'requires = ["hatchling"] and build-backend = "hatchling.build".'
         )
     if requirements.has_login(file.read_text(encoding="utf-8")):
         raise PackageUnusable(f"{file} holds an address with a login, which has no place there; leave it out.")
-    package = OwnPackage(path, folder, canonicalize_name(str(about["name"])), "", str(about.get("requires-python", "")))
-    return OwnPackage(path, folder, package.name, _decisive(environment, package, content), package.requires_python)
+    about = content.project
+    package = OwnPackage(path, folder, canonicalize_name(about.name), "", about.requires_python)
+    return replace(package, decisive=_decisive(environment, package, file, is_dynamic=bool(about.dynamic)))
 
 
-def _decisive(environment: Environment, package: OwnPackage, content: dict[str, Any]) -> str:
+def _decisive(environment: Environment, package: OwnPackage, file: Path, *, is_dynamic: bool) -> str:
     """What is dynamic only a build can tell: then any change of the sources may change it."""
-    told: list[Any] = [content.get(key) for key in _DECISIVE]
-    if content["project"].get("dynamic"):
+    content = tomllib.loads(file.read_text(encoding="utf-8"))
+    told = [content.get(key) for key in _DECISIVE]
+    if is_dynamic:
         told.append(sources_hash(environment, package))
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()

@@ -4,34 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import NormalizedName, canonicalize_name
+from packaging.utils import canonicalize_name
 
 from podenv.catalogue.environment import Environment
-from podenv.errors import RequirementsInvalid, RequirementsMissing
-from podenv.lock import requirements
+from podenv.catalogue.spec.dependencies import SourceSpec
+from podenv.errors import RequirementsInvalid
+from podenv.lock import projectfiles, requirements
+from podenv.lock.projectfiles import Pylock, Pyproject, Table, Uv, UvLock
 from podenv.lock.requirements import Requested
 
 Kind = Literal["requirements.in", "pyproject.toml", "uv.lock", "pylock.toml"]
-Table = dict[str, Any]
+Entry = TypeVar("Entry")
 # What a project tells uv that decides what its dependencies resolve to.
 RESOLUTION = (
     "constraint-dependencies", "override-dependencies", "exclude-dependencies", "dependency-metadata", "prerelease",
-    "resolution", "exclude-newer", "exclude-newer-package", "index-strategy", "no-binary-package",
+    "resolution", "exclude-newer", "exclude-newer-package", "index-strategy",
 )  # fmt: skip
+_KINDS: dict[str, Kind] = {
+    "requirements.in": "requirements.in", "pyproject.toml": "pyproject.toml", "uv.lock": "uv.lock"
+}  # fmt: skip
+_PYPI = "https://pypi.org/simple"
 
 
 def kind(environment: Environment) -> Kind:
     """The kind of file that the environment's lock is made from."""
-    name = environment.source.name
-    if name in ("requirements.in", "pyproject.toml", "uv.lock"):
-        return name  # type: ignore[return-value]  # mypy does not narrow a str to these literals
-    return "pylock.toml"
+    return _KINDS.get(environment.source.name, "pylock.toml")
 
 
 def read(environment: Environment) -> Requested:
@@ -49,20 +52,23 @@ def read(environment: Environment) -> Requested:
             "write all into one of them. (Only options such as --no-binary may stand beside a source.)"
         )
     _check_place(environment)
-    content = load(file)
-    {"pyproject.toml": _read_pyproject, "uv.lock": _read_uv_lock, "pylock.toml": _read_pylock}[kind(environment)](
-        environment, content, requested
-    )
+    if kind(environment) == "pyproject.toml":
+        _read_pyproject(environment, chosen, requested)
+    elif kind(environment) == "uv.lock":
+        _read_uv_lock(environment, chosen, requested)
+    else:
+        _read_pylock(environment, chosen, requested)
     requested.lines.append(("source", json.dumps([chosen.file, sorted(chosen.extras), sorted(chosen.groups)])))
     return requested
 
 
-def project(environment: Environment) -> Table:
-    """What the project of the source tells uv, ``tool.uv`` of its pyproject.toml; empty where there is none."""
-    if kind(environment) not in ("pyproject.toml", "uv.lock"):
-        return {}
-    file = environment.source.with_name("pyproject.toml")
-    return dict(load(file).get("tool", {}).get("uv", {}))
+def project(environment: Environment) -> Uv:
+    """What the source tells uv: ``tool.uv`` of its pyproject.toml, or the indexes that a pylock.toml names."""
+    if kind(environment) == "requirements.in":
+        return Uv()
+    if kind(environment) == "pylock.toml":
+        return _indexes_of_pylock(projectfiles.load(environment.source, Pylock))
+    return projectfiles.load(environment.source.with_name("pyproject.toml"), Pyproject).tool.uv
 
 
 def _check_place(environment: Environment) -> None:
@@ -74,57 +80,43 @@ def _check_place(environment: Environment) -> None:
         )
 
 
-def load(file: Path) -> Table:
-    """The content of a TOML file; raises `RequirementsMissing`, `RequirementsInvalid`."""
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RequirementsMissing(
-            f"{file} is missing, and `source` in the values names it; correct the path."
-        ) from None
-    except UnicodeDecodeError:
-        raise RequirementsInvalid(f"{file} is not UTF-8 text; save it as UTF-8.") from None
-    except OSError as error:
-        raise RequirementsInvalid(f"{file} cannot be read: {error.strerror}.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise RequirementsInvalid(f"{file} is not valid TOML: {error}.") from None
-
-
-def _read_pyproject(environment: Environment, content: Table, requested: Requested) -> None:
-    file, chosen = environment.source, environment.spec.source
-    assert chosen is not None
-    table = content.get("project")
-    if not isinstance(table, dict):
+def _read_pyproject(environment: Environment, chosen: SourceSpec, requested: Requested) -> None:
+    file = environment.source
+    content = projectfiles.load(file, Pyproject)
+    about = content.project
+    if about is None:
         raise RequirementsInvalid(f"{file} has no [project] table, so it says no dependencies; write them there.")
-    if "dependencies" in table.get("dynamic", []):
+    if "dependencies" in about.dynamic:
         raise RequirementsInvalid(
             f"{file}: its dependencies are dynamic, so only a build could say them; list them in project.dependencies, "
             "or name the project's uv.lock as `source`."
         )
-    _check_python(environment, str(table.get("requires-python", "")))
-    lines = [str(one) for one in table.get("dependencies", [])]
-    optional = {canonicalize_name(name): lines for name, lines in table.get("optional-dependencies", {}).items()}
+    _check_python(environment, about.requires_python)
+    lines = list(about.dependencies)
     for extra in chosen.extras:
-        lines += map(str, _chosen(file, "extra", extra, optional))
-    groups = {canonicalize_name(name): lines for name, lines in content.get("dependency-groups", {}).items()}
+        lines += _chosen(file, "extra", extra, about.optional_dependencies)
     for group in chosen.groups:
-        lines += _of_group(file, group, groups, ())
+        lines += _of_group(file, group, content.dependency_groups, ())
     for line in lines:
-        requested.names.append(canonicalize_name(_parsed(file, line).name))
+        one = _parsed(file, line)
+        requested.names.append(canonicalize_name(one.name))
         requested.lines.append(("-r", line))
-    told = content.get("tool", {}).get("uv", {})
-    decisive = {key: told[key] for key in (*RESOLUTION, "sources", "index") if key in told}
-    requested.lines.append(("tool.uv", json.dumps(decisive, sort_keys=True, default=str)))
-    requested.no_binary += [canonicalize_name(name) for name in told.get("no-binary-package", [])]
-    for name, entries in told.get("sources", {}).items():
-        in_git = [one for one in (entries if isinstance(entries, list) else [entries]) if "git" in one]
+        if one.url and requirements.is_git(one.url):
+            requested.git[canonicalize_name(one.name)] = one.url
+    uv = content.tool.uv
+    _add_uv(requested, uv, (*RESOLUTION, "sources", "index", "no-binary-package"))
+    for name, entries in uv.entries().items():
+        in_git = [one for one in entries if "git" in one]
         if in_git:
             asked = json.dumps(in_git, sort_keys=True)
             _refuse_login(file, asked)
             requested.git[canonicalize_name(name)] = asked
-    for one in (_parsed(file, line) for line in lines):
-        if one.url and requirements.is_git(one.url):
-            requested.git[canonicalize_name(one.name)] = one.url
+
+
+def _add_uv(requested: Requested, uv: Uv, decisive: Iterable[str]) -> None:
+    told = {key: uv.told[key] for key in decisive if key in uv.told}
+    requested.lines.append(("tool.uv", json.dumps(told, sort_keys=True, default=str)))
+    requested.no_binary += [canonicalize_name(name) for name in uv.no_binary_package]
 
 
 def _parsed(file: Path, line: str) -> Requirement:
@@ -146,23 +138,26 @@ def _refuse_login(file: Path, text: str) -> None:
         )
 
 
-def _chosen(file: Path, what: str, name: str, known: dict[NormalizedName, list[Any]]) -> list[Any]:
-    found = known.get(canonicalize_name(name))
+def _chosen(file: Path, what: str, name: str, known: Mapping[str, list[Entry]]) -> list[Entry]:
+    by_name = {canonicalize_name(one): entries for one, entries in known.items()}
+    found = by_name.get(canonicalize_name(name))
     if found is None:
         has = f"it has {', '.join(sorted(known))}" if known else "it has none"
         raise RequirementsInvalid(f"{file} has no {what} {name!r} ({has}); correct `source` in the values.")
     return found
 
 
-def _of_group(file: Path, name: str, groups: dict[NormalizedName, list[Any]], above: tuple[str, ...]) -> list[str]:
+def _of_group(
+    file: Path, name: str, groups: Mapping[str, list[str | dict[str, str]]], above: tuple[str, ...]
+) -> list[str]:
     if canonicalize_name(name) in above:
         raise RequirementsInvalid(f"{file}: the dependency groups {', '.join(above)} include each other.")
     lines: list[str] = []
     for one in _chosen(file, "group", name, groups):
-        if isinstance(one, dict) and "include-group" in one:
-            lines += _of_group(file, str(one["include-group"]), groups, (*above, canonicalize_name(name)))
+        if isinstance(one, str):
+            lines.append(one)
         else:
-            lines.append(str(one))
+            lines += _of_group(file, one.get("include-group", ""), groups, (*above, canonicalize_name(name)))
     return lines
 
 
@@ -179,42 +174,46 @@ def _check_python(environment: Environment, requires: str) -> None:
         )
 
 
-def _read_uv_lock(environment: Environment, content: Table, requested: Requested) -> None:
-    chosen = environment.spec.source
-    assert chosen is not None
-    _check_python(environment, str(content.get("requires-python", "")))
-    packages: list[Table] = content.get("package", [])
-    roots = [one for one in packages if "." in one.get("source", {}).values()]
-    root = roots[0] if roots else Table()
-    groups = {canonicalize_name(name): entries for name, entries in root.get("dev-dependencies", {}).items()}
-    extras = {canonicalize_name(name): entries for name, entries in root.get("optional-dependencies", {}).items()}
-    entries = list(root.get("dependencies", []))
-    for extra in chosen.extras:
-        entries += _chosen(environment.source, "extra", extra, extras)
-    for group in chosen.groups:
-        entries += _chosen(environment.source, "group", group, groups)
-    requested.names += [canonicalize_name(one["name"]) for one in entries]
-    requested.git |= {canonicalize_name(one["name"]): "" for one in packages if "git" in one.get("source", {})}
-    requested.lines.append(("uv.lock", hashlib.sha256(environment.source.read_bytes()).hexdigest()))
-    told = project(environment)
-    kept = {key: told[key] for key in ("sources", "index") if key in told}
-    requested.lines.append(("tool.uv", json.dumps(kept, sort_keys=True, default=str)))
+def _read_uv_lock(environment: Environment, chosen: SourceSpec, requested: Requested) -> None:
+    file = environment.source
+    content = projectfiles.load(file, UvLock)
+    _check_python(environment, content.requires_python)
+    root = next((one for one in content.package if "." in one.source.values()), None)
+    if root is not None:
+        entries = list(root.dependencies)
+        for extra in chosen.extras:
+            entries += _chosen(file, "extra", extra, root.optional_dependencies)
+        for group in chosen.groups:
+            entries += _chosen(file, "group", group, root.dev_dependencies)
+        requested.names += [canonicalize_name(one.name) for one in entries]
+    requested.git |= {canonicalize_name(one.name): "" for one in content.package if "git" in one.source}
+    requested.lines.append(("uv.lock", hashlib.sha256(file.read_bytes()).hexdigest()))
+    _add_uv(requested, project(environment), ("sources", "index", "no-binary-package"))
 
 
-def _read_pylock(environment: Environment, content: Table, requested: Requested) -> None:
-    file, chosen = environment.source, environment.spec.source
-    assert chosen is not None
-    version, packages = str(content.get("lock-version", "")), content.get("packages")
-    if not version.startswith("1.") or not isinstance(packages, list):
-        raise RequirementsInvalid(
-            f"{file} is not a pylock.toml of version 1 (PEP 751): its lock-version is {version or 'missing'!r}."
-        )
-    _check_python(environment, str(content.get("requires-python", "")))
-    for what, asked, key in (("extra", chosen.extras, "extras"), ("group", chosen.groups, "dependency-groups")):
+def _read_pylock(environment: Environment, chosen: SourceSpec, requested: Requested) -> None:
+    file = environment.source
+    content = projectfiles.load(file, Pylock)
+    if not content.lock_version.startswith("1."):
+        version = content.lock_version or "missing"
+        raise RequirementsInvalid(f"{file} is not a pylock.toml of version 1 (PEP 751): its lock-version is {version}.")
+    _check_python(environment, content.requires_python)
+    for what, asked, known in (
+        ("extra", chosen.extras, content.extras),
+        ("group", chosen.groups, content.dependency_groups),
+    ):
         for name in asked:
-            _chosen(file, what, name, {canonicalize_name(one): [] for one in content.get(key, [])})
-    names = [canonicalize_name(str(package.get("name", ""))) for package in packages]
-    needed = {canonicalize_name(one.get("name", "")) for package in packages for one in package.get("dependencies", [])}
-    requested.names += [name for name in dict.fromkeys(names) if name not in needed]
-    requested.git |= {name: "" for name, package in zip(names, packages, strict=True) if "vcs" in package}
+            _chosen(file, what, name, {one: [] for one in known})
+    needed = {canonicalize_name(str(one.get("name", ""))) for each in content.packages for one in each.dependencies}
+    names = dict.fromkeys(canonicalize_name(one.name) for one in content.packages)
+    requested.names += [name for name in names if name not in needed]
+    requested.git |= {canonicalize_name(one.name): "" for one in content.packages if one.vcs}
     requested.lines.append(("pylock.toml", hashlib.sha256(file.read_bytes()).hexdigest()))
+
+
+def _indexes_of_pylock(content: Pylock) -> Uv:
+    """Each index but PyPI gives the packages that were locked from it, and no others."""
+    places = {one.name: one.index for one in content.packages if one.index and one.index.rstrip("/") != _PYPI}
+    names = {url: f"pylock-{number}" for number, url in enumerate(dict.fromkeys(places.values()), start=1)}
+    tables: list[Table] = [{"name": name, "url": url, "explicit": True} for url, name in names.items()]
+    return Uv(index=tables, sources={package: {"index": names[url]} for package, url in places.items()})
