@@ -13,7 +13,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from podenv.catalogue.environment import Environment
-from podenv.lock import indexes, lockfile, packages, platforms, requirements, sources
+from podenv.lock import indexes, lockfile, packages, platforms, projectfiles, requirements, sources
+from podenv.lock.projectfiles import Pyproject
 
 Basis = tuple[tuple[str, str], ...]
 
@@ -58,10 +59,10 @@ def of(environment: Environment) -> Demand:
     lines, limits = set[str](), set[str]()
     own = packages.of(environment)
     for package in own:
-        about = sources.load(package.folder / "pyproject.toml").get("project", {})
-        if "dependencies" in about.get("dynamic", ()):
+        about = projectfiles.load(package.folder / "pyproject.toml", Pyproject).project
+        if about is None or "dependencies" in about.dynamic:
             return locked(environment)  # only a build can tell them
-        asked = [str(Requirement(one)) for one in about.get("dependencies", ())]
+        asked = [str(Requirement(one)) for one in about.dependencies]
         lines.update(one for one in asked if name(one) not in {other.name for other in own})
     for where, line in requested.lines:
         with suppress(InvalidRequirement):  # an option, or what podenv notes of a source
