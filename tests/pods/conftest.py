@@ -23,6 +23,7 @@ def server() -> Iterator[ApiServer]:
 def engines(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Engine]]:
     """Makes executions: one after another, as the tries of a task, or at once, as two workers."""
     monkeypatch.setattr(follow, "FIRST_EVENT_SECONDS", 1.0)
+    monkeypatch.setattr(follow, "WATCH_SECONDS", (1.0, 4.0))
     monkeypatch.setattr(follow, "LATE_SECONDS", 1.0)
     monkeypatch.setattr(follow, "LOG_END_SECONDS", 5.0)
     monkeypatch.setattr(follow, "SILENCE_SECONDS", (0.5, 2.0))

@@ -37,6 +37,17 @@ def noise(size: int) -> str:
     return random.Random(1).randbytes(size // 2).hex()
 
 
+def prints_and_returns(lines: int, pause: float, size: int) -> str:
+    """As `prints` and `noise`."""
+    import random
+    import time
+
+    for number in range(lines):
+        print(number)
+        time.sleep(pause)
+    return random.Random(1).randbytes(size // 2).hex()
+
+
 def dies(code: int) -> None:
     import os
 

@@ -166,17 +166,9 @@ def test_a_log_that_a_node_cuts_off_as_if_it_were_whole_is_read_again(
     """The kubelet restarts while the log of a container that has ended is read: the API server ends it regularly."""
     server.trouble(LOG, delay=1.0, cut=0)
     server.trouble(LOG, times=2, finish=500)
-    value = engine.call(prints_and_returns, 40, size, follow=get_logs)
+    value = engine.call(functions.prints_and_returns, 40, 0.0, size, follow=get_logs)
     assert value == functions.noise(size)
     assert engine.told.lines == ([str(number) for number in range(40)] if get_logs else [])
-
-
-def prints_and_returns(lines: int, size: int) -> str:
-    import random
-
-    for number in range(lines):
-        print(number)
-    return random.Random(1).randbytes(size // 2).hex()
 
 
 def test_a_kubelet_that_does_not_answer_for_a_while_is_waited_for(engine: Engine, server: ApiServer) -> None:
@@ -230,7 +222,7 @@ def test_without_logs_a_small_result_comes_with_the_status(engine: Engine, serve
 def test_a_watch_that_goes_wrong_is_begun_again(
     engine: Engine, server: ApiServer, trouble: dict[str, Any], follow_log: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follow, "WATCH_SECONDS", 1.0)
+    monkeypatch.setattr(follow, "WATCH_SECONDS", (1.0, 1.0))
     monkeypatch.setattr(follow, "FIRST_EVENT_SECONDS", 0.1)
     server.trouble(WATCH, times=2, **trouble)
     assert engine.call(functions.prints, 2, 0.1, follow=follow_log, start_timeout=30) == 2
@@ -255,7 +247,7 @@ def test_a_pod_that_is_deleted_between_two_watches_is_lost(
     engine: Engine, server: ApiServer, how: str, get_logs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without its log only the watch can tell: it must not wait for ever."""
-    monkeypatch.setattr(follow, "WATCH_SECONDS", 1.0)
+    monkeypatch.setattr(follow, "WATCH_SECONDS", (1.0, 1.0))
     ends: dict[str, Any] = {"the watch ends": {}, "410": {"refuse": statuses.expired()}, "cut": {"cut": 0}}
     running = engine.start(functions.sleeps, 60, follow=get_logs)
     until(lambda: "started etl-task" in engine.told.steps)

@@ -25,7 +25,7 @@ from podenv.pods.logjoin import LogJoiner
 from podenv.runtime.frame import MAX_LINES
 
 FIRST_EVENT_SECONDS = 5.0  # for a watch to report the pod as it is; after that it is read
-WATCH_SECONDS = 300.0  # that one watch lasts
+WATCH_SECONDS = (10.0, 300.0)  # that one watch lasts: at first, at most; it takes as long to see that it is cut off
 LATE_SECONDS = 5.0  # after which a watch that has not ended in time is given up
 LOG_END_SECONDS = 30.0  # for which the rest of a log is tried while the server or the node is away
 SILENCE_SECONDS = (5.0, 60.0)  # without a line, after which the log is opened anew: at first, at most
@@ -79,12 +79,12 @@ class PodFollower:
         ``at_most``: seconds after which the deadline is asked for again.
         Raises `PodLost` when the pod is deleted, `ClusterUnreachable`, `Killed`.
         """
-        patience, asked = Patience(self._client, allowed=True), False
+        patience, asked, most = Patience(self._client, allowed=True), False, WATCH_SECONDS[0]
         while (left := deadline() - time.monotonic()) > 0 or not asked:  # at least once, however late it is
             self._client.refuse_stopped()
             asked, reported = True, False
             try:
-                for kind, pod in self._events(max(1.0, min(left, at_most, WATCH_SECONDS))):
+                for kind, pod in self._events(max(1.0, min(left, at_most, most))):
                     reported = True
                     patience.reset()
                     if kind == "DELETED":
@@ -96,6 +96,7 @@ class PodFollower:
                 pass
             except (HTTPError, ApiException) as error:
                 patience.outlive(error)
+            most = min(2 * most, WATCH_SECONDS[1])
             # Each watch begins with the pod as it is: where none was reported, it was deleted before.
             if not reported and (decision := decide(self.read())) is not None:
                 return decision
