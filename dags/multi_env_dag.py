@@ -1,8 +1,9 @@
 """Ingest, clean, train: three tasks, three environments whose libraries cannot live together.
 
-`clean` was written for pandas 2.1 and numpy 1.26; `train` wants Python 3.13, numpy 2 and a current scikit-learn. Values
-travel between them as XComs, so they are plain lists and dicts. Each task says on which versions it really ran, through
-`versions` of a module beside this file: what a task uses of its own project travels with it.
+`ingest` was written for pandas 1.5, `clean` for pandas 2.1 and numpy 1.26; `train` wants Python 3.13, numpy 2 and a
+current scikit-learn: no two of them could share an environment (`podenv plan` says why). Values travel between them as
+XComs, so they are plain lists and dicts. Each task says on which versions it really ran, through `versions` of a module
+beside this file: what a task uses of its own project travels with it.
 """
 
 from airflow.sdk import dag, task

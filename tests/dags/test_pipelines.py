@@ -50,6 +50,7 @@ def test_three_stages_run_on_three_sets_of_versions_and_the_model_is_good(run_da
     ran_on = trained["ran_on"]
     assert ran_on["clean"]["pandas"].startswith("2.1.")
     assert ran_on["clean"]["numpy"].startswith("1.26.")
+    assert ran_on["ingest"]["pandas"].startswith("1.5.")
     assert ran_on["ingest"]["python"].startswith("3.11.")
     assert ran_on["train"]["python"].startswith("3.13.")
     assert ran_on["train"]["numpy"].startswith("2.")
