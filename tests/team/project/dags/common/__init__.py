@@ -1,0 +1,3 @@
+"""What the team's DAGs share."""
+
+from .settings import CURRENCY as CURRENCY

@@ -1,0 +1,1 @@
+"""The team's library: too large to travel, they say."""
