@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -135,14 +135,10 @@ def started(home: Path, dags: Path, environ: Mapping[str, str]) -> Iterator[Airf
 
 def _end(part: subprocess.Popen[bytes]) -> None:
     """Wait for it, and end what is left of its session."""
-    try:
+    with suppress(subprocess.TimeoutExpired):
         part.wait(20)
-    except subprocess.TimeoutExpired:
-        pass
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(part.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     part.wait(20)
 
 

@@ -75,7 +75,8 @@ def made(folder: Path) -> Iterator[Team]:
         for file in (root / "envs").rglob("*"):
             if file.is_file():
                 file.write_text(file.read_text().replace("INDEX", url).replace("GIT", git))
-        kept = {name: one for name, one in os.environ.items() if not name.startswith(("PODENV_C", "AIRFLOW", "_PODENV"))}
+        others = ("PODENV_CA", "PODENV_CODE", "PODENV_BACKEND", "PODENV_NAMESPACE", "AIRFLOW", "_PODENV")
+        kept = {name: one for name, one in os.environ.items() if not name.startswith(others)}
         login = {"UV_INDEX_INHOUSE_USERNAME": LOGIN[0], "UV_INDEX_INHOUSE_PASSWORD": LOGIN[1]}
         team = Team(root, url, git, {**kept, **login, "PODENV_CACHE": str(folder / "cache")})
         team.podenv("lock")
