@@ -75,7 +75,7 @@ def check(
         bool, typer.Option("--no-sync", help="Unpack no lock that is not unpacked yet; no network then.")
     ] = False,
 ) -> None:
-    """Hold every task against its environment's lock, before anything runs.
+    """Hold every task against its environment's lock, before it runs.
 
     The DAG files are read, not imported; no cluster and no Python of the environment is needed. A lock is unpacked
     once, for the image's platform, from uv's cache or the package index.
