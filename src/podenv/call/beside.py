@@ -13,7 +13,8 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import decode_source
 from pathlib import Path
 
-from podenv.call.units import AIRFLOW, Import, is_type_checking
+from podenv.call.tree import Import, is_type_checking, quietly
+from podenv.call.units import AIRFLOW
 from podenv.errors import SettingError, SourceError
 from podenv.runtime.call import pack
 
@@ -223,7 +224,8 @@ def _read(file: Path, _: int, __: int) -> str:
 @lru_cache(maxsize=1024)
 def _scan_file(text: str, file: str) -> _Scan:
     try:
-        return _scan(ast.parse(text).body)
+        with quietly():
+            return _scan(ast.parse(text).body)
     except SyntaxError as error:
         raise SourceError(f"{file}:{error.lineno} is not valid Python: {error.msg}.") from None
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
-from podenv.call.units import File, Function, constant, parse
+from podenv.call.tree import Function, constant, quietly
+from podenv.call.units import File, parse
 
 _KEPT_VERSIONS = 4
 _versions: dict[str, list[str]] = {}
@@ -142,7 +143,8 @@ def _is_comparable(function: FunctionType) -> bool:
 @lru_cache(maxsize=8)
 def _compiled(text: str, filename: str, flags: int) -> dict[tuple[int, str], list[CodeType]]:
     found: dict[tuple[int, str], list[CodeType]] = {}
-    todo = [compile(text, filename, "exec", flags, dont_inherit=True)]
+    with quietly():
+        todo = [compile(text, filename, "exec", flags, dont_inherit=True)]
     while todo:
         code = todo.pop()
         found.setdefault((code.co_firstlineno, code.co_name), []).append(code)

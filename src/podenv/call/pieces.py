@@ -13,7 +13,9 @@ from typing import Any
 
 from podenv.call import loaded, plain
 from podenv.call.loaded import Found
-from podenv.call.units import AIRFLOW, Block, File, Function, Import, Unit, aliases, bare, constant, imported, used
+from podenv.call.statements import Piece, globals_set, import_of, part, piece, without
+from podenv.call.tree import Function, Import, constant, imported, used
+from podenv.call.units import AIRFLOW, Block, File, Unit
 
 # What every file has besides its own names.
 _GIVEN = frozenset(dir(builtins)) | {
@@ -29,16 +31,6 @@ class Problem:
     name: str
     remedy: str
     airflow: bool = False
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A statement at its ``line`` of ``filename``, with its indentation."""
-
-    filename: str
-    line: int
-    text: str
-    column: int = 0
 
 
 @dataclass
@@ -88,15 +80,14 @@ class _Follower:
         parts = self._parts
         decorators = self._decorators()
         parts.defaults = self._defaults()
-        travels = _without(self._node, decorators, parts.defaults.keys())
+        travels = without(self._node, decorators, parts.defaults.keys())
         self._need(used([travels]), inner=bool(self._around))
         self._touch()
         self._write(decorators)
-        made = {name for unit in self._taken for name in _globals_set(unit.node)} | set(_globals_set(travels))
-        parts.problems = sorted(
-            (one for one in parts.problems if one.name not in made), key=lambda one: (one.name, one.remedy)
-        )
-        parts.nodes = [_part(unit.node, names) for unit, names in self._taken.items()] + [travels]
+        made = {name for unit in self._taken for name in globals_set(unit.node)} | set(globals_set(travels))
+        named = {one for one in parts.problems if one.name not in made}
+        parts.problems = sorted(named, key=lambda one: (one.name, one.remedy))
+        parts.nodes = [part(unit.node, names) for unit, names in self._taken.items()] + [travels]
         return parts
 
     # What travels
@@ -222,7 +213,7 @@ class _Follower:
         local = inside and name in self._locals
         for unit in self._local_units(name) if local else self._module_binding(name):
             if isinstance(unit.node, Import):
-                roots = [module.partition(".")[0] for module in imported(_part(unit.node, {name}))]
+                roots = [module.partition(".")[0] for module in imported(part(unit.node, {name}))]
                 if any(root in AIRFLOW for root in roots):
                     return True
             elif unit.imports_airflow or any(self._is_airflow(one, inside=local) for one in unit.used):
@@ -246,7 +237,7 @@ class _Follower:
         """A name that no statement here binds: a ``*`` import does, a call of the function around, or others."""
         if not inside and name in _GIVEN:
             return
-        statement = self._star_import(name, value) or _import_of(name, value, self._function.__module__)
+        statement = self._star_import(name, value) or import_of(name, value, self._function.__module__)
         if is_airflows(value):
             self._parts.problems.append(
                 Problem(name, "it is Airflow's: pass what you need of it as an argument", airflow=True)
@@ -279,7 +270,7 @@ class _Follower:
         """Those that wrap the function that the task got; what stands above belongs to the task."""
         kept: list[ast.expr] = []
         for decorator in reversed(self._node.decorator_list):
-            if len(kept) == self._wrappers:
+            if len(kept) == self._wrappers or is_airflows(self._value(_root(decorator))):
                 break
             names = sorted(used([ast.copy_location(ast.Expr(decorator), decorator)]))
             airflow = [name for name in names if self._is_airflow(name, inside=bool(self._around))]
@@ -289,9 +280,15 @@ class _Follower:
                     "Airflow: put that decorator above the task's own"
                 )
                 self._parts.problems.append(Problem(airflow[0], remedy, airflow=True))
-                break
+                return kept
             kept.insert(0, decorator)
+        if self._wrappers and not kept:
+            remedy = "it is wrapped by what is not one of its decorators: write that above it, as `@...`"
+            self._parts.problems.append(Problem(self._node.name, remedy))
         return kept
+
+    def _value(self, name: str) -> Any:
+        return self._cells.get(name, self._globals.get(name))
 
     def _defaults(self) -> dict[str, Any]:
         """The defaults that are made from names, by their values: a loop's variable has another one by now."""
@@ -318,10 +315,20 @@ class _Follower:
         inner = bool(self._around) and bool(parts.values or self._inner or hidden)
         order = {cell.name: -number for number, cell in enumerate(self._notebook, 1)}
         for unit, names in self._taken.items():
-            (parts.inner if unit in self._inner else parts.pieces).append(_piece(unit, names))
+            (parts.inner if unit in self._inner else parts.pieces).append(piece(unit, names))
         (parts.inner if inner else parts.pieces).append(own)
         for pieces in (parts.inner, parts.pieces):
             pieces.sort(key=lambda one: (one.line > 0, order.get(one.filename, 0), one.line, one.column))
+
+
+def _root(decorator: ast.expr) -> str:
+    """The name that a decorator begins with."""
+    while not isinstance(decorator, ast.Name):
+        inner = getattr(decorator, "func", None) or getattr(decorator, "value", None)
+        if inner is None:
+            return ""
+        decorator = inner
+    return decorator.id
 
 
 def is_airflows(value: Any) -> bool:
@@ -347,62 +354,3 @@ def _cells(function: FunctionType) -> dict[str, Any]:
             if isinstance(value, FunctionType) and value not in seen:
                 todo.append(value)
     return found
-
-
-def _without(node: Function, decorators: list[ast.expr], defaults: Iterable[str]) -> Any:
-    """The function as it travels: with these decorators, and without the defaults that travel as values."""
-    copied = bare(node)
-    copied.decorator_list = decorators
-    nothing = ast.copy_location(ast.Constant(None), node)
-    arguments = copied.args
-    positional = [*arguments.posonlyargs, *arguments.args][-len(arguments.defaults) :]
-    arguments.defaults = [
-        nothing if argument.arg in defaults else default
-        for argument, default in zip(positional, arguments.defaults, strict=False)
-    ]
-    arguments.kw_defaults = [
-        nothing if argument.arg in defaults else default
-        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    ]
-    return copied
-
-
-def _globals_set(node: ast.stmt) -> Iterator[str]:
-    for one in ast.walk(node):
-        if isinstance(one, ast.Global):
-            yield from one.names
-
-
-def _part(node: Any, names: set[str]) -> Any:
-    """Of an import the part that binds ``names``; any other statement as it is."""
-    if not isinstance(node, Import):
-        return node
-    kept = [alias for bound, alias in aliases(node) if bound in names]
-    if isinstance(node, ast.Import):
-        return ast.copy_location(ast.Import(kept), node)
-    return ast.copy_location(ast.ImportFrom(node.module, kept, node.level), node)
-
-
-def _piece(unit: Unit, names: set[str]) -> Piece:
-    node, lines = unit.node, unit.file.lines
-    if isinstance(node, Import):
-        text = ast.unparse(_part(node, names)) + "\n"
-    elif node.lineno != unit.first_line or hasattr(node, "body"):
-        return Piece(unit.file.name, unit.first_line, "".join(lines[unit.first_line - 1 : unit.last_line]))
-    else:  # other statements may stand in its line
-        text = (ast.get_source_segment(unit.file.text, node) or "") + "\n"
-    line = lines[node.lineno - 1]
-    indentation = line[: len(line) - len(line.lstrip(" \t\f"))]
-    return Piece(unit.file.name, node.lineno if unit.file.name else 0, indentation + text, node.col_offset)
-
-
-def _import_of(name: str, value: Any, own: str) -> str | None:
-    """The import that brings ``value`` under ``name``."""
-    if isinstance(value, ModuleType):
-        return f"import {value.__name__}" if value.__name__ == name else f"import {value.__name__} as {name}"
-    module, qualname = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-    if not isinstance(module, str) or not isinstance(qualname, str) or module in (own, "__main__", "builtins"):
-        return None
-    if getattr(sys.modules.get(module), qualname, None) is not value:
-        return None
-    return f"from {module} import {qualname}" + ("" if qualname == name else f" as {name}")

@@ -122,7 +122,7 @@ def build_call(
     source = extract(function, code=code)
     if python is not None:
         check_syntax(source, python=python)
-    signature = inspect.signature(source.function)
+    signature = inspect.signature(function)  # a decorator may say another one than the function's own
     chosen = _from_context(signature, args, kwargs, context or {})
     try:
         bound = signature.bind(*args, **{**kwargs, **chosen})

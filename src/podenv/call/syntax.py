@@ -11,11 +11,11 @@ import re
 import sys
 import token
 import tokenize
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from podenv.call.tree import quietly
 from podenv.errors import SourceError
 
 Version = tuple[int, int]
@@ -61,12 +61,11 @@ def newest(text: str, python: Version) -> Newer | None:
     indented = text[:1] in (" ", "\t", "\f")
     # Below a line, not dedented: text inside the function stays as it is.
     whole = "if True:\n" + text if indented else text
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)  # of the text's escapes: said when its file was loaded
-        try:
+    try:
+        with quietly():
             tree = ast.parse(whole, feature_version=python)
-        except SyntaxError as error:
-            return Newer((error.lineno or 1) - indented, error.msg)
+    except SyntaxError as error:
+        return Newer((error.lineno or 1) - indented, error.msg)
     for feature in sorted(_features(whole, tree), key=lambda feature: feature.line):
         if feature.since > python:
             since = ".".join(map(str, feature.since))
@@ -85,9 +84,11 @@ def _features(text: str, tree: ast.AST) -> Iterator[_Feature]:
 
 
 def _in_index(node: ast.Subscript, text: str) -> Iterator[_Feature]:
-    items = [node.slice]
-    if isinstance(node.slice, ast.Tuple) and not _in_parentheses(node.slice, text):
-        items = node.slice.elts
+    items = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    if not any(isinstance(item, ast.Starred | ast.NamedExpr) for item in items):
+        return
+    if isinstance(node.slice, ast.Tuple) and _in_parentheses(node.slice, text):
+        return
     for item in items:
         if isinstance(item, ast.Starred):
             yield _Feature(item.lineno, (3, 11), "A star in an index")
@@ -102,11 +103,10 @@ def _in_set(node: ast.Set | ast.SetComp, text: str) -> Iterator[_Feature]:
 
 
 def _in_for(node: ast.For | ast.AsyncFor, text: str) -> Iterator[_Feature]:
-    values = node.iter
-    if isinstance(values, ast.Tuple) and not _in_parentheses(values, text):
-        for item in values.elts:
-            if isinstance(item, ast.Starred):
-                yield _Feature(item.lineno, (3, 9), "A star in `for ... in` without parentheses")
+    values = node.iter.elts if isinstance(node.iter, ast.Tuple) else []
+    stars = [item for item in values if isinstance(item, ast.Starred)]
+    if stars and isinstance(node.iter, ast.Tuple) and not _in_parentheses(node.iter, text):
+        yield _Feature(stars[0].lineno, (3, 9), "A star in `for ... in` without parentheses")
 
 
 def _in_arguments(node: ast.arguments, _: str) -> Iterator[_Feature]:
@@ -124,7 +124,8 @@ def _in_decorators(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, 
 
 
 def _in_except(node: ast.ExceptHandler, text: str) -> Iterator[_Feature]:
-    if isinstance(node.type, ast.Tuple) and not _in_parentheses(node.type, text):
+    new = sys.version_info >= (3, 14)  # an older Python has not loaded it
+    if new and isinstance(node.type, ast.Tuple) and not _in_parentheses(node.type, text):
         yield _Feature(node.lineno, (3, 14), "`except` with several types without parentheses")
 
 

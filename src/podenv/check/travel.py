@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import FunctionType
 
-from podenv.call import beside, pieces, units
+from podenv.call import beside, pieces, tree, units
 from podenv.call.loaded import Found
 from podenv.check.sources import Function, Source, Sources, Unreadable
 from podenv.check.tasks import Task
@@ -49,7 +49,7 @@ def pack(task: Task, sources: Sources) -> Luggage:
         return Luggage()
     text = "\n".join(source.lines)
     file = units.parse(str(source.path), text)
-    node, around = file.functions[units.first_line(function)]
+    node, around = file.functions[tree.first_line(function)]
     followed = pieces.follow(Found(_nothing(), file, node, around), wrappers=_wrappers(task, function))
     nodes = [found for one in followed.nodes if (found := source.statement(one)) is not None]
     problems = [_placed(one, nodes, function) for one in followed.problems if _is_certain(one, file, node, around)]

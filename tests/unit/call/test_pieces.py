@@ -9,6 +9,7 @@ import os.path
 import re
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -383,6 +384,54 @@ def test_a_decorator_that_hides_its_function_or_needs_airflow_is_refused(load: C
         "'with_variable' (the decorator at line 36 wraps the function and needs it, and it comes from Airflow: put "
         "that decorator above the task's own)"
     ]
+
+
+def test_a_wrapper_that_is_no_decorator_is_refused_and_one_that_wraps_twice_travels(
+    load: Callable[[str], dict[str, Any]],
+) -> None:
+    names = load(
+        WRAPPED
+        + textwrap.dedent(
+            """
+            def plain(x): return x
+            wrapped = task.env("a")(twice(plain))
+
+            def both(function): return twice(twice(function))
+            @task.env("a")
+            @both
+            def two(x): return x
+            """
+        )
+    )
+    assert refused(names["wrapped"]) == [
+        "'plain' (it is wrapped by what is not one of its decorators: write that above it, as `@...`)"
+    ]
+    assert sent(names["two"])[-2:] == ["def both(function): return twice(twice(function))", "@both"]
+
+
+def test_a_decorator_may_change_the_signature(load: Callable[[str], dict[str, Any]]) -> None:
+    names = load(
+        """
+        import functools, inspect
+        def with_session(function):
+            @functools.wraps(function)
+            def wrapper(x):
+                return function(x, session=1)
+            wrapper.__signature__ = inspect.signature(lambda x: None)
+            return wrapper
+        @task.env("a")
+        @with_session
+        def f(x, session): return x, session
+        """
+    )
+    assert build_call(names["f"], [1], {}).args == [1]
+
+
+def test_what_python_warns_of_in_a_text_is_said_once_when_it_is_loaded(load: Callable[[str], dict[str, Any]]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        names = load("A = '\\d'\ndef f(x):\n    return x is 'a', A, '\\d'\n")
+    assert sent(names["f"]) == ["A = '\\d'"]
 
 
 def test_names_for_a_type_checker_do_not_travel(load: Callable[[str], dict[str, Any]]) -> None:
