@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from podenv import lock
 from podenv.catalogue.environment import Environment
 from podenv.check.findings import Finding
+from podenv.check.imports import Import, collect
 from podenv.check.members import Members
 from podenv.check.modules import Modules
 from podenv.check.shelf import Shelf
@@ -16,6 +17,15 @@ from podenv.check.sources import Source, Sources, shown
 from podenv.check.tasks import Task
 from podenv.check.views import View
 from podenv.errors import LockError
+
+
+@dataclass(frozen=True)
+class Use:
+    """An import where it stands, and the view that it is of; ``file`` is another where a module beside it imports."""
+
+    view: View
+    file: Source
+    what: Import
 
 
 @dataclass
@@ -54,6 +64,19 @@ class Subject:
         return list(found.values())
 
     @cached_property
+    def uses(self) -> list[Use]:
+        """Every import that its code makes; relative ones of modules beside a DAG are whole names here."""
+        found = []
+        for view in self.views:
+            found += [Use(view, view.source, one) for one in collect(view.parts, self.python)]
+            modules = {one.path: one for _, luggage in view.luggage for one in luggage.modules}
+            for module in modules.values():
+                package = self.sources.package(module.path)
+                imports = collect(module.tree.body, self.python, inside=False)
+                found += [Use(view, module, _absolute(one, package)) for one in imports]
+        return found
+
+    @cached_property
     def direct(self) -> frozenset[str]:
         """The distributions that a person asked for."""
         try:
@@ -86,3 +109,11 @@ class Subject:
     def about(self, rule: str, file: Path, message: str, remedy: str, *, line: int = 1) -> Finding:
         """A finding in a file of the environment."""
         return Finding(rule, shown(file), line, 1, message, remedy, environment=self.name)
+
+
+def _absolute(one: Import, package: str) -> Import:
+    if not one.level:
+        return one
+    parts = package.split(".")
+    base = ".".join(parts[: len(parts) - one.level + 1])
+    return replace(one, module=f"{base}.{one.module}".strip("."), level=0)

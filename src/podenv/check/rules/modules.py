@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from podenv.check import standard
 from podenv.check.findings import Finding
 from podenv.check.imports import Import, collect
 from podenv.check.modules import Modules
-from podenv.check.sources import Source, shown
-from podenv.check.subject import Subject
-from podenv.check.views import View
+from podenv.check.sources import shown
+from podenv.check.subject import Subject, Use
 from podenv.errors import nearest
 from podenv.lock import requirements
 
@@ -24,36 +23,6 @@ _PLAIN = frozenset({
 # Texts in a package's __init__.py that say that it makes modules when it is loaded.
 _MAKES_MODULES = ("sys.modules", "__path__", "meta_path", "LazyLoader", "_LazyModule", "lazy_loader")
 Others = Callable[[str], list[tuple[str, tuple[str, ...]]]]
-
-
-@dataclass(frozen=True)
-class Use:
-    """An import where it stands, and the view that it is of; ``file`` is another where a module beside it imports."""
-
-    view: View
-    file: Source
-    what: Import
-
-
-def uses(subject: Subject) -> list[Use]:
-    """Every import that the environment's code makes; relative ones of modules beside a DAG are whole names here."""
-    found = []
-    for view in subject.views:
-        found += [Use(view, view.source, one) for one in collect(view.parts, subject.python)]
-        modules = {one.path: one for _, luggage in view.luggage for one in luggage.modules}
-        for module in modules.values():
-            package = subject.sources.package(module.path)
-            imports = collect(module.tree.body, subject.python, inside=False)
-            found += [Use(view, module, _absolute(one, package)) for one in imports]
-    return found
-
-
-def _absolute(one: Import, package: str) -> Import:
-    if not one.level:
-        return one
-    parts = package.split(".")
-    base = ".".join(parts[: len(parts) - one.level + 1])
-    return replace(one, module=f"{base}.{one.module}".strip("."), level=0)
 
 
 class Resolver:
@@ -101,7 +70,7 @@ def absent(subject: Subject, others: Others) -> Iterator[Finding]:
     if subject.modules is None:
         return
     resolver = Resolver(subject, subject.modules)
-    for use in uses(subject):
+    for use in subject.uses:
         one = use.what
         if one.certainty == "guarded" or one.level:
             continue
@@ -170,7 +139,7 @@ def through_others(subject: Subject) -> Iterator[Finding]:
         return
     resolver = Resolver(subject, subject.modules)
     told: set[tuple[str, str]] = set()
-    for use in uses(subject):
+    for use in subject.uses:
         top = use.what.module.partition(".")[0]
         if use.what.certainty == "guarded" or use.what.level or resolver.is_standard(top):
             continue
@@ -195,7 +164,7 @@ def unused(subject: Subject) -> Iterator[Finding]:
     modules = subject.modules
     if modules is None or not subject.tasks or any(task.function is None for task in subject.tasks):
         return
-    used = {owner for use in uses(subject) for owner in _owners(modules, use.what)}
+    used = {owner for use in subject.uses for owner in _owners(modules, use.what)}
     helped = {name for owner in used for name in modules.requires.get(owner, ())}
     for name in sorted(subject.direct - used - helped):
         if name in modules.entry_points or name.startswith("types-") or name.endswith("-stubs"):
