@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -83,7 +83,25 @@ def version_of(program: Path) -> str:
 def run(
     program: Path, shelf: Shelf, modules: Modules, texts: Sequence[str], beside: Sequence[tuple[str, str]]
 ) -> list[list[Raw]]:
-    """What ty finds in each of ``texts``; ``beside`` are modules that they can import: dotted path as a file, text.
+    """What ty finds in each of ``texts``; ``beside`` are modules that they can import: a path, and a text.
+
+    Raises `CheckImpossible`.
+    """
+    numpy = "numpy" in modules
+    stub = _XCOM.format(imports="import numpy\n" if numpy else "", scalars=" | numpy.generic" if numpy else "")
+    return judge(program, texts, python=shelf.python, packages=shelf.folder, beside=[("_podenv.pyi", stub), *beside])
+
+
+def judge(
+    program: Path,
+    texts: Sequence[str],
+    *,
+    python: str,
+    packages: Path | None = None,
+    beside: Sequence[tuple[str, str]] = (),
+    rules: Mapping[str, str] = RULES,
+) -> list[list[Raw]]:
+    """What ty finds in each of ``texts`` by ``rules``, ty's to ours; ``packages`` is laid out as an environment.
 
     Raises `CheckImpossible`.
     """
@@ -92,28 +110,32 @@ def run(
         views, imported = root / VIEWS, root / "modules"
         views.mkdir()
         imported.mkdir()
-        numpy = "numpy" in modules
-        stub = _XCOM.format(imports="import numpy\n" if numpy else "", scalars=" | numpy.generic" if numpy else "")
-        (imported / "_podenv.pyi").write_text(stub)
         for name, text in beside:
             (imported / name).parent.mkdir(parents=True, exist_ok=True)
             (imported / name).write_text(text)
         for number, text in enumerate(texts):
             (views / f"view_{number}.py").write_text(text)
         config = root / "ty.toml"
-        config.write_text(_config(shelf, views, imported))
+        config.write_text(_config(python, packages, (imported, views), rules))
         found = _started(program, root, config, views)
-    sorted_out: list[list[Raw]] = [[] for _ in texts]
+    return _sorted_out(program, found, len(texts), rules)
+
+
+def _sorted_out(
+    program: Path, found: Sequence[dict[str, Any]], texts: int, rules: Mapping[str, str]
+) -> list[list[Raw]]:
+    result: list[list[Raw]] = [[] for _ in range(texts)]
     for one in found:
         name = Path(one["location"]["path"]).stem
-        rule = RULES.get(one["check_name"])
-        if one["check_name"] == "renamed-rule" or (rule is None and not name.startswith("view_")):
+        rule = rules.get(one["check_name"])
+        is_view = name.startswith("view_")
+        if one["check_name"] == "renamed-rule" or (rule is None and not is_view):
             raise CheckImpossible(f"ty {version_of(program)} is not the one that podenv knows: {one['description']}.")
-        if rule is not None and name.startswith("view_"):
+        if rule is not None and is_view:
             begin = one["location"]["positions"]["begin"]
             said = one["description"].removeprefix(f"{one['check_name']}: ")
-            sorted_out[int(name.removeprefix("view_"))].append(Raw(rule, begin["line"], begin["column"], said))
-    return sorted_out
+            result[int(name.removeprefix("view_"))].append(Raw(rule, begin["line"], begin["column"], said))
+    return result
 
 
 def _started(program: Path, root: Path, config: Path, views: Path) -> list[dict[str, Any]]:
@@ -135,12 +157,13 @@ def _started(program: Path, root: Path, config: Path, views: Path) -> list[dict[
     return answer
 
 
-def _config(shelf: Shelf, views: Path, imported: Path) -> str:
-    on = "".join(f'{rule} = "error"\n' for rule in RULES if rule not in _ALWAYS_ON)
+def _config(python: str, packages: Path | None, roots: Sequence[Path], rules: Mapping[str, str]) -> str:
+    on = "".join(f'{rule} = "error"\n' for rule in rules if rule not in _ALWAYS_ON)
     text = json.dumps
+    where = f"python = {text(str(packages))}\n" if packages else ""
     return (
-        f"[environment]\npython = {text(str(shelf.folder))}\npython-version = {text(shelf.python)}\n"
-        f'python-platform = "linux"\nroot = [{text(str(imported))}, {text(str(views))}]\n'
+        f'[environment]\n{where}python-version = {text(python)}\npython-platform = "linux"\n'
+        f"root = {text([str(root) for root in roots])}\n"
         f'[rules]\nall = "ignore"\n{on}'
         "[analysis]\nrespect-type-ignore-comments = false\n"
     )

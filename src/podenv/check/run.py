@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,13 +12,15 @@ from pathlib import Path
 
 from podenv.catalogue.environment import Catalogue
 from podenv.catalogue.rules import RULES
-from podenv.check import cache, engine, index, modules, shelf, standard, suppression, travel, views
+from podenv.check import cache, engine, index, modules, probe, shelf, standard, suppression, travel, views
 from podenv.check.findings import Finding, Report, Skipped
+from podenv.check.graph import Graph
 from podenv.check.modules import Modules
-from podenv.check.rules import code, environments, limits
+from podenv.check.rules import code, edges, environments, limits
 from podenv.check.rules import modules as imports
 from podenv.check.rules.limits import Room
 from podenv.check.shelf import Shelf
+from podenv.check.sources import shown
 from podenv.check.subject import Subject
 from podenv.check.views import View
 from podenv.errors import LockError, PodenvError
@@ -37,7 +39,8 @@ class Options:
     """How a check is done.
 
     ``environments``: only these; ``rules``: only these. ``sync``: unpack locks that are not unpacked yet. ``engine``:
-    ask the type checker where no result is kept. ``room`` is what a cluster allows.
+    ask the type checker where no result is kept. ``room`` is what a cluster allows, ``graph`` what Airflow loaded;
+    ``probe``: import what tasks import, in virtual environments.
     """
 
     environments: Collection[str] = ()
@@ -45,6 +48,8 @@ class Options:
     sync: bool = True
     engine: bool = True
     room: Room | None = None
+    graph: Graph | None = None
+    probe: bool = False
     roots: Sequence[Path] = ()
 
 
@@ -53,15 +58,10 @@ def check(
     catalogue: Catalogue,
     options: Options = Options(),  # it is frozen
     *,
-    extra: Callable[[index.Found, list[Subject]], Iterable[Finding]] | None = None,
     log: Callable[[str], None] = lambda _: None,
 ) -> Report:
-    """Hold every rule against the DAG files that ``paths`` name; nothing of them is imported.
-
-    ``extra`` brings the findings of rules that need more than the files. Raises `PodenvError` where nothing at all can
-    be checked.
-    """
-    return _Check(catalogue, options or Options(), log).run(paths, extra)
+    """Hold every rule against the DAG files that ``paths`` name; nothing of them is imported."""
+    return _Check(catalogue, options or Options(), log).run(paths)
 
 
 def certain(paths: Sequence[Path], catalogue: Catalogue, *, roots: Sequence[Path] = ()) -> list[Finding]:
@@ -79,9 +79,7 @@ class _Check:
     skipped: list[Skipped] = field(default_factory=list)
     subjects: list[Subject] = field(default_factory=list)
 
-    def run(
-        self, paths: Sequence[Path], extra: Callable[[index.Found, list[Subject]], Iterable[Finding]] | None
-    ) -> Report:
+    def run(self, paths: Sequence[Path]) -> Report:
         found = index.tasks(paths, roots=self.options.roots)
         self._files(found)
         self.findings += environments.unknown(found.tasks, self.catalogue)
@@ -90,8 +88,8 @@ class _Check:
         self._judge()
         for subject in self.subjects:
             self._rules(subject)
-        if extra is not None:
-            self.findings += extra(found, self.subjects)
+        self._graph(found)
+        self._probe()
         self._unused(found, paths)
         return self._report(found)
 
@@ -103,10 +101,39 @@ class _Check:
         for name in found.notebooks:
             self._skip("all", f"{name} is a notebook; only .py files are read.")
         for task in found.tasks:
-            if task.environment is None:
+            if task.environment is None and self.options.graph is None:
                 self._skip("all", f"{task.file.name}:{task.line}: the environment of `{task.task}` is computed.")
             elif task.function is None and not isinstance(task.callable, ast.Lambda | None):
                 self._skip("all", f"{task.file.name}:{task.line}: the function of `{task.task}` is not in a file here.")
+
+    def _graph(self, found: index.Found) -> None:
+        graph, program = self.options.graph, engine.find()
+        if graph is None:
+            return
+        for file, why in graph.broken.items():
+            self.findings.append(
+                Finding("dag-syntax", shown(Path(file)), 1, 1, f"Airflow cannot import this file: {why}", "Correct it.")
+            )
+        for subject in self.subjects:
+            self.findings += limits.mapped(subject, graph, self.options.room)
+        if program is None:
+            self._skip("edge-type", "ty is not installed: `pip install 'podenv[check]'`.")
+        elif "edge-type" in self.options.rules:
+            self.findings += edges.mismatched(program, graph, found.sources)
+
+    def _probe(self) -> None:
+        if not self.options.probe:
+            return
+        for subject in self.subjects:
+            try:
+                known = {(one.file, one.line, one.environment) for one in self.findings}
+                self.findings += [
+                    one
+                    for one in probe.hold(subject, log=self.log)
+                    if one.rule == "memory" or (one.file, one.line, one.environment) not in known
+                ]
+            except PodenvError as error:
+                self._skip("memory", str(error), failed=True)
 
     def _subjects(self, found: index.Found) -> Iterator[Subject]:
         by_name = defaultdict(list)
@@ -245,7 +272,8 @@ class _Check:
 
     def _unused(self, found: index.Found, paths: Sequence[Path]) -> None:
         """Rules that say "nobody": they hold only where everything is known."""
-        computed = any(task.environment is None for task in found.tasks)
+        graph = self.options.graph
+        computed = graph is None and any(task.environment is None for task in found.tasks)
         whole = any(path.is_dir() for path in paths) and not self.options.environments
         if found.broken or computed or not whole:
             why = (
@@ -258,7 +286,8 @@ class _Check:
             for rule in ("unused-environment", "unused-requirement"):
                 self._skip(rule, f"{why}, so that nobody can tell what is unused.")
             return
-        self.findings += environments.unused(self.catalogue, frozenset(task.environment or "" for task in found.tasks))
+        used = {task.environment or "" for task in found.tasks} | (graph.environments if graph else set())
+        self.findings += environments.unused(self.catalogue, frozenset(used))
         for subject in self.subjects:
             self.findings += imports.unused(subject)
 
@@ -269,7 +298,11 @@ class _Check:
         chosen = set(self.options.rules)
         skipped = [one for one in self.skipped if one.rule in chosen or one.rule == "all"]
         left = {one.rule for one in skipped}
-        held = set() if self.options.environments or "all" in left else chosen - left - set(ASKED_FOR)
+        asked = {
+            rule for rule, chosen_it in (("memory", self.options.probe), ("edge-type", self.options.graph)) if chosen_it
+        }
+        unheld = left | (set(ASKED_FOR) - asked)
+        held = set() if self.options.environments or "all" in left else chosen - unheld
         sources = [*found.files, *(one for subject in self.subjects for one in subject.beside)]
         sources += [view.source for subject in self.subjects for view in subject.views]
         faulty = {(one.file, one.task, one.environment) for one in self.findings if one.severity == "error"}

@@ -16,11 +16,14 @@ from podenv.catalogue.environment import Catalogue
 from podenv.catalogue.rules import RULES, SEVERITIES, Severity
 from podenv.check import writers
 from podenv.check.findings import Finding, Report
+from podenv.check.graph import Graph
+from podenv.check.rules.limits import Room
 from podenv.check.run import ASKED_FOR, Options
 from podenv.check.run import check as run_check
 from podenv.cli import output
 from podenv.cli.choice import complete, no_environment
-from podenv.errors import CatalogueNotFound, PodenvError, nearest
+from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix
+from podenv.errors import CatalogueNotFound, PodenvError, SettingError, nearest
 
 IMPOSSIBLE = 2  # exit code: something could not be checked
 _STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
@@ -69,6 +72,23 @@ def check(
         list[str] | None,
         typer.Option(metavar="RULES", parser=_rules, help="All rules but these, with commas between them."),
     ] = None,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe",
+            help="Also import what the tasks import, in virtual environments: exact, with the memory it takes.",
+        ),
+    ] = False,
+    dag_graph: Annotated[
+        bool,
+        typer.Option("--dag-graph", help="Also load the DAGs with Airflow: what feeds what, mapped limits."),
+    ] = False,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Also ask the cluster for its limit ranges, quotas and nodes.")
+    ] = False,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    namespace_prefix: Prefix = DEFAULT_PREFIX,
     format: Annotated[Format, typer.Option(help="How the findings are written.")] = Format.TEXT,
     fail_on: Annotated[FailOn, typer.Option(help="The least that makes the exit code 1.")] = FailOn.ERROR,
     no_sync: Annotated[
@@ -92,15 +112,19 @@ def check(
               podenv check --format sarif > podenv.sarif
     """
     began = time.monotonic()
-    rules = _chosen(select, ignore)
+    rules = _chosen(select, ignore, asked=[*(["memory"] if probe else []), *(["edge-type"] if dag_graph else [])])
     try:
         catalogue = Catalogue.find()
         chosen_paths = _paths(paths, catalogue)
         names = _environments(env, catalogue)
+        room = _room(catalogue, kubeconfig, context, namespace_prefix) if cluster else None
+        graph = _graph(chosen_paths) if dag_graph else None
     except PodenvError as error:
         output.error(str(error))
         raise typer.Exit(IMPOSSIBLE) from None
-    options = Options(names, rules, sync=not no_sync, roots=roots(chosen_paths, catalogue))
+    options = Options(
+        names, rules, sync=not no_sync, room=room, graph=graph, probe=probe, roots=roots(chosen_paths, catalogue)
+    )
     with output.waiting("checking") as (_, doing):
         report = run_check(chosen_paths, catalogue, options, log=doing)
     _write(report, format, time.monotonic() - began)
@@ -126,11 +150,33 @@ def roots(paths: Sequence[Path], catalogue: Catalogue) -> list[Path]:
     return list(dict.fromkeys(folder.absolute() for folder in found))
 
 
-def _chosen(select: Iterable[str] | None, ignore: Iterable[str] | None) -> tuple[str, ...]:
+def _room(catalogue: Catalogue, kubeconfig: Path | None, context: str | None, prefix: str) -> Room:
+    """What the cluster allows. Raises `ReleaseError`."""
+    from podenv.cli.deploy import readable
+    from podenv.release.cluster import Cluster
+    from podenv.release.room import room
+
+    return room(Cluster(kubeconfig, context), readable(catalogue, catalogue.names()), prefix)
+
+
+def _graph(paths: Sequence[Path]) -> Graph:
+    """The DAGs of the folder that is checked, as Airflow loads them. Raises `SettingError`."""
+    from podenv.cli.dags import prepare
+    from podenv.dagrun import folder as dagfolder
+    from podenv.dagrun.graph import graph
+
+    folders = [path for path in paths if path.is_dir()]
+    if len(folders) != 1 or len(paths) != 1:
+        raise SettingError("--dag-graph loads one folder of DAGs; name one, and no single files.")
+    prepare("check --dag-graph", folders[0])
+    return graph(dagfolder.read(folders[0]))
+
+
+def _chosen(select: Iterable[str] | None, ignore: Iterable[str] | None, *, asked: list[str]) -> tuple[str, ...]:
     def each(given: Iterable[str] | None) -> list[str]:
         return [rule.strip() for text in given or () for rule in text.split(",")]
 
-    wanted = each(select) or [rule for rule in RULES if rule not in ASKED_FOR]
+    wanted = each(select) or [rule for rule in RULES if rule not in ASKED_FOR or rule in asked]
     return tuple(rule for rule in wanted if rule not in each(ignore))
 
 

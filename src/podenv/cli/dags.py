@@ -85,7 +85,7 @@ def run(
               podenv run multi_env_dag --backend kubernetes
               podenv run multi_env_dag --conf '{"rows": 100}' --json | jq .tasks
     """
-    path, catalogue = _prepare("run", folder)
+    path, catalogue = prepare("run", folder)
     with output.waiting("starting Airflow") as (said, doing), _stopped_by_signals() as check:
 
         def on_line(task: str, line: str) -> None:
@@ -122,7 +122,7 @@ def usage(folder: Folder = None, json: AsJson = False) -> None:
     Example:  podenv usage
               podenv usage --json | jq -r '.unused[]'
     """
-    path, catalogue = _prepare("usage", folder)
+    path, catalogue = prepare("usage", folder)
     with output.waiting("reading the DAGs"):
         found = dagfolder.read(path)
         uses = sorted(dagusage.usage(found), key=lambda use: (use.environment, use.dag_id, use.task_id))
@@ -174,7 +174,7 @@ def _stopped_by_signals() -> Iterator[Callable[[], None]]:
             signal.set_wakeup_fd(before)
 
 
-def _prepare(command: str, folder: Path | None) -> tuple[Path, Catalogue]:
+def prepare(command: str, folder: Path | None) -> tuple[Path, Catalogue]:
     """The folder of DAGs and its catalogue, with Airflow's settings ready for it."""
     if find_spec("airflow") is None:
         raise SettingError(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from podenv.catalogue.names import NAMESPACE_PREFIX
-from podenv.release import Releases, Target
+
+if TYPE_CHECKING:
+    from podenv.release import Releases
 
 Context = Annotated[
     str | None, typer.Option("--context", metavar="NAME", help="Context of the kubeconfig. Default: its current one.")
@@ -32,4 +34,7 @@ DEFAULT_PREFIX = NAMESPACE_PREFIX
 
 def releases(context: str | None, kubeconfig: Path | None, prefix: str) -> Releases:
     """The releases in the cluster that the options name."""
+    # Loaded when it is used: `podenv check` has the same options, and most often asks no cluster.
+    from podenv.release import Releases, Target
+
     return Releases(Target(kubeconfig, context, prefix))

@@ -9,6 +9,7 @@ from typing import Any
 from podenv.catalogue import quantity
 from podenv.catalogue.request import Resources, TaskRequest
 from podenv.check.findings import Finding
+from podenv.check.graph import Graph
 from podenv.check.sources import shown
 from podenv.check.subject import Subject
 from podenv.check.tasks import Task
@@ -47,6 +48,19 @@ def above(subject: Subject, room: Room | None = None) -> Iterator[Finding]:
     spec = subject.environment.spec
     for message, remedy in _refusals(subject, Resources(spec.resources.requests, spec.resources.limits), room):
         yield subject.about("limit", subject.values_file, f"A task of {subject.name!r} {message}", remedy)
+
+
+def mapped(subject: Subject, graph: Graph, room: Room | None = None) -> Iterator[Finding]:
+    """The same for tasks whose limits are mapped or computed, as Airflow loaded them."""
+    known = {(task.dag, task.task) for task in subject.tasks if _RESOURCES & set(task.arguments)}
+    own = subject.environment.spec.resources.limits
+    for environment, dag, task, asked in graph.limits:
+        # The environment's own limits are told once.
+        more = {name: value for name, value in asked.items() if name not in own or _more(value, own[name])}
+        if environment == subject.name and (dag, task) not in known:
+            for message, remedy in _refusals(subject, Resources({}, more), room or Room()):
+                found = subject.about("limit", subject.values_file, f"`{task}` {message}", remedy)
+                yield replace(found, dag=dag, task=task)
 
 
 def _request(task: Task) -> TaskRequest:
