@@ -73,10 +73,10 @@ def test_a_cluster_is_asked_three_times_and_the_smaller_amount_holds(index: Inde
     asked = []
 
     class Answers:
-        def list(self, api_version: str, kind: str) -> list[dict[str, object]]:
+        def list(self, api_version: str, kind: str) -> object:
             asked.append(kind)
             where = {"namespace": "podenv-a"}
-            return {
+            answers: dict[str, object] = {
                 "LimitRange": [
                     {"metadata": where, "spec": {"limits": [{"type": "Container", "max": {"memory": "8Gi"}}]}},
                     {"metadata": where, "spec": {"limits": [{"type": "Container", "max": {"memory": "4Gi"}}]}},
@@ -88,7 +88,8 @@ def test_a_cluster_is_asked_three_times_and_the_smaller_amount_holds(index: Inde
                     {"status": {"allocatable": {"cpu": "3", "memory": "8Gi"}}},
                     {"spec": {"unschedulable": True}, "status": {"allocatable": {"cpu": "64"}}},
                 ],
-            }[kind]
+            }
+            return answers[kind]
 
     catalogue = Catalogue(project.root / "envs")
     found = room(Answers(), [catalogue["a"]], "podenv-")  # type: ignore[arg-type]  # it only lists
