@@ -55,7 +55,15 @@ def test_a_loaded_dag_shows_annotations_that_do_not_fit_and_environments_with_co
 
         etl()
         """)
-    argv = [PODENV, "check", "--dag-graph", "--select", "edge-type,unused-environment,limit", "--format", "json"]
+    argv: list[str | Path] = [
+        PODENV,
+        "check",
+        "--dag-graph",
+        "--select",
+        "edge-type,unused-environment,limit",
+        "--format",
+        "json",
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=300, env={**os.environ})
     assert done.returncode == 1, done.stderr
     found = json.loads(done.stdout)["findings"]
