@@ -173,8 +173,9 @@ def _compared(test: ast.Compare, python: Version) -> bool | None:
         return bool(compare(fact, right)) if isinstance(right, str) else None
     left = _version(test.left, python)
     if isinstance(left, tuple) and isinstance(right, tuple):
-        # 3.11 is compared as 3.11.something, which is neither 3.11 nor below it.
-        return bool(compare((*left, 99)[: max(len(right), len(left) + 1)], right))
+        # The whole of it is 3.11.something, which is above 3.11; a part is what it is.
+        whole = not isinstance(test.left, ast.Subscript)
+        return bool(compare((*left, 99) if whole else left, right))
     if isinstance(left, int) and isinstance(right, int):
         return bool(compare(left, right))
     return None
