@@ -159,9 +159,11 @@ class _Search:
         places = [(root, module) for root in roots if (module := self._in(root, name, last, where)) is not None]
         if not places:
             return None
-        root, first = places[0]
-        for _, other in places[1:]:
-            if other.text != first.text:
+        root, first = next((place for place in places if not place[1].is_folder), places[0])
+        for _, other in places:
+            # A package may differ inside; a folder without __init__.py is none where there is a real one.
+            same = other.file.resolve() == first.file.resolve() if first.is_package else other.text == first.text
+            if not same and not other.is_folder:
                 raise SourceError(
                     f"{where}: {name} is in two folders, {first.file} and {other.file}; rename one of them, or set "
                     "[podenv] code to the folder that is meant."

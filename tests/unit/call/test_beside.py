@@ -193,6 +193,19 @@ def test_a_module_in_two_folders_is_refused_unless_they_are_alike(root: Path, mo
     assert modules(extract(function(root, "def f():\n    import tools\n"))) == {"tools": "tools.py"}
 
 
+def test_a_package_in_two_folders_is_refused_and_a_mere_folder_hides_none(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = root.parent / "plugins"
+    write(other, common____init__="", space__x="")
+    write(root, common____init__="", space____init__="", space__y="")
+    monkeypatch.syspath_prepend(str(other))
+    assert "common is in two folders, /project/plugins/common/__init__.py and" in refused(
+        "def f():\n    import common\n", root
+    )
+    assert modules(extract(function(root, "def f():\n    import space.y\n"))) == {"space": "package", "space.y": "y.py"}
+
+
 def test_a_symbolic_link_within_the_project_is_followed_and_one_out_of_it_refused(root: Path) -> None:
     write(root.parent / "libs", shared____init__="x = 1\n")
     (root / "shared").symlink_to(root.parent / "libs" / "shared")
