@@ -211,8 +211,11 @@ def _absolute(name: str, package: str) -> str:
 
 
 def _module(name: str, file: Path, *, is_package: bool) -> Module:
-    stamp = file.stat()
-    return Module(name, file, is_package, _read(file, stamp.st_mtime_ns, stamp.st_size))
+    try:
+        stamp = file.stat()
+        return Module(name, file, is_package, _read(file, stamp.st_mtime_ns, stamp.st_size))
+    except OSError as error:
+        raise SourceError(f"{file} cannot be read: {error.strerror}.") from None
 
 
 @lru_cache(maxsize=1024)
@@ -230,6 +233,8 @@ def _scan_file(text: str, file: str) -> _Scan:
             return _scan(ast.parse(text).body)
     except SyntaxError as error:
         raise SourceError(f"{file}:{error.lineno} is not valid Python: {error.msg}.") from None
+    except ValueError as error:  # a null byte, before Python 3.12
+        raise SourceError(f"{file} is not valid Python: {error}.") from None
 
 
 def _scan(nodes: Sequence[ast.AST]) -> _Scan:
@@ -272,7 +277,7 @@ def _data(folder: Path, project: Path) -> dict[str, bytes]:
         inner[:] = sorted(one for one in inner if not one.startswith((".", "__pycache__")))
         for one in sorted(files):
             file = Path(above, one)
-            if one.startswith(".") or one.endswith((".py", ".pyc", ".pyi", *_BINARY)):
+            if one.startswith(".") or one.endswith((".py", ".pyc", ".pyi", *_BINARY)) or not file.is_file():
                 continue
             if (size := file.stat().st_size) > DATA_FILE_LIMIT:
                 raise SourceError(
@@ -281,7 +286,10 @@ def _data(folder: Path, project: Path) -> dict[str, bytes]:
                     "into storage."
                 )
             _check_inside(file, project, str(folder))
-            found[file.relative_to(folder).as_posix()] = file.read_bytes()
+            try:
+                found[file.relative_to(folder).as_posix()] = file.read_bytes()
+            except OSError as error:
+                raise SourceError(f"{file} cannot be read: {error.strerror}.") from None
     return found
 
 

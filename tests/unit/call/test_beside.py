@@ -225,6 +225,20 @@ def test_a_module_that_is_not_python_is_refused(root: Path) -> None:
     )
 
 
+def test_a_file_that_is_not_there_or_is_no_text_is_refused_and_such_a_data_file_left_out(root: Path) -> None:
+    (root / "gone.py").symlink_to(root / "nowhere.py")
+    assert refused("def f():\n    import gone\n", root) == (
+        "/project/dags/gone.py cannot be read: No such file or directory."
+    )
+    (root / "zero.py").write_bytes(b"x = 1\0")
+    assert "/project/dags/zero.py" in refused("def f():\n    import zero\n", root)
+    (root / "latin.py").write_bytes(b"x = '\xe9'\n")
+    assert "/project/dags/latin.py is not readable as Python: " in refused("def f():\n    import latin\n", root)
+    write(root, common____init__="import pkgutil\n")
+    (root / "common" / "gone.txt").symlink_to(root / "nowhere.txt")
+    assert modules(extract(function(root, "def f():\n    import common\n"))) == {"common": "package"}
+
+
 def test_a_module_that_is_newer_than_the_environment_is_refused(root: Path) -> None:
     write(root, modern="\nmatch 1:\n    case 1: pass\n")
     source = extract(function(root, "def f():\n    import modern\n"))
