@@ -194,8 +194,8 @@ def _is_name(text: str) -> bool:
 def _refusal(option: str) -> str:
     if option in _INDEX:
         return (
-            f"{option} is not read from here, since locks name no host; "
-            "set UV_DEFAULT_INDEX or UV_INDEX, or write it into uv's own user configuration."
+            f"{option} is not read from here, since locks name no host; name the index in values.yaml, in `indexes` or "
+            "image.index, which hold for lock, sync and build alike."
         )
     if option in ("-e", "--editable"):
         return "an editable install has no hash; publish the package, or name an https:// archive of it."

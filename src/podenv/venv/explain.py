@@ -59,7 +59,7 @@ def failure(error: ProgramFailed, environment: Environment, folder: Path) -> Loc
     elif cause.kind in ("network", "offline"):
         message = (
             f"The virtual environment of {environment.name!r} needs packages from the network, and uv cannot reach "
-            f"them ({last}); connect, or check the index in UV_DEFAULT_INDEX, and run it again."
+            f"them ({last}); connect, or check the indexes in the values and UV_DEFAULT_INDEX, and run it again."
         )
     elif cause.kind == "credentials":
         message = (
