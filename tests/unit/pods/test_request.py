@@ -15,7 +15,7 @@ from podenv.pods.compose import Identity
 from podenv.pods.manifest import base_container, with_memory, with_secret
 from podenv.pods.request import PodRequest, Relaunches
 from podenv.pods.template import EnvironmentTemplate
-from podenv.runtime.call import Call, Code
+from podenv.runtime.call import Call, Code, pack
 
 POD = {
     "metadata": {
@@ -135,3 +135,14 @@ def test_a_task_says_how_often_it_runs_again_else_its_environment_else_its_retri
     retries: int, task: int | None, environment: int | None, unstarted: int, started: int
 ) -> None:
     assert Relaunches.of(retries=retries, task=task, environment=environment) == Relaunches(unstarted, started)
+
+
+def test_a_secret_brings_the_whole_call_with_the_modules_that_travel() -> None:
+    call = Call(CALL.code, modules=pack({"common": ("common.py", False, "X = 1\n")}, {}), names=["common"])
+    pod = compose.pod(
+        TEMPLATE, call, [], request=TaskRequest(env="e"), identity=Identity("n", {}, b"key"), where="Task 't'"
+    )
+    plain, secret = compose.split_secret(pod)
+    assert sorted(secret) == ["PODENV_RUN_CALL_0", "PODENV_RUN_CALL_MODULES_0"]
+    left = {item["name"] for item in plain["spec"]["containers"][0]["env"]}
+    assert left == {f"PODENV_RUN_{name}" for name in ("CODE", "LINGER", "PARENT", "TERMINATION_LOG", "TOKEN")}
