@@ -241,7 +241,12 @@ BUILD = (
     Cause(r"No interpreter found for (Python \S+)", Verdict.FINAL, "python"),
     Cause(r"no space left on device|disk quota exceeded", Verdict.LATER, "disk"),
     Cause(r"Because (\S+) has no .*wheels?", Verdict.FINAL, "wheel"),
-    Cause(r"(?:401 Unauthorized|403 Forbidden)\)? for url \((https?://[^)\s]+)", Verdict.FINAL, "credentials"),
+    Cause(
+        r"(?:401 Unauthorized|403 Forbidden)\)? for url \((https?://[^)\s]+)|"
+        r"An index(?: URL)? \((https?://[^)\s]+)\) (?:could not be queried due to a lack of|returned a 403)",
+        Verdict.FINAL,
+        "credentials",
+    ),
     Cause(r"[EW]: Failed to fetch (\S+)\s+404", Verdict.LATER, "old package list"),
     Cause(
         r"Temporary failure resolving '([^']+)'|[EW]: Failed to fetch (https?://\S+)|"

@@ -138,6 +138,16 @@ def test_a_build_that_fails_is_one_line_with_its_last_words_and_leaves_nothing(e
     assert list((cache.wheels() / "acme").iterdir()) == []
 
 
+def test_a_build_backend_that_is_not_there_is_named_without_advice_for_uv(etl: Etl, acme: Path, tmp_path: Path) -> None:
+    about = acme / "pyproject.toml"
+    about.write_text(about.read_text().replace('build-backend = "backend"', 'build-backend = "nothing.there"'))
+    with pytest.raises(PackageUnusable) as caught:
+        lock.resolve(etl())
+    assert "ModuleNotFoundError: No module named 'nothing'" in str(caught.value)
+    for never in ("--no-build-isolation", "extra-build-dependencies", str(tmp_path / "cache"), "\n"):
+        assert never not in str(caught.value)
+
+
 def test_a_package_with_compiled_parts_is_refused_with_the_way_out(
     etl: Etl, acme: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,11 +105,38 @@ def test_the_login_of_an_index_comes_from_the_variables_that_uv_names_and_is_now
     assert [file for file in kept if PASSWORD.encode() in file.read_bytes()] == []
 
 
+@pytest.mark.parametrize("password", ["", "another"])
+def test_an_index_of_some_packages_that_wants_a_login_is_said(
+    tmp_path: Path, index: Index, own: Index, password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.add("torch", "1.0")
+    wants = "a package index wants other credentials to resolve .*(?s:.*)could not be queried"
+    with served(own, (USER, PASSWORD)) as url:
+        subject = environment(
+            tmp_path, "torch\n", python="3.11", values=f"indexes: [{{name: own, url: '{url}', packages: [torch]}}]\n"
+        )
+        monkeypatch.setenv("UV_INDEX_OWN_USERNAME", USER)
+        monkeypatch.setenv("UV_INDEX_OWN_PASSWORD", PASSWORD)
+        lock.resolve(subject)
+        locked = subject.lock_file.read_bytes()
+        monkeypatch.setenv("UV_INDEX_OWN_PASSWORD", password)
+        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "another-cache"))
+        with pytest.raises(ResolutionFailed, match=wants):
+            lock.resolve(subject, upgrade=True)
+        assert subject.lock_file.read_bytes() == locked
+        with pytest.raises(LocalEnvironmentError, match=r"an index that wants other credentials \(An index URL \("):
+            venv.sync(subject)
+    assert sorted(file.name for file in subject.folder.iterdir()) == [
+        "requirements.in", "requirements.txt", "values.yaml"
+    ]  # fmt: skip
+
+
 def test_an_index_that_is_down_is_said(tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     subject = environment(tmp_path, "alpha\n", values="indexes: [{name: own, url: 'http://127.0.0.1:9/simple'}]\n")
     with pytest.raises(ResolutionFailed, match="the package index cannot be reached to resolve"):
         lock.resolve(subject)
+    assert not subject.lock_file.exists()
 
 
 def test_a_source_archive_is_refused_with_the_way_out_which_works(

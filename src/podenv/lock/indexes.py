@@ -49,8 +49,12 @@ class IndexConfig:
 
 
 def project(environment: Environment, *, table: str = "index", environ: Mapping[str, str] = os.environ) -> str:
-    """The values' indexes for every package as TOML that uv reads as a project's; without logins."""
-    return "".join(_written(index, table) for index in _own(environment, environ) if not index.get("explicit"))
+    """The values' indexes as TOML that uv reads as a project's; without logins.
+
+    Those for some packages alone give nothing here. But uv 0.13.9 says only of indexes that it is told here that they
+    want a login, and else that there is no such package.
+    """
+    return "".join(_written(index, table) for index in _own(environment, environ))
 
 
 def pins(environment: Environment, requirements: Sequence[str]) -> str:

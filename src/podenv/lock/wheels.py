@@ -21,7 +21,8 @@ from podenv.lock.packages import OwnPackage
 EPOCH = "315532800"  # 1980-01-01, seconds: zip files know no time before it
 _TIMEOUT = 1800.0  # seconds
 _TAIL = 600  # characters of what a build says that an error keeps
-_NOISE = re.compile(r"^(hint: |Building |Successfully built|\[std(out|err)\]$|Traceback )")
+_HINT = re.compile(r"^hint: .*", re.MULTILINE | re.DOTALL)  # the last of what uv says; it is about uv's own commands
+_NOISE = re.compile(r"^(Building |Successfully built|\[std(out|err)\]$|Traceback )")
 
 
 def build(environment: Environment, package: OwnPackage, *, log: Callable[[str], None] = lambda _: None) -> Path:
@@ -105,6 +106,7 @@ def _check(package: OwnPackage, wheels: list[Path]) -> None:
 
 def _telling(said: str, tree: Path) -> str:
     """What a build's last words say, in one line; the copy's folder is nobody's."""
-    lines = [line.strip() for line in said.replace(f"{tree}/", "").splitlines()]
+    said = _HINT.sub("", said).replace(f"{tree}/", "").replace(f" `{tree}`", "")
+    lines = [line.strip() for line in said.splitlines()]
     telling = [line for line in lines if line and not _NOISE.match(line)]
     return " ".join(" ".join(telling).split())[-_TAIL:].rstrip(".") + "."

@@ -35,7 +35,8 @@ def failure(error: ProgramFailed, environment: Environment, folder: Path) -> Loc
     """What uv's message means, in one line."""
     said = error.stderr
     last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
-    last = last.removeprefix("cause: ").removeprefix("error: ")
+    for word in ("cause: ", "error: ", "hint: "):
+        last = last.removeprefix(word)
     cause = causes.find(causes.UV, said)
     if cause.kind == "disk":
         message = storage(folder, errno.ENOSPC, last)
@@ -64,7 +65,8 @@ def failure(error: ProgramFailed, environment: Environment, folder: Path) -> Loc
     elif cause.kind == "credentials":
         message = (
             f"The virtual environment of {environment.name!r} needs packages from an index that wants other "
-            f"credentials ({last}); check those in UV_DEFAULT_INDEX or ~/.netrc."
+            f"credentials ({last}); check those in UV_DEFAULT_INDEX, UV_INDEX_<NAME>_USERNAME and "
+            "UV_INDEX_<NAME>_PASSWORD, ~/.netrc or the keyring."
         )
     else:
         words = " ".join(said.split())
