@@ -82,7 +82,7 @@ def through_deferrals(operator: Any, context: dict[str, Any]) -> Any:
 
     ``context["deferred"]``, where there is one, is called with each event of a trigger before the task goes on.
     """
-    from airflow.sdk.exceptions import TaskDeferred
+    from podenv.airflow.compat import TaskDeferred
 
     deferred_hook: Callable[[Any], None] = context.pop("deferred", lambda event: None)
     method: str = "execute"

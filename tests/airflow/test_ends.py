@@ -125,16 +125,16 @@ def test_a_task_whose_execution_timeout_passes_keeps_its_pod_only_if_it_says_so(
 
 def timed_out(operator: Any) -> BaseException | None:
     """How the task ends, with Airflow's own timeout around it and what Airflow does then."""
-    from airflow.sdk.exceptions import AirflowTaskTimeout
-    from airflow.sdk.execution_time.timeout import timeout
+    from airflow.sdk.execution_time import timeout as module
 
+    timed_out = module.AirflowTaskTimeout  # type: ignore[attr-defined]  # its home differs between versions
     try:
-        with timeout(operator.execution_timeout.total_seconds()):  # type: ignore[no-untyped-call]
+        with module.timeout(operator.execution_timeout.total_seconds()):  # type: ignore[no-untyped-call]
             outcome = execute(operator)
         error = outcome.error
-    except AirflowTaskTimeout as late:  # between the parts of the test itself
+    except timed_out as late:  # between the parts of the test itself
         error = late
-    if isinstance(error, AirflowTaskTimeout):
+    if isinstance(error, timed_out):
         operator.on_kill()
     return error
 

@@ -9,6 +9,7 @@ import json
 import re
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -70,10 +71,9 @@ class ApiServer:
             self.objects.changed.notify_all()
         self._http.shutdown()
         self._thread.join()
-        for connection in list(self._open):
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        self.cut()
         self._http.server_close()  # waits for its threads
+        assert self._http.failures == []  # mistakes of this server, not of those who ask it
 
     def core(self, token: str = "t") -> CoreV1Api:
         """A client with these credentials."""
@@ -129,8 +129,15 @@ class _Listener(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 64
 
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(address, handler)
+        self.failures: list[BaseException | None] = []
+
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is no news."""
+        """A client that goes away does not count."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            self.failures.append(error)
 
 
 class _Handler(BaseHTTPRequestHandler):
