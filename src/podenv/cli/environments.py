@@ -89,6 +89,7 @@ def _row(catalogue: Catalogue, name: str) -> Row:
 def _lock_state(environment: Environment) -> tuple[str, str]:
     try:
         lock.check(environment)
+        lock.content_hash(environment)
     except LockMissing as error:
         return "missing", str(error)
     except LockStale as error:

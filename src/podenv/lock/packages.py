@@ -59,18 +59,24 @@ def content_hash(environment: Environment) -> str:
 
 
 def sources_hash(environment: Environment, package: OwnPackage) -> str:
-    """SHA-256 over the package's files: their names, contents, and which can be run."""
+    """SHA-256 over the package's files: their names, contents, and which can be run. Raises `PackageUnusable`."""
     stamped = []
-    for name, file in files(environment, package):
-        status = file.stat()
-        stamped.append((name, file, status.st_mtime_ns, status.st_size, bool(status.st_mode & 0o111)))
-    return _hash_of(tuple(stamped))
+    try:
+        for name, file in files(environment, package):
+            status = file.stat()
+            stamped.append((name, file, status.st_mtime_ns, status.st_size, bool(status.st_mode & 0o111)))
+        return _hash_of(tuple(stamped))
+    except OSError as error:
+        raise PackageUnusable(
+            f"{error.filename} of the package {package.path} cannot be read: {error.strerror}; run it again, or "
+            "correct its rights."
+        ) from None
 
 
 def files(environment: Environment, package: OwnPackage) -> Iterator[tuple[str, Path]]:
     """The sources, sorted: all files but hidden ones, those that git ignores, and what tools leave behind.
 
-    Raises `PackageUnusable` where a link leaves the package.
+    Raises `PackageUnusable` where a link leaves the package, or leads to a folder.
     """
     root = package.folder
     around = environment.project.resolve()
@@ -85,10 +91,9 @@ def _walk(
     for entry in sorted(folder.iterdir()):
         if _is_left_out(root, entry, environment) or _is_ignored(entry, ignored):
             continue
-        if entry.is_symlink() and not entry.resolve().is_relative_to(root):
-            raise PackageUnusable(
-                f"{entry} is a link out of the package {root}, which no other machine would have; copy the file."
-            )
+        if entry.is_symlink() and (entry.is_dir() or not entry.resolve().is_relative_to(root)):
+            what = "a link to a folder" if entry.is_dir() else "a link out of the package"
+            raise PackageUnusable(f"{entry} is {what}, which podenv does not follow; put the files there themselves.")
         if entry.is_dir():
             yield from _walk(root, entry, environment, ignored)
         elif entry.is_file():

@@ -149,7 +149,16 @@ def test_paths_that_are_not_in_the_project_are_refused(etl: Etl, acme: Path, tmp
         packages.of(etl("../../../../elsewhere"))
     (tmp_path / "outside").mkdir()
     (acme / "link").symlink_to(tmp_path / "outside")
-    with pytest.raises(PackageUnusable, match=r"link is a link out of the package .*acme, which no other machine"):
+    with pytest.raises(PackageUnusable, match=r"acme/link is a link to a folder, which podenv does not follow"):
+        packages.content_hash(etl(ACME))
+    (acme / "link").unlink()
+    (tmp_path / "file").touch()
+    (acme / "link").symlink_to(tmp_path / "file")
+    with pytest.raises(PackageUnusable, match=r"acme/link is a link out of the package, which podenv does not follow"):
+        packages.content_hash(etl(ACME))
+    (acme / "link").unlink()
+    (acme / "link").symlink_to(".")
+    with pytest.raises(PackageUnusable, match=r"acme/link is a link to a folder"):
         packages.content_hash(etl(ACME))
     for path in ("/srv/acme", "~/acme"):
         with pytest.raises(ValuesError, match="is no folder of a package; name it from the environment's folder on"):
@@ -176,4 +185,19 @@ def test_hashing_the_same_sources_again_reads_no_file(etl: Etl, acme: Path, monk
     assert packages.content_hash(etl(ACME)) == first
     os.utime(acme / "Acme_Lib.py", (1, 1))
     with pytest.raises(pytest.fail.Exception):
+        packages.content_hash(etl(ACME))
+
+
+def test_a_source_that_is_gone_in_the_middle_is_one_error(
+    etl: Etl, acme: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.read_bytes
+
+    def read(file: Path) -> bytes:
+        if file.name == "Acme_Lib.py":
+            file.unlink()
+        return real(file)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    with pytest.raises(PackageUnusable, match=r"Acme_Lib\.py of the package .* cannot be read: No such file or direct"):
         packages.content_hash(etl(ACME))
