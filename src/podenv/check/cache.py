@@ -46,18 +46,21 @@ def write(key: str, found: Sequence[Raw]) -> None:
         beside.replace(file)
 
 
-def sweep() -> None:
-    """Remove results that are older than 30 days, at most once a day."""
+def sweep() -> bool:
+    """Remove results that are older than 30 days, at most once a day; True if it was done now."""
     stamp = folder() / "swept"
     now = time.time()
-    with suppress(OSError):
+    try:
         if stamp.exists() and now - stamp.stat().st_mtime < _SWEEP:
-            return
+            return False
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.touch()
         for file in folder().glob("*/*.json"):
             if now - file.stat().st_mtime > _KEPT:
                 file.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def _file(key: str) -> Path:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from podenv.catalogue.environment import Catalogue
 from podenv.catalogue.rules import RULES
-from podenv.check import cache, engine, index, modules, probe, shelf, standard, suppression, travel, views
+from podenv.check import engine, index, judging, modules, probe, shelf, standard, suppression, travel, views
 from podenv.check.findings import Finding, Report, Skipped
 from podenv.check.graph import Graph
 from podenv.check.modules import Modules
@@ -22,14 +21,19 @@ from podenv.check.rules.limits import Room
 from podenv.check.shelf import Shelf
 from podenv.check.sources import shown
 from podenv.check.subject import Subject
-from podenv.check.views import View
 from podenv.errors import LockError, PodenvError
 
 # What is certain to fail in a pod, and costs next to nothing to know.
 CERTAIN = ("syntax", "import", "stdlib", "import-name", "not-carried", "xcom-value", "limit")
-_AT_ONCE = 2  # locks that are unpacked, or judged by the type checker, side by side
-_ENGINE = ("import-name", "attribute", "argument", "xcom-value")
-_BY_LOCK = ("import", "stdlib", "transitive-import", "unused-requirement", "no-environment-needed", "command", *_ENGINE)
+_BY_LOCK = (
+    "import",
+    "stdlib",
+    "transitive-import",
+    "unused-requirement",
+    "no-environment-needed",
+    "command",
+    *judging.RULES,
+)
 # Held only where somebody asks for it.
 ASKED_FOR = ("memory", "edge-type")
 
@@ -56,7 +60,7 @@ class Options:
 def check(
     paths: Sequence[Path],
     catalogue: Catalogue,
-    options: Options = Options(),  # it is frozen
+    options: Options | None = None,
     *,
     log: Callable[[str], None] = lambda _: None,
 ) -> Report:
@@ -117,7 +121,7 @@ class _Check:
         for subject in self.subjects:
             self.findings += limits.mapped(subject, graph, self.options.room)
         if program is None:
-            self._skip("edge-type", "ty is not installed: `pip install 'podenv[check]'`.")
+            self._skip("edge-type", judging.NO_ENGINE)
         elif "edge-type" in self.options.rules:
             self.findings += edges.mismatched(program, graph, found.sources)
 
@@ -150,10 +154,9 @@ class _Check:
     def _unpack(self) -> None:
         if not any(rule in self.options.rules for rule in (*_BY_LOCK, "syntax")):
             return
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="podenv") as pool:
-            used = [subject for subject in self.subjects if subject.tasks and not self._is_elsewhere(subject)]
-            for subject, (unpacked, modules) in zip(used, pool.map(self._shelf, used), strict=True):
-                subject.shelf, subject.modules = unpacked, modules
+        used = [subject for subject in self.subjects if subject.tasks and not self._is_elsewhere(subject)]
+        for subject, (unpacked, brought) in zip(used, judging.side_by_side(self._shelf, used), strict=True):
+            subject.shelf, subject.modules = unpacked, brought
 
     def _is_elsewhere(self, subject: Subject) -> bool:
         if not subject.environment.spec.image.external:
@@ -208,65 +211,9 @@ class _Check:
                     having.append((name, known.distributions(module)))
         return having
 
-    # The type checker
-
     def _judge(self) -> None:
-        if not any(rule in self.options.rules for rule in (*_ENGINE, "syntax")):
-            return
-        program = engine.find()
-        if program is None:
-            for rule in _ENGINE:
-                self._skip(rule, "ty is not installed: `pip install 'podenv[check]'`.")
-            return
-        groups: dict[Path, list[tuple[Subject, View]]] = defaultdict(list)
-        for subject in self.subjects:
-            if subject.shelf is not None:
-                groups[subject.shelf.folder] += [(subject, view) for view in subject.views]
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="podenv") as pool:
-            list(pool.map(lambda group: self._judge_lock(program, group), groups.values()))
-        cache.sweep()
-
-    def _judge_lock(self, program: Path, group: list[tuple[Subject, View]]) -> None:
-        """Have the views of one lock judged; the type checker gets those alone whose result is not kept."""
-        beside = sorted({(self._place(subject, one.path), one.text) for subject, _ in group for one in subject.beside})
-        version = engine.version_of(program)
-        todo = []
-        for subject, view in group:
-            assert subject.shelf is not None
-            key = cache.key(
-                view.text, lock=subject.shelf.folder.name, platform=shelf.platform_name(subject.environment),
-                version=version, beside=beside,
-            )  # fmt: skip
-            kept = cache.read(key)
-            if kept is None:
-                todo.append((key, view))
-            else:
-                view.judged = kept
-        if todo and self.options.engine:
-            self._ask(program, group[0][0], todo, beside)
-        elif todo:
-            for rule in _ENGINE:
-                self._skip(rule, "the type checker was not asked.")
-
-    def _ask(
-        self, program: Path, subject: Subject, todo: list[tuple[str, View]], beside: Sequence[tuple[str, str]]
-    ) -> None:
-        assert subject.shelf is not None
-        assert subject.modules is not None
-        try:
-            found = engine.run(program, subject.shelf, subject.modules, [view.text for _, view in todo], beside)
-        except PodenvError as error:
-            for rule in _ENGINE:
-                self._skip(rule, str(error), failed=True)
-            return
-        for (key, view), raw in zip(todo, found, strict=True):
-            view.judged = raw
-            cache.write(key, raw)
-
-    @staticmethod
-    def _place(subject: Subject, path: Path) -> str:
-        roots = (root for root in subject.sources.roots if path.is_relative_to(root))
-        return path.relative_to(next(roots)).as_posix()
+        if any(rule in self.options.rules for rule in (*judging.RULES, "syntax")):
+            self.skipped += judging.judge(self.subjects, ask=self.options.engine)
 
     # The end
 
@@ -275,14 +222,13 @@ class _Check:
         graph = self.options.graph
         computed = graph is None and any(task.environment is None for task in found.tasks)
         whole = any(path.is_dir() for path in paths) and not self.options.environments
-        if found.broken or computed or not whole:
-            why = (
-                "a file cannot be read"
-                if found.broken
-                else "a name is computed"
-                if computed
-                else "not all DAGs are checked"
-            )
+        reasons = {
+            "a file cannot be read": found.broken,
+            "a name is computed": computed,
+            "not all is checked": not whole,
+        }
+        why = next((reason for reason, holds in reasons.items() if holds), "")
+        if why:
             for rule in ("unused-environment", "unused-requirement"):
                 self._skip(rule, f"{why}, so that nobody can tell what is unused.")
             return
@@ -297,28 +243,31 @@ class _Check:
     def _report(self, found: index.Found) -> Report:
         chosen = set(self.options.rules)
         skipped = [one for one in self.skipped if one.rule in chosen or one.rule == "all"]
-        left = {one.rule for one in skipped}
-        asked = {
-            rule for rule, chosen_it in (("memory", self.options.probe), ("edge-type", self.options.graph)) if chosen_it
-        }
-        unheld = left | (set(ASKED_FOR) - asked)
-        held = set() if self.options.environments or "all" in left else chosen - unheld
         sources = [*found.files, *(one for subject in self.subjects for one in subject.beside)]
         sources += [view.source for subject in self.subjects for view in subject.views]
+        known = [subject.environment for subject in self.subjects]
+        counting = suppression.apply(self._wanted(chosen), dict.fromkeys(sources), known, self._held(chosen, skipped))
+        kept = [one for one in counting if one.rule in chosen]
+        if self.options.environments:
+            kept = [one for one in kept if not one.environment or one.environment in self.options.environments]
+        tasks = sum(len(subject.tasks) for subject in self.subjects)
+        used = sum(bool(subject.tasks) for subject in self.subjects)
+        return Report(kept, skipped, len(found.files), tasks, used).settled()
+
+    def _wanted(self, chosen: set[str]) -> list[Finding]:
+        """The findings of the chosen rules; what is missing may look as if nothing were needed."""
         faulty = {(one.file, one.task, one.environment) for one in self.findings if one.severity == "error"}
-        wanted = [
+        return [
             one
             for one in self.findings
             if one.rule in chosen
-            # What is missing may look as if nothing were needed.
             and not (one.rule == "no-environment-needed" and (one.file, one.task, one.environment) in faulty)
         ]
-        known = [subject.environment for subject in self.subjects]
-        findings = suppression.apply(wanted, dict.fromkeys(sources), known, held)
-        kept = [one for one in findings if one.rule in chosen]
-        if self.options.environments:
-            kept = [one for one in kept if not one.environment or one.environment in self.options.environments]
-        tasks = [task for subject in self.subjects for task in subject.tasks]
-        return Report(
-            kept, skipped, len(found.files), len(tasks), sum(bool(one.tasks) for one in self.subjects)
-        ).settled()
+
+    def _held(self, chosen: set[str], skipped: list[Skipped]) -> set[str]:
+        """The rules that were held against everything."""
+        left = {one.rule for one in skipped}
+        if self.options.environments or "all" in left:
+            return set()
+        asked = {"memory": self.options.probe, "edge-type": self.options.graph is not None}
+        return chosen - left - {rule for rule, done in asked.items() if not done}

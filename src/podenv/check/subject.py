@@ -17,6 +17,7 @@ from podenv.check.sources import Source, Sources, shown
 from podenv.check.tasks import Task
 from podenv.check.views import View
 from podenv.errors import LockError
+from podenv.lock import sources as locksources
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,14 @@ class Subject:
         """The distributions that a person asked for."""
         try:
             return frozenset(lock.direct(self.environment))
+        except LockError:
+            return frozenset()
+
+    @cached_property
+    def asked(self) -> frozenset[str]:
+        """Those of `direct` that come from a package index."""
+        try:
+            return frozenset(locksources.read(self.environment).names)
         except LockError:
             return frozenset()
 

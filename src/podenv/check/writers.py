@@ -11,7 +11,6 @@ from podenv.check.findings import Finding, Report
 
 _LEVELS: dict[Severity, str] = {"error": "error", "warning": "warning", "note": "note"}
 _COMMANDS: dict[Severity, str] = {"error": "error", "warning": "warning", "note": "notice"}
-_HELP = "https://github.com/podenv/podenv#podenv-check"  # SARIF wants an address for each rule
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
@@ -58,7 +57,6 @@ def as_sarif(report: Report, *, version: str) -> str:
         {
             "id": id_,
             "shortDescription": {"text": f"{rule.finds[:1].upper()}{rule.finds[1:]}."},
-            "helpUri": _HELP,
             "defaultConfiguration": {"level": _LEVELS[rule.severity]},
         }
         for id_, rule in RULES.items()
@@ -68,7 +66,7 @@ def as_sarif(report: Report, *, version: str) -> str:
         for one in report.skipped
     ]
     run = {
-        "tool": {"driver": {"name": "podenv", "version": version, "informationUri": _HELP, "rules": rules}},
+        "tool": {"driver": {"name": "podenv", "version": version, "rules": rules}},
         "columnKind": "unicodeCodePoints",
         "results": [_result(one, ids.index(one.rule)) for one in report.findings],
         "invocations": [

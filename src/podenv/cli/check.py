@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Sequence
 from enum import Enum
@@ -12,6 +13,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from podenv.call import beside
 from podenv.catalogue.environment import Catalogue
 from podenv.catalogue.rules import RULES, SEVERITIES, Severity
 from podenv.check import writers
@@ -116,15 +118,13 @@ def check(
     try:
         catalogue = Catalogue.find()
         chosen_paths = _paths(paths, catalogue)
-        names = _environments(env, catalogue)
+        names, folders = _environments(env, catalogue), roots(chosen_paths, catalogue)
         room = _room(catalogue, kubeconfig, context, namespace_prefix) if cluster else None
         graph = _graph(chosen_paths) if dag_graph else None
     except PodenvError as error:
         output.error(str(error))
         raise typer.Exit(IMPOSSIBLE) from None
-    options = Options(
-        names, rules, sync=not no_sync, room=room, graph=graph, probe=probe, roots=roots(chosen_paths, catalogue)
-    )
+    options = Options(names, rules, sync=not no_sync, room=room, graph=graph, probe=probe, roots=folders)
     with output.waiting("checking") as (_, doing):
         report = run_check(chosen_paths, catalogue, options, log=doing)
     _write(report, format, time.monotonic() - began)
@@ -142,11 +142,18 @@ def exit_code(report: Report, fail_on: str) -> int:
 
 
 def roots(paths: Sequence[Path], catalogue: Catalogue) -> list[Path]:
-    """The folders whose modules a DAG can import: those given, and dags/ beside the catalogue for files in it."""
+    """The folders whose modules travel with a task: those that a setting names, else those of the DAG files.
+
+    For files in it, dags/ beside the catalogue; and the folders in PYTHONPATH. Raises `SettingError`.
+    """
+    configured = os.environ.get("PODENV_CODE") or os.environ.get("AIRFLOW__PODENV__CODE")
+    if configured:
+        return beside.folders(configured)
     found = [path if path.is_dir() else path.parent for path in paths]
     dags = catalogue.root.parent / "dags"
     if any(path.absolute().is_relative_to(dags) for path in paths):
         found.insert(0, dags)
+    found += [Path(one) for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one and Path(one).is_dir()]
     return list(dict.fromkeys(folder.absolute() for folder in found))
 
 

@@ -107,7 +107,7 @@ def commands(subject: Subject) -> Iterator[Finding]:
         if message:
             yield Finding(
                 "command", task.file.name, task.line, task.column, message,
-                f"Add the package that brings it to {shown(subject.environment.requirements_in)}, or correct the name.",
+                f"Add the package that brings it to {shown(subject.environment.source)}, or correct the name.",
                 task.dag, task.task, subject.name,
             )  # fmt: skip
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+
+from packaging.utils import canonicalize_name
 
 from podenv.check import standard
 from podenv.check.findings import Finding
@@ -13,7 +16,6 @@ from podenv.check.modules import Modules
 from podenv.check.sources import shown
 from podenv.check.subject import Subject, Use
 from podenv.errors import nearest
-from podenv.lock import requirements
 
 # Arguments of a task that say nothing about where it runs.
 _PLAIN = frozenset({
@@ -80,13 +82,15 @@ def absent(subject: Subject, others: Others) -> Iterator[Finding]:
         if part is None:
             continue
         found = _absence(subject, use, part, others)
-        yield replace(found, weight="warning") if one.certainty == "conditional" else found
+        # An image with a Containerfile of its own may hold what the lock does not.
+        certain = one.certainty == "certain" and not subject.environment.spec.image.containerfile
+        yield found if certain else replace(found, weight="warning")
 
 
 def _absence(subject: Subject, use: Use, part: str, others: Others) -> Finding:
     environment = subject.environment
     where = f"{subject.name!r} (Python {environment.python})"
-    rule, file = "import", shown(environment.requirements_in)
+    rule, file = "import", shown(environment.source)
     top = part.partition(".")[0]
     pythons = standard.versions_with(top)
     assert subject.modules is not None
@@ -154,7 +158,7 @@ def through_others(subject: Subject) -> Iterator[Finding]:
         found = subject.finding(
             "transitive-import", use.view, use.what.line, use.what.column,
             f"`{top}` is in {subject.name!r} only{through}.",
-            f"Add `{owners[0]}` to {shown(subject.environment.requirements_in)}: their next version may not bring it.",
+            f"Add `{owners[0]}` to {shown(subject.environment.source)}: their next version may not bring it.",
         )  # fmt: skip
         yield replace(found, file=use.file.name)
 
@@ -166,17 +170,17 @@ def unused(subject: Subject) -> Iterator[Finding]:
         return
     used = {owner for use in subject.uses for owner in _owners(modules, use.what)}
     helped = {name for owner in used for name in modules.requires.get(owner, ())}
-    for name in sorted(subject.direct - used - helped):
+    for name in sorted(subject.asked - used - helped):
         if name in modules.entry_points or name.startswith("types-") or name.endswith("-stubs"):
             continue
         if not any(name in owners for owners in modules.owners.values()):
             continue  # it brings no module: it stands for others, or only bounds a version
         yield subject.about(
             "unused-requirement",
-            subject.environment.requirements_in,
+            subject.environment.source,
             f"No task of {subject.name!r} imports `{name}`.",
             "Remove it, and the image is smaller.",
-            line=_line_of(subject.environment.requirements_in, name),
+            line=_line_of(subject.environment.source, name),
         )
 
 
@@ -188,19 +192,15 @@ def _owners(modules: Modules, one: Import) -> Iterable[str]:
 
 
 def _line_of(file: Path, name: str) -> int:
-    from packaging.requirements import InvalidRequirement
-    from packaging.utils import canonicalize_name
-
+    """The line of ``file`` that asks for ``name``; the first one where that cannot be told."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return 1
-    for number, line in requirements.logical_lines(text):
-        try:
-            if canonicalize_name(requirements.parse(line).name) == name:
-                return number
-        except InvalidRequirement:
-            continue
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = re.findall(r"[A-Za-z0-9][A-Za-z0-9._-]*", line.partition("#")[0])
+        if any(canonicalize_name(word) == name for word in words):
+            return number
     return 1
 
 
