@@ -118,7 +118,13 @@ def _name(value: str) -> str:
 def init(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The project. Default: here.")] = Path(),
     python: Annotated[
-        str, typer.Option(metavar="X.Y", callback=checked_python, help="The Python of the example and of CI.")
+        str,
+        typer.Option(
+            metavar="X.Y",
+            callback=checked_python,
+            help="The Python of the example and of CI. Default: the one of podenv.",
+            show_default=False,
+        ),
     ] = PYTHON,
     ci: Annotated[
         Ci | None, typer.Option(help="Whose CI recipe; else the files and the git remote of the project decide.")

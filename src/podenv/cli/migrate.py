@@ -30,6 +30,7 @@ def migrate(
             metavar="X.Y",
             callback=checked_python,
             help="The Python of tasks that name none. Default: the one of podenv.",
+            show_default=False,
         ),
     ] = PYTHON,
     json: AsJson = False,

@@ -1,0 +1,116 @@
+"""What README and docs/ print is valid: links, commands, options, DAG files, values files."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from tests.docs.pages import PAGES, ROOT, Snippet, snippets, without_code
+
+from podenv.catalogue.environment import Catalogue
+from podenv.cli.app import app
+
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_CODE = re.compile(r"`([^`\n]+)`")
+_ENVIRONMENT = re.compile(r'env(?:_\w+)?\("([a-z0-9-]+)"|env="([a-z0-9-]+)"')
+
+
+def _anchor(heading: str) -> str:
+    """What GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file_or_a_heading_that_exists(page: Path) -> None:
+    broken = []
+    for target in _LINK.findall(without_code(page)):
+        if target.startswith(("http://", "https://")):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE) if file.suffix == ".md" else []
+        if not file.exists() or (anchor and anchor not in map(_anchor, headings)):
+            broken.append(target)
+    assert broken == []
+
+
+def _command_lines() -> Iterator[tuple[str, list[str]]]:
+    for page in PAGES:
+        for code in _CODE.findall(without_code(page)):
+            if code.startswith("podenv "):
+                yield f"{page.name}: {code}", _words(code)
+    for snippet in snippets("console"):
+        joined = snippet.text.replace("\\\n", " ")
+        for line in re.findall(r"^\$ (.+)$", joined, re.MULTILINE):
+            for part in re.split(r"\||&&", line):
+                words = _words(part)
+                if words[:1] == ["podenv"]:
+                    yield f"{snippet}: {line}", words
+
+
+def _words(line: str) -> list[str]:
+    return shlex.split(line.replace("[", "").replace("]", ""), comments=True)
+
+
+def test_every_podenv_command_and_option_in_the_pages_exists() -> None:
+    group: Any = typer.main.get_command(app)
+    context = typer.Context(group, info_name="podenv")
+    wrong = []
+    for where, words in _command_lines():
+        name = words[1]
+        command = group.get_command(context, name) if not name.startswith("-") else group
+        options = {option for one in command.params for option in one.opts} if command is not None else set()
+        unknown = [
+            word for word in words[2:] if word.startswith("--") and word.split("=")[0] not in options | {"--help"}
+        ]
+        if command is None or unknown:
+            wrong.append(where)
+    assert wrong == []
+
+
+@pytest.mark.parametrize("snippet", snippets("python"), ids=str)
+def test_every_python_snippet_is_valid_python(snippet: Snippet) -> None:
+    compile(snippet.text, str(snippet), "exec")
+
+
+def _catalogue(folder: Path, text: str) -> None:
+    for found in _ENVIRONMENT.findall(text):
+        environment = folder / "envs" / (found[0] or found[1])
+        environment.mkdir(parents=True, exist_ok=True)
+        (environment / "values.yaml").write_text('python: "3.13"\n')
+
+
+@pytest.mark.parametrize("snippet", snippets("python", "dag"), ids=str)
+def test_every_dag_snippet_parses_as_a_dag_file(
+    snippet: Snippet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from podenv.dagrun import folder as dagfolder
+
+    monkeypatch.delenv("PODENV_CATALOGUE", raising=False)
+    _catalogue(tmp_path, snippet.text)
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "snippet.py").write_text(snippet.text)
+    (name,) = re.findall(r"^def (\w+)\(\):$", snippet.text, re.MULTILINE)
+    assert len(dagfolder.read(tmp_path / "dags").dag(name).tasks) > 0
+
+
+@pytest.mark.parametrize("snippet", snippets("yaml"), ids=str)
+def test_every_yaml_snippet_is_valid(snippet: Snippet, tmp_path: Path) -> None:
+    assert isinstance(yaml.safe_load(snippet.text), dict)
+    if snippet.kind not in ("values", "defaults"):
+        return
+    environment = tmp_path / "envs" / "etl"
+    environment.mkdir(parents=True)
+    (environment / "values.yaml").write_text(snippet.text if snippet.kind == "values" else 'python: "3.13"\n')
+    (tmp_path / "envs" / "defaults.yaml").write_text(snippet.text if snippet.kind == "defaults" else "")
+    assert Catalogue(tmp_path / "envs")["etl"].python in ("3.11", "3.13")
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 215
