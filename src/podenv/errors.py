@@ -50,6 +50,7 @@
     │   ├── Conflict            somebody else changed an object at the same time
     │   └── ReleaseTestFailed
     ├── PlanNotWritten
+    ├── AdvisoryInvalid         neither a package nor a record of OSV
     ├── SettingError            a podenv setting has a value it cannot have
     ├── AirflowUnsupported      the installed Airflow lacks what podenv needs of it
     ├── ResourceError           a cpu, memory or gpu that makes no sense, or a request above its limit
@@ -223,6 +224,10 @@ class PlanNotWritten(PodenvError):
 
 class CertainToFail(PodenvError):
     """Tasks whose code or limits are certain to fail in their environment."""
+
+
+class AdvisoryInvalid(PodenvError):
+    """What is asked about is neither a package with versions nor a record of OSV."""
 
 
 class DagsUnreadable(PodenvError):

@@ -65,11 +65,17 @@ def test_without_a_lock_it_checks_the_python(image: Image) -> None:
     assert lines[-1] == f"FAILED the image has Python {OWN}, the values say 3.8"
 
 
-def test_a_package_of_the_lock_that_is_not_there_is_named(image: Image) -> None:
+@pytest.mark.parametrize("entry", ["numpy", "numpy==1.26.4", "numpy @ https://example.com/numpy.tar.gz"])
+def test_a_package_of_the_lock_that_is_not_there_is_named(image: Image, entry: str) -> None:
     image.add("etl", "etl")
-    code, lines = image.check(OWN, "etl", "numpy")
+    code, lines = image.check(OWN, "etl==1.0", entry)
     assert code == 1
-    assert lines[-1] == "FAILED numpy is in the lock and not in the image"
+    assert [one for one in lines if one.startswith("FAILED")] == ["FAILED numpy is in the lock and not in the image"]
+
+
+def test_a_package_may_be_there_in_another_version_which_podenv_verify_tells(image: Image) -> None:
+    image.add("etl", "etl")
+    assert image.check(OWN, "etl==2.0", "etl @ git+https://example.com/etl@0123")[0] == 0
 
 
 def test_every_module_that_cannot_be_imported_is_named(image: Image) -> None:

@@ -1,6 +1,7 @@
 """Run by `helm test` inside the image: check.py PYTHON [PACKAGE...]; standard library only, Python 3.8 or newer.
 
-Every PACKAGE must be installed, and every top-level module of the installed packages must be importable.
+Every PACKAGE (numpy, numpy==1.26.4 or numpy @ ADDRESS) must be installed, whatever its version: `podenv verify` compares
+those. Every top-level module of the installed packages must be importable.
 """
 
 import importlib
@@ -22,10 +23,11 @@ def installed():
 
 def missing(packages):
     for package in packages:
+        name = package.partition("==")[0].partition(" @ ")[0]
         try:
-            metadata.version(package)
+            metadata.version(name)
         except metadata.PackageNotFoundError:
-            yield package
+            yield name
 
 
 python, packages = sys.argv[1], sys.argv[2:]

@@ -43,6 +43,8 @@ COMMANDS = {
     "run": "dags:run",
     "usage": "dags:usage",
     "plan": "plan:plan",
+    "affected": "affected:affected",
+    "outdated": "outdated:outdated",
     "schema": "environments:schema",
 }
 

@@ -14,8 +14,10 @@ from podenv import lock
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.catalogue.values import dump
 from podenv.cli import certain, output
+from podenv.cli.affected import lock_diff
 from podenv.cli.certain import NoCheck
 from podenv.cli.choice import AsJson, Names, chosen, complete
+from podenv.cli.plan import Dags
 from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, Yes, releases
 from podenv.errors import PodenvError
 from podenv.image.build import Images, Options
@@ -204,6 +206,10 @@ def short(digest: str) -> str:
 
 def diff(
     names: Names = None,
+    lock: Annotated[
+        bool, typer.Option("--lock", help="Compare packages: those of the deployed image with those of the lock here.")
+    ] = False,
+    folder: Dags = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     namespace_prefix: Prefix = DEFAULT_PREFIX,
@@ -212,11 +218,16 @@ def diff(
     """Show what a deploy would change, object by object.
 
     The new objects come from a dry run on the server. Contents of Secrets, and variables whose names say that they are
-    secret, are masked. What others changed in the cluster is in `podenv status`.
+    secret, are masked. What others changed in the cluster is in `podenv status`. With --lock it shows the packages
+    instead, and the tasks that import them.
 
     \b
     Example:  podenv diff model-training
+              podenv diff --lock model-training
     """
+    if lock:
+        lock_diff(releases(context, kubeconfig, namespace_prefix), names, folder, json=json)
+        return
     catalogue, environments = chosen(names)
     target = releases(context, kubeconfig, namespace_prefix)
     states = target.survey(target.places(readable(catalogue, environments)))

@@ -10,11 +10,10 @@ from typing import Literal
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from podenv import lock
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.errors import LockError, PodenvError
 from podenv.lock import lockfile
-from podenv.plan import clashes
+from podenv.plan import clashes, held
 from podenv.plan import demand as demands
 from podenv.plan.clashes import Clash
 from podenv.plan.demand import Demand
@@ -79,14 +78,14 @@ def upgrade(
         try:
             environment = catalogue[name]
             demands.of(environment)
-            held = held_versions(environment).get(package)
+            version = held.versions(environment).get(package)
         except PodenvError as error:
             wrong.append(NotJudged(name, str(error)))
             continue
-        if held is None:
+        if version is None:
             untouched.append(name)
         else:
-            holding.append((environment, held))
+            holding.append((environment, version))
 
     def one(pair: tuple[Environment, str]) -> Reach:
         say(f"uv about {pair[0].name}")
@@ -97,20 +96,15 @@ def upgrade(
     return Upgrade(str(wanted), reached, tuple(untouched), tuple(wrong))
 
 
-def held_versions(environment: Environment) -> dict[str, str]:
-    """Normalised name -> version of what the lock installs in the image. Raises `LockMissing`."""
-    return lock.pinned(environment, markers=lock.on(environment.python, environment.spec.image.platform))
-
-
-def _reach(environment: Environment, held: str, wanted: Requirement, uses: Uses, oracle: Oracle) -> Reach:
+def _reach(environment: Environment, before: str, wanted: Requirement, uses: Uses, oracle: Oracle) -> Reach:
     package = canonicalize_name(wanted.name)
     own = tuple(uses.of(environment.name))
     importing = tuple(one for one in own if one.imports(package))
 
     def found(state: State, changes: tuple[Change, ...] = (), clash: Clash | None = None, words: str = "") -> Reach:
-        return Reach(environment.name, state, held, changes, clash, words, own, importing)
+        return Reach(environment.name, state, before, changes, clash, words, own, importing)
 
-    if "://" not in held and wanted.specifier.contains(held, prereleases=True):
+    if "://" not in before and wanted.specifier.contains(before, prereleases=True):
         return found("has it")
     asked = Demand(frozenset([str(wanted)]))
     demand = demands.of(environment)
@@ -128,7 +122,7 @@ def _reach(environment: Environment, held: str, wanted: Requirement, uses: Uses,
 
 def _changes(environment: Environment, after: dict[str, str]) -> tuple[Change, ...]:
     try:
-        before = held_versions(environment)
+        before = held.versions(environment)
     except LockError:
         before = {}
     return tuple(

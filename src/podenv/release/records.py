@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 from podenv.catalogue import names
 from podenv.errors import AccessRefused
 from podenv.release import chart, manifest
@@ -76,6 +78,12 @@ class Record:
         return str((self.values.get("lock") or {}).get("hash") or "")
 
     @property
+    def packages(self) -> dict[str, str]:
+        """Normalised name -> version of what is in its image; empty for a version that is not recorded."""
+        recorded = (self.values.get("lock") or {}).get("packages") or []
+        return dict(sorted(_named(str(one)) for one in recorded))
+
+    @property
     def manifest(self) -> str:
         """The objects as Helm rendered them."""
         return str(self.content.get("manifest", ""))
@@ -84,6 +92,17 @@ class Record:
     def objects(self) -> list[Json]:
         """The objects of the manifest, parsed; hooks are left out."""
         return manifest.parse(self.manifest)
+
+
+def entry(name: str, version: str) -> str:
+    """A package as releases record it; ``version`` is an address where it was not taken from an index."""
+    return f"{name} @ {version}" if "://" in version else f"{name}=={version}"
+
+
+def _named(entry: str) -> tuple[str, str]:
+    """The name and the version in an entry. Releases that an earlier podenv made hold names alone."""
+    name, _, version = entry.partition(" @ ") if " @ " in entry else entry.partition("==")
+    return canonicalize_name(name), version
 
 
 def read(cluster: Cluster, places: dict[str, str], *, history: bool = False) -> dict[str, list[Record]]:

@@ -14,11 +14,10 @@ from podenv.catalogue.environment import Environment
 from podenv.catalogue.reference import ImageRef
 from podenv.catalogue.values import merge
 from podenv.errors import LockMissing
-from podenv.release import chart
+from podenv.release import chart, records
 from podenv.release.records import Record
 
 Json = dict[str, Any]
-_MACHINES = ("x86_64", "aarch64")
 _IMAGE_KEYS = ("registry", "repository", "digest")
 
 
@@ -92,10 +91,10 @@ def release_values(environment: Environment, ref: ImageRef, *, lock_hash: str = 
 
 
 def packages(environment: Environment) -> list[str]:
-    """The packages that the lock installs on every Linux; the same on every machine that this is asked on."""
+    """What the lock installs in the image, like ``numpy==1.26.4``; the same on every machine that this is asked on."""
     with suppress(LockMissing):
-        each = [lock.pinned(environment, markers=lock.linux(environment.python, machine)) for machine in _MACHINES]
-        return sorted(set.intersection(*map(set, each)))
+        installed = lock.pinned(environment, markers=lock.on(environment.python, environment.spec.image.platform))
+        return sorted(records.entry(name, version) for name, version in installed.items())
     return []
 
 

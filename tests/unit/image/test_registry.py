@@ -226,3 +226,48 @@ def test_a_token_that_reads_is_not_used_to_push() -> None:
         assert registries.digest(ref) == DIGEST
         registries.check_push(ref)
         assert registries.digest(ref) == DIGEST
+
+
+def image(*, platform: str = "linux/amd64", labels: dict[str, str] | None = None) -> Callable[[Asked], Answer]:
+    """A registry that has one image, in an index of two platforms."""
+    config = json.dumps({"config": {"Labels": labels}}).encode()
+    manifest = json.dumps({
+        "config": {"digest": "sha256:config"}, "layers": [{"digest": "sha256:a", "size": 7}]
+    }).encode()  # fmt: skip
+    system, _, machine = platform.partition("/")
+    index = json.dumps({
+        "manifests": [
+            {"digest": "sha256:other", "platform": {"os": "windows", "architecture": "amd64"}},
+            {"digest": "sha256:mine", "platform": {"os": system, "architecture": machine}},
+        ]
+    }).encode()  # fmt: skip
+    bodies = {
+        "/v2/team/etl/manifests/v1": index,
+        "/v2/team/etl/manifests/sha256:mine": manifest,
+        "/v2/team/etl/blobs/sha256:config": config,
+    }
+    return lambda asked: Answer(200, {}, bodies[asked.path]) if asked.path in bodies else Answer(404)
+
+
+def test_the_manifest_of_an_index_is_that_of_the_platform() -> None:
+    with serving(image()) as (host, _):
+        ref = ImageRef(host, "team/etl", tag="v1")
+        found = Registries().manifest(ref, platform="linux/amd64")
+        assert found is not None
+        assert found["layers"] == [{"digest": "sha256:a", "size": 7}]
+        assert Registries().manifest(ref, platform="linux/arm64") is None
+        assert Registries().manifest(ImageRef(host, "team/etl", tag="v2")) is None
+
+
+def test_an_image_says_its_labels() -> None:
+    with serving(image(labels={"a": "b"})) as (host, _):
+        ref = ImageRef(host, "team/etl", tag="v1")
+        assert Registries().labels(ref, platform="linux/amd64") == {"a": "b"}
+        assert Registries().labels(ImageRef(host, "team/etl", tag="v2")) is None
+    with serving(image()) as (host, _):
+        assert Registries().labels(ImageRef(host, "team/etl", tag="v1"), platform="linux/amd64") == {}
+
+
+def test_an_answer_that_is_not_json_is_refused() -> None:
+    with serving(lambda asked: Answer(200, {}, b"<html>")) as (host, _), pytest.raises(RegistryRefused, match="JSON"):
+        Registries().manifest(ImageRef(host, "team/etl", tag="v1"))

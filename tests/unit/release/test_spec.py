@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from podenv.catalogue.environment import Catalogue
 from podenv.release import chart
 from podenv.release.records import Record
-from podenv.release.spec import ReleaseSpec
+from podenv.release.spec import ReleaseSpec, packages
 
 VALUES: dict[str, Any] = {
     "python": "3.11",
@@ -117,3 +118,25 @@ def test_a_release_of_another_chart_is_not_podenvs() -> None:
 )
 def test_a_pending_change_is_podenvs_where_it_made_that_revision(status: str, mark: int, ours: bool) -> None:
     assert recorded(VALUES, revision=3, status=status, mark=mark).is_left_by_podenv is ours
+
+
+def test_a_release_records_name_and_version_and_one_of_an_earlier_podenv_names_alone() -> None:
+    entries = ["numpy==1.26.4", "tool @ git+https://example.com/tool@0123", "PyYAML", "torch==2.4.0+cpu"]
+    assert recorded({**VALUES, "lock": {"hash": "", "packages": entries}}).packages == {
+        "numpy": "1.26.4", "pyyaml": "", "tool": "git+https://example.com/tool@0123", "torch": "2.4.0+cpu",
+    }  # fmt: skip
+    assert recorded({"python": "3.11"}).packages == {}
+
+
+def test_what_the_image_holds_is_what_the_lock_installs_on_its_platform(tmp_path: Path) -> None:
+    folder = tmp_path / "envs" / "etl"
+    folder.mkdir(parents=True)
+    (folder / "requirements.txt").write_text(
+        "alpha==1.0\narm==2.0 ; platform_machine == 'aarch64'\nintel==3.0 ; platform_machine == 'x86_64'\n"
+        "mac==4.0 ; sys_platform == 'darwin'\ntool @ git+https://example.com/tool@" + "0" * 40 + "\n"
+    )
+    (folder / "values.yaml").write_text('python: "3.11"\n')
+    tool = "tool @ git+https://example.com/tool@" + "0" * 40
+    assert packages(Catalogue(tmp_path / "envs")["etl"]) == ["alpha==1.0", "intel==3.0", tool]
+    (folder / "values.yaml").write_text('python: "3.11"\nimage: {platform: linux/arm64}\n')
+    assert packages(Catalogue(tmp_path / "envs")["etl"]) == ["alpha==1.0", "arm==2.0", tool]

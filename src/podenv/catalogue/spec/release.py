@@ -116,12 +116,16 @@ class PrePull(Model):
     enabled: bool | None = None
 
 
+# A name; then a version, or the address that it comes from.
+_PACKAGE = r"[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?(==[A-Za-z0-9.!+_-]+| @ [^ ]+)?"
+
+
 class Lock(Model):
     """What is in the image; `podenv deploy` sets it."""
 
     hash: Annotated[str, Form("([0-9a-f]{64})?", "SHA-256 of a lock", 64)] = ""
-    packages: list[Annotated[str, Form("[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?", "name of a package")]] = Field(
-        default=[], description="Packages that `helm test` must find in the image."
+    packages: list[Annotated[str, Form(_PACKAGE, "package; write it like numpy==1.26.4 or numpy", 2000)]] = Field(
+        default=[], description="Packages in the image, like numpy==1.26.4: `helm test` must find them there."
     )
 
 
