@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 
 PODENV = Path(sys.executable).parent / "podenv"
-COMMANDS = ["list", "init", "new", "migrate", "doctor", "lock", "sync", "prune", "run", "usage", "schema"]
+COMMANDS = [
+    "list", "init", "new", "migrate", "doctor", "lock", "sync", "prune", "run", "usage", "plan", "affected", "outdated",
+    "schema",
+]  # fmt: skip
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -1,7 +1,7 @@
 """Run by `helm test` inside the image: check.py PYTHON [PACKAGE...]; standard library only, Python 3.8 or newer.
 
-Every PACKAGE (numpy, numpy==1.26.4 or numpy @ ADDRESS) must be installed, whatever its version: `podenv verify` compares
-those. Every top-level module of the installed packages must be importable.
+Every PACKAGE (numpy, numpy==1.26.4 or numpy @ ADDRESS) must be installed; `podenv verify` compares versions. Every
+top-level module of the installed packages must be importable.
 """
 
 import importlib
