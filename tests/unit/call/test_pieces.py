@@ -39,7 +39,7 @@ def sent(function: Any) -> list[str]:
     """The lines that travel, but for the function's own."""
     source = extract(function)
     lines = [line for text in texts(source.code).values() for line in text.split("\n") if line]
-    return lines[: lines.index(next(line for line in lines if re.search(rf"def {source.name}\(", line)))]
+    return lines[: lines.index(next(line for line in lines if re.search(rf"def {source.name}(\[|\()", line)))]
 
 
 def refused(function: Any) -> list[str]:

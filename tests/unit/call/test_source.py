@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import functools
 import linecache
 import math
 import random
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -273,7 +273,7 @@ def test_an_async_function_travels_like_any_other() -> None:
 
 def test_five_hundred_functions_of_one_file_take_no_longer_than_their_number(tmp_path: Path) -> None:
     names = load(tmp_path / "dag.py", "".join(f"def f{number}(x):\n    return x\n\n" for number in range(500)))
-    started = dt.datetime.now()
+    began = time.process_time()
     for number in range(500):
         extract(names[f"f{number}"])
-    assert dt.datetime.now() - started < dt.timedelta(seconds=3)
+    assert time.process_time() - began < 3
