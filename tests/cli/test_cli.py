@@ -8,48 +8,17 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.conftest import PODENV, Run
 
-PODENV = Path(sys.executable).parent / "podenv"
 COMMANDS = [
     "list", "init", "new", "migrate", "doctor", "lock", "sync", "prune", "run", "usage", "plan", "affected", "outdated",
     "schema",
 ]  # fmt: skip
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
-    """What the program's environment is made of: no setting of the person who runs the tests, a cache of its own."""
-    for name in ("PODENV_CATALOGUE", "PODENV_BACKEND", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PODENV_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("TERM", "xterm-256color")
-    return os.environ
-
-
-@pytest.fixture
-def podenv(tmp_path: Path, variables: Mapping[str, str]) -> Run:
-    """Run podenv in an empty project, and return what came of it."""
-
-    def run(*words: object, exit_code: int = 0, **changes: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [PODENV, *map(str, words)],
-            cwd=tmp_path,
-            env={**variables, **changes},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == exit_code, done.stdout + done.stderr
-        return done
-
-    return run
 
 
 def make(root: Path, name: str, asked: str = "alpha\n", *, values: str = 'python: "3.11"\n') -> Path:

@@ -1,11 +1,11 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.conftest import Run
 from tests.packageindex import Index
 from tests.registryserver import Answer, Asked, serving
 
@@ -14,7 +14,6 @@ from podenv.catalogue.environment import Catalogue
 from podenv.catalogue.reference import ImageRef
 
 DIGEST = "sha256:" + "ab" * 32
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture

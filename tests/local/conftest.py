@@ -16,8 +16,6 @@ from podenv.call import source
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.local import Limits, LocalRun
 
-MakeEnvironment = Callable[..., Environment]
-
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

@@ -9,7 +9,6 @@ from podenv.catalogue.reference import parse
 from podenv.errors import PodenvError
 from podenv.migrate.packages import Unfit
 
-DOCKER_HUB = "docker.io"
 _PYTHON = re.compile(r"(?<![\w.])(?:py(?:thon)?-?)?(3\.\d{1,2})(?![\d])")
 # Images that are known to have no Python; podenv's runtime needs one.
 _WITHOUT_PYTHON = {"alpine", "bash", "busybox", "curl", "debian", "hello-world", "nginx", "ubuntu"}

@@ -2,19 +2,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.lock.project import environment
 
 from podenv import lock
-from podenv.catalogue.environment import Catalogue, Environment
 from podenv.errors import ProgramNotFound
-
-
-def environment(root: Path, asked: str | None, *, python: str = "3.12", name: str = "etl") -> Environment:
-    folder = root / "envs" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "values.yaml").write_text(f'python: "{python}"\n')
-    if asked is not None:
-        (folder / "requirements.in").write_text(asked)
-    return Catalogue(root / "envs")[name]
 
 
 def test_pinned_reads_markers_for_this_machine_and_the_python_of_the_environment(tmp_path: Path) -> None:

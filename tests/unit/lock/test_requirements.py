@@ -3,20 +3,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.lock.project import environment
 
 from podenv import lock
-from podenv.catalogue.environment import Catalogue, Environment
 from podenv.errors import LockError, RequirementsInvalid, RequirementsMissing
 from podenv.lock import requirements
-
-
-def environment(root: Path, asked: str | None, *, python: str = "3.12", name: str = "etl") -> Environment:
-    folder = root / "envs" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "values.yaml").write_text(f'python: "{python}"\n')
-    if asked is not None:
-        (folder / "requirements.in").write_text(asked)
-    return Catalogue(root / "envs")[name]
 
 
 @pytest.mark.parametrize(
