@@ -6,7 +6,7 @@ from pathlib import Path
 from devcluster.places import write_private
 from devcluster.programs import run
 
-DAYS = 3650
+VALID_DAYS = 3650
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _sign(folder: Path, request: Request, *, authority: str | None) -> None:
     signer: list[str | Path] = []
     if authority:
         signer = ["-CA", folder / f"{authority}.crt", "-CAkey", folder / f"{authority}.key"]
-    days = ["-days", str(DAYS), "-sha256"]
+    days = ["-days", str(VALID_DAYS), "-sha256"]
     run(["openssl", "req", "-x509", "-new", "-config", config, "-key", key, *signer, *days, "-out", certificate])
     config.unlink()
 

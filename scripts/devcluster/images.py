@@ -13,7 +13,7 @@ from devcluster.programs import run
 REGISTRY_HOST, REGISTRY_PORT = "127.0.0.1", 5000
 REGISTRY = f"{REGISTRY_HOST}:{REGISTRY_PORT}"
 # Files get this time at most, so that two runs give the same bytes: 2025-01-01.
-EPOCH = 1_735_689_600
+NEWEST_FILE_TIME = 1_735_689_600
 # What differs from run to run or from machine to machine: bytecode of Debian's own compiler, compiled with the time of
 # the run in it, and two files of the host.
 VARYING = ("/usr/share/python3/debpython/__pycache__", "/etc/hostname", "/etc/resolv.conf")
@@ -53,9 +53,15 @@ def make_base(release: str, places: Places, log: Path) -> None:
     """Bootstrap a Debian `release` with its full python3 (bookworm: 3.11, trixie: 3.13); 36 to 39 s, 44 MB."""
     with made_whole(BASES[release].layout(places)) as folder:
         tar = folder / "root.tar"
-        run(bootstrap_command(release, tar), log=log, env={"SOURCE_DATE_EPOCH": str(EPOCH), **packages.proxies()})
+        run(
+            bootstrap_command(release, tar),
+            log=log,
+            env={"SOURCE_DATE_EPOCH": str(NEWEST_FILE_TIME), **packages.proxies()},
+        )
         search_path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        oci.write_layout(folder, tar, {"Env": [search_path, "LANG=C.UTF-8"], "Cmd": ["python3"]}, epoch=EPOCH)
+        oci.write_layout(
+            folder, tar, {"Env": [search_path, "LANG=C.UTF-8"], "Cmd": ["python3"]}, epoch=NEWEST_FILE_TIME
+        )
         tar.unlink()
 
 

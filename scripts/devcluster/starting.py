@@ -15,9 +15,9 @@ from devcluster.programs import tail
 from devcluster.progress import Progress
 
 # Seconds from the start of a component to its first healthy answer; seen: 1 to 6.
-PATIENCE = 90.0
+START_SECONDS = 90.0
 # Seconds in which a running component finds back to one that was started anew; seen: 1 to 2.
-GRACE = 5.0
+RECOVERY_SECONDS = 5.0
 
 
 def start(places: Places, components: list[Component], progress: Progress) -> None:
@@ -59,7 +59,7 @@ def _ensure(places: Places, component: Component, needs: list[Callable[[], objec
 
 def _recovers(component: Component) -> bool:
     """Whether a running component is healthy, or is soon after one that it needs was started anew."""
-    deadline = time.monotonic() + GRACE
+    deadline = time.monotonic() + RECOVERY_SECONDS
     while not (healthy := component.healthy()) and time.monotonic() < deadline:
         time.sleep(0.1)
     return healthy
@@ -86,7 +86,7 @@ def refuse_taken_ports(component: Component) -> None:
 
 def wait_until(holds: Callable[[], bool], otherwise: str, log: Path, identity: Identity | None = None) -> None:
     """Wait until `holds`; raises DevClusterError with the log's end when it takes too long or the process has ended."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + START_SECONDS
     while not holds():
         if (identity and not processes.is_alive(identity)) or time.monotonic() > deadline:
             words = tail(log.read_text(errors="replace")) if log.exists() else ""

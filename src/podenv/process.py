@@ -16,8 +16,8 @@ from typing import IO
 
 from podenv.errors import ProgramFailed, ProgramNotFound, ProgramTimedOut
 
-STDERR_TAIL = 8_000  # characters of stderr that an error keeps
-GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+STDERR_TAIL_CHARACTERS = 8_000  # of stderr that an error keeps
+TERMINATION_GRACE_SECONDS = 2.0  # between SIGTERM and SIGKILL
 # Linux ends a process with its parent when it asks for that, and it keeps so through exec.
 _LAUNCH = """
 import ctypes, os, signal, sys
@@ -127,7 +127,7 @@ def run(
             reader.join()
     stderr = redact(output["stderr"])
     if returncode:
-        raise ProgramFailed(program, returncode, stderr[-STDERR_TAIL:])
+        raise ProgramFailed(program, returncode, stderr[-STDERR_TAIL_CHARACTERS:])
     return Completed(redact(output["stdout"]), stderr)
 
 
@@ -156,7 +156,7 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE)
+            process.wait(TERMINATION_GRACE_SECONDS)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

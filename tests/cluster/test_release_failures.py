@@ -55,7 +55,7 @@ def until(what: Any, *, seconds: float = 30) -> None:
 def test_an_image_that_nodes_cannot_pull_leaves_the_release_as_it_was(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nodes, "PULL_PATIENCE", 0)
+    monkeypatch.setattr(nodes, "PULL_FAILURE_SECONDS", 0)
     name = stage.write("etl", **WARM)
     stage.deploy(name)
     before = stage.pod_template(name)["template"]
@@ -206,8 +206,8 @@ def test_a_lease_is_renewed_for_as_long_as_it_is_held_and_taken_over_when_it_is_
 ) -> None:
     name = stage.write("etl")
     stage.deploy(name)
-    monkeypatch.setattr(lease, "DURATION", 1)
-    monkeypatch.setattr(lease, "RENEWAL", 0.3)
+    monkeypatch.setattr(lease, "SILENCE_SECONDS", 1)
+    monkeypatch.setattr(lease, "RENEWAL_SECONDS", 0.3)
     place = (stage.cluster, name, stage.namespace(name))
     with lease.held(*place, wait=0), pytest.raises(ReleaseBusy), lease.held(*place, wait=4):
         pytest.fail("two hold one lease")

@@ -11,7 +11,7 @@ from podenv import run_in_env, venv
 from podenv.catalogue.environment import Catalogue
 from podenv.errors import Exited, FunctionRaised, PodenvError, UnknownEnvironment
 
-SECONDS = 120.0  # until a pool that hangs has failed
+POOL_SECONDS = 120.0  # until a pool that hangs has failed
 
 
 def raises(number: int) -> None:
@@ -54,19 +54,19 @@ def check(raised: PodenvError) -> None:
 def test_a_function_that_raises_in_a_pool_raises_here() -> None:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         with pytest.raises(FunctionRaised) as raised:
-            pool.apply_async(fails, (7,)).get(SECONDS)
+            pool.apply_async(fails, (7,)).get(POOL_SECONDS)
         check(raised.value)
         with pytest.raises(Exited) as ended:
-            pool.apply_async(exits, (3,)).get(SECONDS)
+            pool.apply_async(exits, (3,)).get(POOL_SECONDS)
         assert ended.value.codes == {3}
         with pytest.raises(UnknownEnvironment, match="Did you mean 'small'"):
-            pool.apply_async(misnames, (1,)).get(SECONDS)
+            pool.apply_async(misnames, (1,)).get(POOL_SECONDS)
 
 
 def test_a_function_that_raises_in_an_executor_raises_here() -> None:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         with pytest.raises(FunctionRaised) as raised:
-            pool.submit(fails, 7).result(SECONDS)
+            pool.submit(fails, 7).result(POOL_SECONDS)
         check(raised.value)
         with pytest.raises(UnknownEnvironment, match="Did you mean 'small'"):
-            pool.submit(misnames, 1).result(SECONDS)
+            pool.submit(misnames, 1).result(POOL_SECONDS)

@@ -55,7 +55,7 @@ def test_a_shim_that_fails_or_starts_another_version_is_passed_over(bare: Path, 
 
 
 def test_an_interpreter_that_hangs_is_not_trusted(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(python, "PROBE_TIMEOUT", 0.2)
+    monkeypatch.setattr(python, "PROBE_SECONDS", 0.2)
     hanging = script(bare / "python3", "while :; do :; done")
     assert python.probe(hanging, HERE) is None
 

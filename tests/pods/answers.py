@@ -16,7 +16,7 @@ from tests.pods.logs import parse_time
 from tests.pods.objects import Change, Json, Objects, merge, selector
 
 Answer = tuple[int, Json | None] | Iterator[bytes]
-BOOKMARK = 0.2  # seconds between two bookmarks; a real server takes a minute
+BOOKMARK_SECONDS = 0.2  # between two bookmarks; a real server takes a minute
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Answers:
                 watch.version = change.version
                 if change.key[:2] == (request.resource, request.namespace) and (event := _seen(change, chosen)):
                     yield event
-            if watch.bookmarks and time.monotonic() > marked + BOOKMARK:
+            if watch.bookmarks and time.monotonic() > marked + BOOKMARK_SECONDS:
                 marked = time.monotonic()
                 metadata = {"resourceVersion": str(watch.version), "creationTimestamp": None}
                 kind = statuses.KINDS[request.resource]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
 
-ENTRY = 16_384  # bytes after which the container runtime cuts a line
+LOG_ENTRY_BYTES = 16_384  # bytes after which the container runtime cuts a line
 
 
 class ContainerLog:
@@ -28,7 +28,7 @@ class ContainerLog:
         with self.changed:
             moment = time.time_ns() if at is None else round(at * 1e9)
             for line in data.splitlines(keepends=True):
-                pieces = [line[start : start + ENTRY] for start in range(0, len(line), ENTRY)]
+                pieces = [line[start : start + LOG_ENTRY_BYTES] for start in range(0, len(line), LOG_ENTRY_BYTES)]
                 if len(pieces) > 1 and pieces[-1] == b"\n":
                     pieces[-2:] = [pieces[-2] + b"\n"]
                 self._entries += [(moment, piece) for piece in pieces]

@@ -211,9 +211,9 @@ class PodTask:
     def _name(self) -> str:
         task = self._task
         name = compat.pod_name(task) or create_unique_id(
-            task.dag_id, task.task_id, unique=False, max_length=names.MAX_POD
+            task.dag_id, task.task_id, unique=False, max_length=names.MAX_POD_NAME_CHARACTERS
         )
-        return add_unique_suffix(name=name, max_len=names.MAX_POD) if task.random_name_suffix else name
+        return add_unique_suffix(name=name, max_len=names.MAX_POD_NAME_CHARACTERS) if task.random_name_suffix else name
 
     def _labels(self) -> dict[str, str]:
         return {

@@ -6,8 +6,8 @@ import re
 
 from podenv.errors import InvalidName
 
-MAX_NAME = 40
-MAX_POD = 52  # characters of a pod's name; what is added when it starts again fits into a host's name (63)
+MAX_NAME_CHARACTERS = 40
+MAX_POD_NAME_CHARACTERS = 52  # of a pod's name; what is added when it starts again fits into a host's name (63)
 NAMESPACE_PREFIX = "podenv-"
 ENVIRONMENT_LABEL = "podenv.dev/environment"
 # The label holds the digest's first 32 hex digits (a label's value ends at 63 characters), the annotation the whole.
@@ -34,9 +34,9 @@ def check_environment_name(name: str) -> str:
 
     Raises `InvalidName` with the rule that it breaks.
     """
-    if len(name) > MAX_NAME:
+    if len(name) > MAX_NAME_CHARACTERS:
         raise InvalidName(
-            f"{name!r} cannot name an environment: {len(name)} characters, at most {MAX_NAME} are allowed."
+            f"{name!r} cannot name an environment: {len(name)} characters, at most {MAX_NAME_CHARACTERS} are allowed."
         )
     if not _NAME.fullmatch(name):
         raise InvalidName(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NoCheck = Annotated[
     bool, typer.Option("--no-check", help="Go on although `podenv check` knows that a task is certain to fail.")
 ]
-_SHOWN = 3  # findings that one message quotes
+_SHOWN_FINDINGS = 3  # that one message quotes
 
 
 def faults(catalogue: Catalogue) -> dict[str, list[Finding]]:
@@ -50,6 +50,6 @@ def refuse_run(dag: str, file: Path, catalogue: Catalogue, *, folder: Path) -> N
 
 
 def _message(found: list[Finding]) -> str:
-    quoted = " ".join(f"{one.file}:{one.line}: {one.message} {one.remedy}" for one in found[:_SHOWN])
-    more = f" ({len(found) - _SHOWN} more: `podenv check`.)" if len(found) > _SHOWN else ""
+    quoted = " ".join(f"{one.file}:{one.line}: {one.message} {one.remedy}" for one in found[:_SHOWN_FINDINGS])
+    more = f" ({len(found) - _SHOWN_FINDINGS} more: `podenv check`.)" if len(found) > _SHOWN_FINDINGS else ""
     return f"Certain to fail, {quoted}{more} Correct that, or go on with --no-check."

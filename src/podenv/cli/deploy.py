@@ -21,12 +21,12 @@ from podenv.cli.plan import Dags
 from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, Yes, releases
 from podenv.errors import PodenvError
 from podenv.image.build import Images, Options
-from podenv.release import TIMEOUT, DeployResult, masking
+from podenv.release import PULL_SECONDS, DeployResult, masking
 from podenv.release import diff as differing
 from podenv.release.diff import Change
 from podenv.release.state import State
 
-AT_ONCE = 4  # for half of its time, helm keeps a core busy
+PARALLEL_DEPLOYS = 4  # for half of its time, helm keeps a core busy
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name.", autocompletion=complete)]
 _Timeout = Annotated[
@@ -50,8 +50,8 @@ def deploy(
         ),
     ] = False,
     yes: Yes = False,
-    timeout: _Timeout = TIMEOUT,
-    concurrency: _Concurrency = AT_ONCE,
+    timeout: _Timeout = PULL_SECONDS,
+    concurrency: _Concurrency = PARALLEL_DEPLOYS,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     namespace_prefix: Prefix = DEFAULT_PREFIX,
@@ -89,8 +89,8 @@ def deploy(
 
 def up(
     names: Names = None,
-    timeout: _Timeout = TIMEOUT,
-    concurrency: _Concurrency = AT_ONCE,
+    timeout: _Timeout = PULL_SECONDS,
+    concurrency: _Concurrency = PARALLEL_DEPLOYS,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     namespace_prefix: Prefix = DEFAULT_PREFIX,

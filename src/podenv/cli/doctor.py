@@ -11,7 +11,7 @@ from podenv.cli import output
 from podenv.cli.choice import AsJson
 from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix
 from podenv.doctor import checkup
-from podenv.doctor.finding import LIMIT, Finding, State
+from podenv.doctor.finding import ALL_CHECKS_SECONDS, Finding, State
 from podenv.doctor.subject import Subject
 from podenv.release import Target
 
@@ -22,7 +22,7 @@ def doctor(
     ] = False,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, help="For all checks together: they run side by side.")
-    ] = LIMIT,
+    ] = ALL_CHECKS_SECONDS,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     namespace_prefix: Prefix = DEFAULT_PREFIX,

@@ -15,7 +15,7 @@ from podenv.image import verify as verifying
 from podenv.image.build import Built, Images, Options
 from podenv.image.verify import Verified
 
-AT_ONCE = 16  # most of them wait for a registry; builds themselves are as many as there are cores
+PARALLEL_BUILDS = 16  # most of them wait for a registry; builds themselves are as many as there are cores
 _STATES = {"there": "there already", "pushed": "pushed", "built": "built, not pushed", "external": "external, there"}
 
 
@@ -52,7 +52,7 @@ def build(
         elif not json and outcome.value is not None:
             output.say(f"{outcome.name}: {_told(outcome.value)} ({output.seconds(outcome.seconds)})")
 
-    outcomes = output.side_by_side(wanted, work, show, at_once=AT_ONCE)
+    outcomes = output.side_by_side(wanted, work, show, at_once=PARALLEL_BUILDS)
     if json:
         output.as_json([_built(outcome) for outcome in outcomes])
     _end(outcomes, "could not be built")

@@ -23,9 +23,9 @@ from podenv.errors import NotAgreed, PodenvError
 
 T = TypeVar("T")
 Say = Callable[[str], None]
-UNREADABLE = 100  # columns; in fewer than a table needs it is not squeezed: the terminal breaks its lines
-UNBOUND = 100_000  # columns where there is no terminal: nothing is cut or wrapped for a program that reads
-SIDE_BY_SIDE = 4  # uv itself uses all cores and many connections
+LEAST_TABLE_COLUMNS = 100  # in fewer than a table needs it is not squeezed: the terminal breaks its lines
+UNBOUND_COLUMNS = 100_000  # where there is no terminal: nothing is cut or wrapped for a program that reads
+PARALLEL_ENVIRONMENTS = 4  # uv itself uses all cores and many connections
 STYLES = {
     "fresh": "green", "success": "green", "ready": "green", "created": "green", "locked": "green",
     "stale": "yellow", "missing": "yellow", "skipped": "yellow", "unused": "yellow",
@@ -45,7 +45,7 @@ def open_streams() -> None:
 def console(*, stderr: bool = False) -> Console:
     """A console that takes texts as they are: no markup, no guessed colours."""
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else UNBOUND
+    width = None if stream.isatty() else UNBOUND_COLUMNS
     # The stream itself: while a DAG runs, sys.stderr is where its tasks write.
     return Console(file=stream, width=width, markup=False, highlight=False, emoji=False)
 
@@ -106,7 +106,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         made.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     target = console()
-    target.width = max(target.width, min(needed, UNREADABLE))
+    target.width = max(target.width, min(needed, LEAST_TABLE_COLUMNS))
     target.print(made, crop=False)
 
 
@@ -174,7 +174,7 @@ def side_by_side(
     work: Callable[[str, Say], T],
     show: Callable[[Outcome[T]], None],
     *,
-    at_once: int = SIDE_BY_SIDE,
+    at_once: int = PARALLEL_ENVIRONMENTS,
 ) -> list[Outcome[T]]:
     """Do ``work`` for all names, several at once, with progress; one that fails stops no other.
 

@@ -41,7 +41,7 @@ _STATES = {
     "not available": "this version cannot be had there",
     "unknown": "uv cannot say",
 }
-_SHOWN = 6  # tasks, or packages, that a line names
+_SHOWN_WORDS = 6  # tasks, or packages, that a line names
 
 
 def plan(
@@ -188,7 +188,7 @@ def read_uses(catalogue: Catalogue, folder: Path | None, *, sync: bool, doing: o
     return uses.read(catalogue, folder or catalogue.root.parent / "dags", sync=sync, log=doing)
 
 
-def listed(words: Iterable[object], *, most: int = _SHOWN) -> str:
+def listed(words: Iterable[object], *, most: int = _SHOWN_WORDS) -> str:
     """Words in a row; of many, the first and how many more there are."""
     every = list(dict.fromkeys(map(str, words)))
     more = len(every) - most

@@ -14,14 +14,14 @@ from podenv.cli.choice import AsJson, Names, chosen, complete
 from podenv.cli.deploy import readable, short
 from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, Yes, releases
 from podenv.errors import PodenvError, ReleaseTestFailed
-from podenv.release import TIMEOUT, Releases, manifest
+from podenv.release import PULL_SECONDS, Releases, manifest
 from podenv.release.records import Record
 from podenv.release.rollback import RollbackPlan
 from podenv.release.status import NOT_DEPLOYED, Status
 from podenv.release.status import status as read_status
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name.", autocompletion=complete)]
-TEST_TIMEOUT = 300.0  # seconds; the image may have to be pulled first
+TEST_SECONDS = 300.0  # the image may have to be pulled first
 
 
 def status(
@@ -128,7 +128,9 @@ def rollback(
         int | None, typer.Argument(metavar="[REVISION]", min=1, help="Default: the last one that was deployed before.")
     ] = None,
     yes: Yes = False,
-    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="As for deploy.")] = TIMEOUT,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=1, help="As for deploy.")
+    ] = PULL_SECONDS,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     namespace_prefix: Prefix = DEFAULT_PREFIX,
@@ -174,7 +176,7 @@ def run_test(
     name: _Name,
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", min=1, help="For the pod to end.")
-    ] = TEST_TIMEOUT,
+    ] = TEST_SECONDS,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     namespace_prefix: Prefix = DEFAULT_PREFIX,

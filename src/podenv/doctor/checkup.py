@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from podenv.doctor import here, pods
-from podenv.doctor.finding import LIMIT, Check, Finding, run
+from podenv.doctor.finding import ALL_CHECKS_SECONDS, Check, Finding, run
 from podenv.doctor.subject import Subject
 
 
@@ -28,6 +28,6 @@ def checks(subject: Subject) -> list[Check]:
     ]
 
 
-def examine(subject: Subject, *, limit: float = LIMIT) -> list[Finding]:
+def examine(subject: Subject, *, limit: float = ALL_CHECKS_SECONDS) -> list[Finding]:
     """What all checks find. A cached answer that several of them need is fetched once."""
     return run(checks(subject), limit=limit)

@@ -11,7 +11,7 @@ from queue import Empty, Queue
 
 from podenv.errors import PodenvError
 
-LIMIT = 15.0  # seconds for all checks together: they run side by side
+ALL_CHECKS_SECONDS = 15.0  # for all checks together: they run side by side
 
 
 class State(Enum):
@@ -48,7 +48,7 @@ class Check:
     look: Callable[[], tuple[State, str]]
 
 
-def run(checks: Iterable[Check], *, limit: float = LIMIT) -> list[Finding]:
+def run(checks: Iterable[Check], *, limit: float = ALL_CHECKS_SECONDS) -> list[Finding]:
     """All findings in the order of the checks; one that is not done in ``limit`` seconds has failed.
 
     Its thread is left behind, and ends with the process.

@@ -23,7 +23,7 @@ from podenv.venv import python
 
 PYPI = "https://pypi.org/simple"
 _ASKED_FOR = "pip"  # every mirror has it; an index that lacks it answers all the same
-_SECONDS = 10.0
+_ANSWER_SECONDS = 10.0
 _FORBIDDEN = ("never", "manual", "false", "0")
 
 
@@ -54,7 +54,7 @@ def versions() -> tuple[State, str]:
 def uv() -> tuple[State, str]:
     """The uv program."""
     found = program.uv()
-    said = process.run([found, "--version"], timeout=_SECONDS).stdout.strip()
+    said = process.run([found, "--version"], timeout=_ANSWER_SECONDS).stdout.strip()
     return State.OK, f"{said.partition(' (')[0]} ({found})"
 
 
@@ -77,7 +77,8 @@ def _is_here(wanted: str) -> bool:
         return True
     try:
         process.run(
-            [program.uv(), "python", "find", "--no-python-downloads", "--managed-python", wanted], timeout=_SECONDS
+            [program.uv(), "python", "find", "--no-python-downloads", "--managed-python", wanted],
+            timeout=_ANSWER_SECONDS,
         )
     except ProgramError:
         return False
@@ -132,7 +133,7 @@ def _ask_index(shown: str, url: str) -> None:
     user, _, password = parts.netloc.rpartition("@")[0].partition(":")
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/{_ASKED_FOR}/")
     headers = urllib3.make_headers(basic_auth=f"{user}:{password}") if user else {}
-    timeout = urllib3.Timeout(connect=5, read=_SECONDS)
+    timeout = urllib3.Timeout(connect=5, read=_ANSWER_SECONDS)
     try:
         with urllib3.PoolManager() as pool:
             answer = pool.request(

@@ -22,9 +22,9 @@ from podenv.release.state import State as ReleaseState
 
 _OWN = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _OTHERS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-_AT_ONCE = 8  # requests
+_PARALLEL_REQUESTS = 8
 _Right = tuple[str, str, str]  # group, resource, verb
-_SHOWN = 4  # refusals in a message
+_SHOWN_REFUSALS = 4  # in a message
 _CHANGE = ("create", "get", "patch", "delete")
 # (group, resource): verbs. What `podenv deploy` does in a namespace; a Role can be made only by who has its rights.
 _DEPLOY = {
@@ -102,7 +102,7 @@ def own_rights(subject: Subject) -> tuple[State, str]:
         return [place for place in places if not _may_i(asked, right, place)]
 
     refused: dict[str, list[str]] = {}
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
         for (_, resource, verb), where in zip(rights, pool.map(denied, rights), strict=True):
             if where or (where is not None and not places):
                 refused.setdefault(f"{resource} in {', '.join(where) or 'all namespaces'}", []).append(verb)
@@ -151,7 +151,7 @@ def airflow_rights(subject: Subject) -> tuple[State, str]:
         for right in _each(LAUNCH, _SECRETS if one.spec.access.secrets else {})
     ]
     refused: dict[str, list[str]] = {}
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
         answers = pool.map(lambda question: _may(asked, *question), questions)
         for (who, (_, resource, verb), place), allowed in zip(questions, answers, strict=True):
             if not allowed:
@@ -297,5 +297,5 @@ def _by_object(refused: Mapping[str, list[str]]) -> list[str]:
 
 
 def _few(texts: list[str]) -> str:
-    more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
-    return "; ".join(texts[:_SHOWN]) + more
+    more = f" and {len(texts) - _SHOWN_REFUSALS} more" if len(texts) > _SHOWN_REFUSALS else ""
+    return "; ".join(texts[:_SHOWN_REFUSALS]) + more

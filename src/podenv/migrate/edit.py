@@ -12,7 +12,7 @@ from podenv.migrate.decide import Change
 from podenv.migrate.literals import Source
 
 _IMPORT = f"from podenv import {imports.OPERATOR}"
-_LINE = 88  # characters; a call that was on several lines only for its length comes back to one up to here
+_LINE_CHARACTERS = 88  # a call that was on several lines only for its length comes back to one up to here
 
 
 def edit(source: Source, changes: Sequence[tuple[Change, str]]) -> cst.Module:
@@ -114,7 +114,7 @@ class _Editor(cst.CSTTransformer):
             return call
         flat = layout.on_one_line(call)
         text = self._source.code(flat)
-        return flat if "\n" not in text and self._source.column(original) + len(text) <= _LINE else call
+        return flat if "\n" not in text and self._source.column(original) + len(text) <= _LINE_CHARACTERS else call
 
 
 def _with_arguments(call: cst.Call, change: Change, name: str) -> cst.Call:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from packaging.utils import canonicalize_name
 
 from podenv.catalogue.environment import Catalogue, Environment
-from podenv.catalogue.names import MAX_NAME, check_environment_name
+from podenv.catalogue.names import MAX_NAME_CHARACTERS, check_environment_name
 from podenv.catalogue.reference import parse as parse_image
 from podenv.catalogue.scaffold import NewEnvironment
 from podenv.errors import InvalidName, PodenvError
@@ -100,7 +100,7 @@ def _stem(wish: Wish) -> str:
         text = f"python-{content.python}"
     else:
         text = wish.hint
-    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[: MAX_NAME - 6].strip("-")  # room for -py313
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[: MAX_NAME_CHARACTERS - 6].strip("-")  # room for -py313
     try:
         return check_environment_name(name)
     except InvalidName:
@@ -111,7 +111,9 @@ def _indexes(urls: Sequence[str]) -> list[dict[str, str]]:
     """``indexes`` of values.yaml, each with a name from its address."""
     named: dict[str, str] = {}
     for url in urls:
-        stem = re.sub(r"[^a-z0-9]+", "-", url.partition("://")[2].lower()).strip("-")[: MAX_NAME - 2].strip("-")
+        stem = (
+            re.sub(r"[^a-z0-9]+", "-", url.partition("://")[2].lower()).strip("-")[: MAX_NAME_CHARACTERS - 2].strip("-")
+        )
         named[stem if stem not in named else f"{stem}-{len(named) + 1}"] = url
     return [{"name": name, "url": url} for name, url in named.items()]
 

@@ -65,7 +65,7 @@ def call(
         source.build_call(function, args, kwargs, python=found.python, code=place.code),
         [],
         request=TaskRequest(env=name),
-        identity=Identity(f"{name[: names.MAX_POD - 14]}-call-{token_hex(4)}", labels),
+        identity=Identity(f"{name[: names.MAX_POD_NAME_CHARACTERS - 14]}-call-{token_hex(4)}", labels),
         where=f"run_in_env({name!r})",
     )
     pod, secret = compose.split_secret(pod) if place.secret else (pod, {})

@@ -30,7 +30,7 @@ LATE_SECONDS = 5.0  # after which a watch that has not ended in time is given up
 LOG_END_SECONDS = 30.0  # for which the rest of a log is tried while the server or the node is away
 SILENCE_SECONDS = (5.0, 60.0)  # without a line, after which the log is opened anew: at first, at most
 PAUSE_SECONDS = (0.25, 5.0)  # between two streams that brought nothing: at first, at most
-READS = 3  # of the rest of a log in which a result is missing
+LOG_END_READS = 3  # of the rest of a log in which a result is missing
 GAP = "[podenv] Lines are missing here: the node rotated the log away before they were read."
 
 _T = TypeVar("_T")
@@ -173,7 +173,7 @@ class PodFollower:
         patience, problem = Patience(self._client, allowed=True, seconds=LOG_END_SECONDS), ""
         # The log of a container that ended by itself ends with a result, nearly always. One that ends before was cut
         # off: a node that restarts says nothing of that.
-        reads = READS if status.ended_by_itself(pod, self._pod.container) else 1
+        reads = LOG_END_READS if status.ended_by_itself(pod, self._pod.container) else 1
         while not problem:
             try:
                 self._stream(lambda: False, ANSWER_SECONDS, follow=False, tail=tail)

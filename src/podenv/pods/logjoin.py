@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable
 
 # The kubelet cuts an entry of a container's log here; up to Kubernetes 1.20 it puts a timestamp at each cut.
-ENTRY = 16_384
+LOG_ENTRY_BYTES = 16_384
 _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ")
 _STAMP_BYTES = 36  # of the longest timestamp, with its blank
-_PIECE = 256 * 1024  # bytes of a line without its end that are held back
+_HELD_LINE_BYTES = 256 * 1024  # of a line without its end that are held back
 
 Stamp = tuple[bytes, bytes]
 
@@ -85,13 +85,13 @@ class LogJoiner:
         return True
 
     def _take_content(self) -> bool:
-        end = self._buffer.find(b"\n", 0, ENTRY - self._entry + 1)
+        end = self._buffer.find(b"\n", 0, LOG_ENTRY_BYTES - self._entry + 1)
         if end >= 0:
             self._line += self._buffer[:end]
             self._buffer = self._buffer[end + 1 :]
             self._finish()
             return True
-        room = ENTRY - self._entry
+        room = LOG_ENTRY_BYTES - self._entry
         if len(self._buffer) < room + _STAMP_BYTES and b"\n" not in self._buffer[room:]:
             taken = min(len(self._buffer), room)
             more = False
@@ -105,7 +105,7 @@ class LogJoiner:
             match = _STAMP.match(self._buffer)
             self._buffer = self._buffer[match.end() :] if match else self._buffer
             self._entry = 0
-        if len(self._line) > _PIECE:
+        if len(self._line) > _HELD_LINE_BYTES:
             self._hand_on_piece()
         return more
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 Action = Literal["installed", "upgraded", "repaired", "unchanged"]
-TIMEOUT = 600.0  # seconds for nodes to pull the image, where pre-pull is on
-PATIENCE = 60.0  # seconds to wait for somebody else who changes the same release
+PULL_SECONDS = 600.0  # for nodes to pull the image, where pre-pull is on
+RELEASE_BUSY_SECONDS = 60.0  # to wait for somebody else who changes the same release
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 
 
@@ -120,8 +120,8 @@ class Releases:
         known: State,
         *,
         repair: bool = False,
-        timeout: float = TIMEOUT,
-        wait: float = PATIENCE,
+        timeout: float = PULL_SECONDS,
+        wait: float = RELEASE_BUSY_SECONDS,
         say: Say = _silent,
     ) -> DeployResult:
         """Make the release from its spec; where that fails it is as before.
@@ -184,7 +184,12 @@ class Releases:
         return rollback.plan(self.own_history(name, namespace), revision)
 
     def rollback(
-        self, plan: RollbackPlan, *, timeout: float = TIMEOUT, wait: float = PATIENCE, say: Say = _silent
+        self,
+        plan: RollbackPlan,
+        *,
+        timeout: float = PULL_SECONDS,
+        wait: float = RELEASE_BUSY_SECONDS,
+        say: Say = _silent,
     ) -> Record:
         """Re-apply the objects of the plan's goal; returns the record that this makes.
 
@@ -226,14 +231,14 @@ class Releases:
     def uninstall(self, name: str, namespace: str, *, say: Say = _silent) -> None:
         """Remove the release, its objects and its test pod; the namespace stays. Raises `ReleaseError`."""
         self.own_history(name, namespace)
-        with lease.held(self.cluster, name, namespace, wait=PATIENCE, say=say):
+        with lease.held(self.cluster, name, namespace, wait=RELEASE_BUSY_SECONDS, say=say):
             self.own_history(name, namespace)
             asyncio.run(self.program(name, namespace).remove())
             pod = self._test_pod(name, namespace)
             if _is_test_of(name, self.cluster.get(pod)):
                 self.cluster.delete(pod)  # Helm leaves the objects of hooks
 
-    def test(self, name: str, namespace: str, *, timeout: float = TIMEOUT) -> str:
+    def test(self, name: str, namespace: str, *, timeout: float = PULL_SECONDS) -> str:
         """Run the release's test pod; returns its log. Raises `ReleaseTestFailed` with the log, `ReleaseMissing`."""
         self.own_history(name, namespace)
         found = self.cluster.get(self._test_pod(name, namespace))

@@ -25,8 +25,8 @@ Json = dict[str, Any]
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 _TIMEOUT = Timeout(connect=5.0, read=30.0)
-_PAGE = 500  # objects in one answer
-_ATTEMPTS = 3  # to read, where no answer comes
+_PAGE_OBJECTS = 500  # objects in one answer
+_READ_ATTEMPTS = 3  # to read, where no answer comes
 
 
 class Cluster:
@@ -88,7 +88,7 @@ class Cluster:
             return []
         path = self.path(api_version, kind, namespace)
         found: list[Json] = []
-        query = {"labelSelector": labels, "limit": str(_PAGE)}
+        query = {"labelSelector": labels, "limit": str(_PAGE_OBJECTS)}
         while True:
             page = self._send("GET", f"{path}?{urlencode(query)}") or {}
             found += page.get("items") or []
@@ -147,13 +147,13 @@ class Cluster:
         headers = {"Accept": "application/json", "Content-Type": content_type}
         self._client.update_params_for_auth(headers, [], ["BearerToken"])
         data = None if body is None else json.dumps(body).encode()
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(_READ_ATTEMPTS):
             try:
                 return self._client.rest_client.pool_manager.request(
                     method, f"{self.server}{path}", body=data, headers=headers, timeout=_TIMEOUT, retries=False
                 )
             except HTTPError as error:
-                if method != "GET" or attempt == _ATTEMPTS - 1:
+                if method != "GET" or attempt == _READ_ATTEMPTS - 1:
                     why = f"The API server {self.server} does not answer ({_cause(error)})."
                     raise NoCluster(f"{why} {REMEDY}") from None
                 time.sleep(0.2 * 2**attempt)

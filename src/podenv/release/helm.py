@@ -31,13 +31,13 @@ GET_HELM = (
 )
 # Helm 3 has no server-side apply, which keeps what another field manager owns.
 OLDEST, NEXT = Version("4.1"), Version("5")
-HISTORY = 10  # revisions that Helm keeps of a release
-WORK = 120  # seconds for one hook, or one operation
+HISTORY_REVISIONS = 10  # revisions that Helm keeps of a release
+OPERATION_SECONDS = 120  # for one hook, or one operation
 _WAITING = "--wait=hookOnly"
 _UNCHECKED = "--disable-openapi-validation"  # the server checks what is applied there; its schema is megabytes
 # The fields that the release renders are set also where another field manager has changed them.
 _SERVER_SIDE: dict[str, Any] = {"server_side": "true", "force_conflicts": True}
-_HANGS = 60  # seconds beyond its own timeout after which helm is ended
+_HANG_SECONDS = 60  # beyond its own timeout after which helm is ended
 _WARNING = re.compile(r'level=WARN msg="?((?:[^"\\]|\\.)+)"?')
 
 
@@ -79,14 +79,14 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
     ) -> None:
         program = find()
         super().__init__(
-            executable=str(program), history_max_revisions=HISTORY, kubeconfig=kubeconfig, kubecontext=context
+            executable=str(program), history_max_revisions=HISTORY_REVISIONS, kubeconfig=kubeconfig, kubecontext=context
         )
         self.warnings: list[str] = []
         self._release = release
         self._namespace = namespace
         self._secrets = secrets
         self._more: list[str] = []
-        self._limit = float(WORK + _HANGS)
+        self._limit = float(OPERATION_SECONDS + _HANG_SECONDS)
 
     async def run(self, command: list[object], input: bytes | None = None) -> bytes:
         """Run helm with ``command``; raises `ReleaseError` or one of its subtypes."""
@@ -126,7 +126,7 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
             create_namespace=False,
             namespace=self._namespace,
             reset_values=True,
-            timeout=f"{WORK}s",
+            timeout=f"{OPERATION_SECONDS}s",
             **_SERVER_SIDE,
         )
         return answer
@@ -141,7 +141,7 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
             create_namespace=False,
             namespace=self._namespace,
             reset_values=True,
-            timeout=f"{WORK}s",
+            timeout=f"{OPERATION_SECONDS}s",
             **_SERVER_SIDE,
         )
         return answer
@@ -149,12 +149,12 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
     async def back(self, revision: int) -> None:
         """Roll the release back to a revision."""
         self._set([_WAITING, "--server-side=true", "--force-conflicts"])
-        await self.rollback(self._release, revision, namespace=self._namespace, timeout=f"{WORK}s")
+        await self.rollback(self._release, revision, namespace=self._namespace, timeout=f"{OPERATION_SECONDS}s")
 
     async def remove(self) -> None:
         """Uninstall the release."""
         self._set([])
-        await self.uninstall(self._release, namespace=self._namespace, timeout=f"{WORK}s")
+        await self.uninstall(self._release, namespace=self._namespace, timeout=f"{OPERATION_SECONDS}s")
 
     async def test(self, seconds: float) -> None:
         """Run the release's test pod; raises `ReleaseTestFailed`."""
@@ -173,9 +173,9 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
             text = text.replace(secret, "***")
         return text
 
-    def _set(self, more: Iterable[str], seconds: float = WORK) -> None:
+    def _set(self, more: Iterable[str], seconds: float = OPERATION_SECONDS) -> None:
         self._more = list(more)
-        self._limit = seconds + _HANGS
+        self._limit = seconds + _HANG_SECONDS
 
 
 def warnings(stderr: str) -> list[str]:

@@ -24,9 +24,9 @@ from podenv.errors import Conflict, ReleaseBusy, ReleaseError
 from podenv.release.cluster import Cluster, Json
 
 API = "coordination.k8s.io/v1"
-DURATION = 15  # seconds that a holder may be silent
-RENEWAL = 4.0  # seconds between two renewals
-_LOOK = 0.5  # seconds between two looks at another holder's lease
+SILENCE_SECONDS = 15  # that a holder may be silent
+RENEWAL_SECONDS = 4.0  # between two renewals
+_LOOK_SECONDS = 0.5  # between two looks at another holder's lease
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class _Mine(threading.Thread):
         self._done = threading.Event()
 
     def run(self) -> None:
-        while not self._done.wait(RENEWAL) and not self.lost:
+        while not self._done.wait(RENEWAL_SECONDS) and not self.lost:
             with suppress(ReleaseError):  # no answer now; the next one may come in time
                 self._renew()
 
@@ -116,7 +116,7 @@ def _acquire(cluster: Cluster, environment: str, namespace: str, *, wait: float,
                 "wait until that is done, and run the command again."
             )
         say(f"waits for {answer.who}")
-        process.interrupted.wait(_LOOK)
+        process.interrupted.wait(_LOOK_SECONDS)
     return answer
 
 
@@ -148,7 +148,9 @@ def _live(cluster: Cluster, lease: Json) -> Holder | None:
     if not who or not renewed:
         return None
     silent = cluster.now() - datetime.fromisoformat(renewed).timestamp()
-    if silent > (spec.get("leaseDurationSeconds") or DURATION) + 1:  # the server's clock is read in whole seconds
+    if (
+        silent > (spec.get("leaseDurationSeconds") or SILENCE_SECONDS) + 1
+    ):  # the server's clock is read in whole seconds
         return None
     since = datetime.fromisoformat(spec.get("acquireTime") or renewed)
     return Holder(who.rpartition(" (")[0] or who, f"{since:%H:%M:%S} UTC")
@@ -165,7 +167,7 @@ def _lease(cluster: Cluster, environment: str, namespace: str) -> Json:
             "labels": {names.ENVIRONMENT_LABEL: environment},
         },
         "spec": {
-            "holderIdentity": identity(), "leaseDurationSeconds": DURATION, "acquireTime": now, "renewTime": now,
+            "holderIdentity": identity(), "leaseDurationSeconds": SILENCE_SECONDS, "acquireTime": now, "renewTime": now,
         },
     }  # fmt: skip
 

@@ -14,7 +14,7 @@ from podenv.pods.decisions import CHECKED_LABEL
 from podenv.pods.manifest import CONTAINER
 from podenv.release.cluster import Cluster, Json, selector
 
-SECONDS = 24 * 3600.0  # after its end, for which a pod may wait for a later try of its task
+ENDED_POD_SECONDS = 24 * 3600.0  # after its end, for which a pod may wait for a later try of its task
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Leftovers:
 
 
 def prune(
-    cluster: Cluster, places: Mapping[str, str], *, older_than: float = SECONDS, dry_run: bool = False
+    cluster: Cluster, places: Mapping[str, str], *, older_than: float = ENDED_POD_SECONDS, dry_run: bool = False
 ) -> Leftovers:
     """Delete the pods of environments (name -> namespace) whose container ended more than ``older_than`` seconds ago.
 

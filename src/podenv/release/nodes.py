@@ -11,9 +11,9 @@ from podenv.catalogue import names
 from podenv.errors import ImageNotPulled, ReleaseTimedOut
 from podenv.release.cluster import Cluster, Json, selector
 
-PULL_PATIENCE = 20.0  # seconds that a node may fail to pull: registries throttle, and credentials come late
-_LOOK = 1.0  # seconds between two looks
-_EVENTS = 3  # that an error quotes
+PULL_FAILURE_SECONDS = 20.0  # that a node may fail to pull: registries throttle, and credentials come late
+_LOOK_SECONDS = 1.0  # between two looks
+_QUOTED_EVENTS = 3  # that an error quotes
 # https://kubernetes.io/docs/concepts/containers/images/#imagepullbackoff
 _PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 
@@ -45,7 +45,7 @@ def wait(
 ) -> None:
     """Return when all nodes of the release's pre-pull DaemonSet hold the image.
 
-    Raises `ImageNotPulled` once a node has failed at it for `PULL_PATIENCE` seconds, and `ReleaseTimedOut` after
+    Raises `ImageNotPulled` once a node has failed at it for `PULL_FAILURE_SECONDS`, and `ReleaseTimedOut` after
     ``timeout`` seconds, with the cluster's own words.
     """
     begun = time.monotonic()
@@ -63,7 +63,7 @@ def wait(
         now = time.monotonic()
         failing_since = (failing_since or now) if pull else None
         over = now - begun >= timeout or process.interrupted.is_set()
-        if pull and (over or now - (failing_since or now) >= PULL_PATIENCE):
+        if pull and (over or now - (failing_since or now) >= PULL_FAILURE_SECONDS):
             raise ImageNotPulled(
                 f"Environment {environment!r}: nodes cannot pull its image: {pull}. Check imagePullSecrets, and that "
                 "the nodes reach the registry; the release is as it was before."
@@ -74,7 +74,7 @@ def wait(
                 f"Environment {environment!r}: not all nodes had its image after {now - begun:.0f} s ({why}). "
                 "Give it more time with --timeout, or look after that node; the release is as it was before."
             )
-        process.interrupted.wait(_LOOK)
+        process.interrupted.wait(_LOOK_SECONDS)
 
 
 def _trouble(pods: list[Json]) -> tuple[str, str]:
@@ -103,7 +103,7 @@ def _events(cluster: Cluster, namespace: str, pods: list[Json]) -> str:
         for event in cluster.list("v1", "Event", namespace=namespace)
         if event.get("type") == "Warning" and event["involvedObject"].get("name") in names_of_pods
     ]
-    return "; ".join(list(dict.fromkeys(messages))[-_EVENTS:])
+    return "; ".join(list(dict.fromkeys(messages))[-_QUOTED_EVENTS:])
 
 
 def _one_line(text: str) -> str:

@@ -12,7 +12,7 @@ from podenv.release import manifest
 from podenv.release.manifest import Json, Path
 from podenv.release.records import Record
 
-_PATHS = 6  # that a line names
+_SHOWN_PATHS = 6  # that a line names
 # What follows from the image, and podenv's own version.
 _OF_IMAGE = {names.DIGEST_ANNOTATION, names.LOCK_ANNOTATION, names.VERSION_ANNOTATION}
 
@@ -70,8 +70,8 @@ def _changes(current: Record, goal: Record) -> Iterator[str]:
         if before is None or after is None:
             yield f"{manifest.title(before or after or {})} is {'added' if before is None else 'removed'}"
         elif paths := _paths(before, after, current.digest, goal.digest):
-            more = f" and {len(paths) - _PATHS} more" if len(paths) > _PATHS else ""
-            yield f"{manifest.title(after)} changes: {', '.join(paths[:_PATHS])}{more}"
+            more = f" and {len(paths) - _SHOWN_PATHS} more" if len(paths) > _SHOWN_PATHS else ""
+            yield f"{manifest.title(after)} changes: {', '.join(paths[:_SHOWN_PATHS])}{more}"
 
 
 def _by_identity(record: Record) -> dict[tuple[str, str, str], Json]:

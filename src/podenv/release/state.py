@@ -14,7 +14,7 @@ from podenv.release.cluster import Cluster, Json
 from podenv.release.records import Record
 from podenv.release.spec import ReleaseSpec
 
-_AT_ONCE = 8  # requests; one for each kind of object
+_PARALLEL_REQUESTS = 8  # one for each kind of object
 _WORDS: dict[str, Literal["lacks", "was changed", "was added to"]] = {
     "missing": "lacks", "changed": "was changed", "added": "was added to",
 }  # fmt: skip
@@ -121,7 +121,7 @@ def _live(cluster: Cluster, deployed: list[Record]) -> dict[Key, Json]:
     labelled = {(item["apiVersion"], item["kind"]) for _, item in rendered if _is_labelled(item)}
     namespaces = {record.namespace for record in deployed}
     found: dict[Key, Json] = {}
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="podenv-survey") as pool:
+    with ThreadPoolExecutor(_PARALLEL_REQUESTS, thread_name_prefix="podenv-survey") as pool:
         for items in pool.map(lambda kind: _list(cluster, kind, namespaces), sorted(labelled)):
             found.update({(item["metadata"].get("namespace", ""), manifest.identity(item)): item for item in items})
         others = [(record, item) for record, item in rendered if not _is_labelled(item)]

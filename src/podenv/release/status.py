@@ -16,7 +16,7 @@ from podenv.release.records import Record
 from podenv.release.spec import lock_of
 from podenv.release.state import State
 
-_AT_ONCE = 8  # environments whose image is asked for
+_PARALLEL_LOOKUPS = 8  # environments whose image is asked for
 NOT_DEPLOYED = "not deployed"
 NO_HELM = "applied without Helm"
 FOREIGN = "foreign"
@@ -59,7 +59,7 @@ def status(releases: Releases, environments: Sequence[Environment]) -> list[Stat
         name = environment.name
         return _status(releases, environment, states[name], pods.get(name, []))
 
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="podenv-status") as pool:
+    with ThreadPoolExecutor(_PARALLEL_LOOKUPS, thread_name_prefix="podenv-status") as pool:
         return list(pool.map(one, environments))
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from podenv import process
 from podenv.errors import ProgramError, ProgramFailed, PythonNotFound
 
-PROBE_TIMEOUT = 20.0  # seconds; an interpreter on a cold network disk starts slowly, one that hangs is not trusted
-DOWNLOAD_TIMEOUT = 900.0
+PROBE_SECONDS = 20.0  # an interpreter on a cold network disk starts slowly, one that hangs is not trusted
+DOWNLOAD_SECONDS = 900.0
 # A released CPython with the usual ABI, since that is what most wheels are for, able to load its own library. It says
 # itself where it is: behind a shim, or behind the virtual environment that is active now, stands another file.
 _PROBE = """
@@ -51,7 +51,7 @@ def probe(candidate: Path, version: str) -> Path | None:
     """
     try:
         # Isolated, and outside the working directory's reach: a .python-version there must not decide.
-        said = process.run([candidate, "-I", "-c", _PROBE], cwd=candidate.parent, timeout=PROBE_TIMEOUT).stdout
+        said = process.run([candidate, "-I", "-c", _PROBE], cwd=candidate.parent, timeout=PROBE_SECONDS).stdout
     except ProgramError:
         return None
     answer = said.splitlines()
@@ -88,7 +88,7 @@ def _pyenv_root() -> Path:
 
 
 def _uv_python_folder(uv: Path) -> Path:
-    return Path(process.run([uv, "python", "dir", "--color=never"], timeout=PROBE_TIMEOUT).stdout.strip())
+    return Path(process.run([uv, "python", "dir", "--color=never"], timeout=PROBE_SECONDS).stdout.strip())
 
 
 def _download(version: str, managed: Path, *, wanted_by: str, uv: Path, log: Callable[[str], None]) -> Path:
@@ -104,7 +104,7 @@ def _download(version: str, managed: Path, *, wanted_by: str, uv: Path, log: Cal
         )
     log(f"{searched[0].upper()}{searched[1:]}; uv downloads it.")
     try:
-        process.run([uv, "python", "install", "--color=never", "--no-bin", version], timeout=DOWNLOAD_TIMEOUT)
+        process.run([uv, "python", "install", "--color=never", "--no-bin", version], timeout=DOWNLOAD_SECONDS)
     except ProgramFailed as error:
         why = (error.stderr.strip().splitlines() or ["it said nothing"])[-1].strip()
         raise PythonNotFound(

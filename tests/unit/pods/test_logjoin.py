@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podenv.pods.logjoin import ENTRY, LogJoiner
+from podenv.pods.logjoin import LOG_ENTRY_BYTES, LogJoiner
 
 Entry = tuple[int, bytes]  # nanoseconds, a line
 
@@ -31,7 +31,7 @@ class Kubelet:
         return stamp(time - time % 10**9).decode()
 
     def _line(self, time: int, line: bytes) -> bytes:
-        pieces = [line[at : at + ENTRY] for at in range(0, len(line), ENTRY)] or [b""]
+        pieces = [line[at : at + LOG_ENTRY_BYTES] for at in range(0, len(line), LOG_ENTRY_BYTES)] or [b""]
         between = stamp(time) + b" " if self.inner_stamps else b""
         return stamp(time) + b" " + between.join(pieces) + b"\n"
 
@@ -61,13 +61,15 @@ def text(entries: list[Entry]) -> bytes:
 def logs(draw: st.DrawFn) -> list[Entry]:
     steps = st.sampled_from([0, 0, 1, 999, 10**6, 5 * 10**8, 10**9, 3 * 10**9])
     line = st.binary(max_size=6).map(lambda raw: raw.replace(b"\n", b"|")) | st.sampled_from(
-        [b"x" * ENTRY, b"y" * (ENTRY + 1), b"z" * (3 * ENTRY), stamp(5) + b" not a stamp"]
+        [b"x" * LOG_ENTRY_BYTES, b"y" * (LOG_ENTRY_BYTES + 1), b"z" * (3 * LOG_ENTRY_BYTES), stamp(5) + b" not a stamp"]
     )
     time, size, entries = draw(st.integers(0, 2 * 10**9)), 0, []
     for step, content in draw(st.lists(st.tuples(steps, line), max_size=12)):
         time += step
         size += len(content)
-        entries.append((time, content if size < 5 * ENTRY else content[:9]))  # two or three long lines, not twelve
+        entries.append(
+            (time, content if size < 5 * LOG_ENTRY_BYTES else content[:9])
+        )  # two or three long lines, not twelve
     return entries
 
 
