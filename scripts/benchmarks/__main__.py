@@ -9,6 +9,7 @@ import sys
 NAMES = {
     "local": "local environments: a warm task, the parse of 500 tasks, the import of podenv (needs no cluster)",
     "check": "podenv check: 500 tasks in 50 environments unchanged, 50 tasks cold (needs PyPI, or uv's cache)",
+    "run": "`podenv run` beside `airflow dags test` (needs no cluster)",
     "pods": "tasks as pods, beside @task.kubernetes and a bare pod (needs a cluster and a registry)",
     "images": "an unchanged build of 50 environments whose images are there (needs a registry on this machine)",
     "deploy": "a deploy of 20 environments, unchanged and all changed (needs a cluster and a registry)",
