@@ -652,3 +652,19 @@ def test_only_one_environment_can_be_asked_about(index: Index, project: Project)
     project.dag("@task.env('a')\ndef f():\n    import x1\n\n\n@task.env('b')\ndef g():\n    import x2\n")
     report = project.check(rules=["import"], environments=["b"])
     assert [one.environment for one in report.findings] == ["b"]
+
+
+def test_another_type_checker_than_podenv_knows_is_a_failure_that_says_so(
+    index: Index, project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project.environment("a")
+    project.dag("@task.env('a')\ndef f():\n    return 1\n")
+    place = '{"path": "ty.toml", "positions": {"begin": {"line": 1, "column": 1}}}'
+    said = f'[{{"check_name": "renamed-rule", "description": "`x` has been renamed to `y`", "location": {place}}}]'
+    program = tmp_path / "ty"
+    program.write_text(f"#!/bin/sh\nif [ $1 = version ]; then echo ty 9.9; else echo '{said}'; fi\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("podenv.check.engine.find", lambda: program)
+    (skipped,) = project.check(rules=["import-name"]).skipped
+    assert skipped.failed
+    assert skipped.why == "ty 9.9 is not the one that podenv knows: `x` has been renamed to `y`."

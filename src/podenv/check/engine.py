@@ -74,7 +74,7 @@ def version_of(program: Path) -> str:
     """The version of ty; asked of the installed package, else of the program."""
     if program.parent == Path(sys.executable).parent:
         try:
-            return version("ty")
+            return f"ty {version('ty')}"
         except PackageNotFoundError:
             pass
     return process.run([program, "version"], timeout=_TIMEOUT).stdout.strip()
@@ -130,7 +130,7 @@ def _sorted_out(
         rule = rules.get(one["check_name"])
         is_view = name.startswith("view_")
         if one["check_name"] == "renamed-rule" or (rule is None and not is_view):
-            raise CheckImpossible(f"ty {version_of(program)} is not the one that podenv knows: {one['description']}.")
+            raise CheckImpossible(f"{version_of(program)} is not the one that podenv knows: {one['description']}.")
         if rule is not None and is_view:
             begin = one["location"]["positions"]["begin"]
             said = one["description"].removeprefix(f"{one['check_name']}: ")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from podenv.check import engine
 from podenv.check.modules import Modules
 from podenv.check.shelf import Shelf
+from podenv.check.sources import binds
 
 _MEMBER = re.compile(r"Module `([\w.]+)` has no member `(\w+)`")
 # Ways in which a module gets names that its text does not show.
@@ -51,26 +51,12 @@ class Members:
     def names(self, module: str) -> list[str]:
         """Public names that the text of ``module`` binds at its top, to tell what was probably meant."""
         stem = self._folder.joinpath(*module.split("."))
-        for file in (
-            stem / "__init__.pyi",
-            stem.with_name(f"{stem.name}.pyi"),
-            stem / "__init__.py",
-            stem.with_name(f"{stem.name}.py"),
-        ):
+        alone = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".pyi", ".py")]
+        for file in (stem / "__init__.pyi", alone[0], stem / "__init__.py", alone[1]):
             with suppress(OSError, SyntaxError, ValueError, RecursionError):
-                return sorted(name for name in _bound(ast.parse(file.read_text(errors="replace"))) if name[:1] != "_")
+                body = ast.parse(file.read_text(errors="replace")).body
+                return sorted({name for node in body for name in binds(node) if not name.startswith("_")})
         return []
-
-
-def _bound(tree: ast.Module) -> Iterator[str]:
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
 @lru_cache(maxsize=1024)

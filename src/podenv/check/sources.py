@@ -149,6 +149,17 @@ def parse(path: Path) -> Source:
     return Source(path, shown(path), text.removeprefix("\ufeff"), tree)
 
 
+def binds(node: ast.stmt) -> Iterator[str]:
+    """The names that a statement binds where it stands: a definition, an import, an assignment."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+    elif isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
 def shown(path: Path) -> str:
     """``path`` from the working directory, with slashes; whole where it lies outside."""
     relative = os.path.relpath(path)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import ast
 import io
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from podenv.check.engine import Raw
-from podenv.check.sources import Function, Source
+from podenv.check.sources import Function, Source, binds
 from podenv.check.tasks import Task
 from podenv.check.travel import Luggage
 
@@ -62,7 +62,7 @@ def build(environment: str, tasks: Sequence[tuple[Task, Luggage]]) -> list[View]
     for task, luggage in tasks:
         if task.source is None:
             continue
-        bound = {name: node for node in luggage.nodes for name in _binds(node)}
+        bound = {name: node for node in luggage.nodes for name in binds(node)}
         for view, names in views:
             if view.source is task.source and all(names.get(name, node) is node for name, node in bound.items()):
                 view.luggage.append((task, luggage))
@@ -100,16 +100,6 @@ def first_line(node: ast.stmt) -> int:
 
 def _spans(node: ast.stmt, line: int) -> bool:
     return first_line(node) <= line <= (node.end_lineno or node.lineno)
-
-
-def _binds(node: ast.stmt) -> Iterator[str]:
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        yield node.name
-    elif isinstance(node, ast.Import | ast.ImportFrom):
-        yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
-    elif isinstance(node, ast.Assign | ast.AnnAssign):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
 def _returns_xcom(lines: list[str], function: Function) -> None:
