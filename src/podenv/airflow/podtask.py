@@ -28,6 +28,7 @@ from podenv.pods.client import Json, KubernetesClient
 from podenv.pods.compose import Identity
 from podenv.pods.life import PodLife
 from podenv.pods.manifest import CONTAINER, base_container, merge, to_json, with_base
+from podenv.pods.refusal import refusal
 from podenv.pods.request import FinishAction, PodRequest, Relaunches
 from podenv.pods.template import EnvironmentTemplate
 
@@ -117,7 +118,7 @@ class PodTask:
             return self._client.read_pod(request.namespace, request.name)
         except ApiException as error:
             if error.status != 404:
-                raise status.refusal(error, request.environment, f"read a pod in {request.namespace}") from None
+                raise refusal(error, request.environment, f"read a pod in {request.namespace}") from None
             raise PodLost(
                 f"Environment {request.environment!r}: the pod {where} was deleted by somebody else before its result "
                 "was read; look for who deletes pods in its namespace."

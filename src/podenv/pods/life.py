@@ -21,6 +21,7 @@ from podenv.pods.client import Json, KubernetesClient, Patience, reason_of, word
 from podenv.pods.decisions import CHECKED_LABEL, End
 from podenv.pods.events import PodEvents
 from podenv.pods.manifest import CONTAINER
+from podenv.pods.refusal import refusal
 from podenv.pods.request import PodRequest
 from podenv.pods.watching import PodWatch
 from podenv.runtime.call import Result
@@ -102,7 +103,7 @@ class PodLife:
         try:
             left = self._client.list_pods(request.namespace, selector)
         except ApiException as error:
-            raise status.refusal(error, request.environment, f"list pods in {request.namespace}") from None
+            raise refusal(error, request.environment, f"list pods in {request.namespace}") from None
         adopted, stale = decisions.choose(left, request)
         for pod in stale:
             with suppress(ApiException, HTTPError):  # the cluster removes it, or the next try does
@@ -215,7 +216,7 @@ class PodLife:
             except ApiException as error:
                 self._held = None  # a refused request leaves none behind; a pod of this name is another's
                 if error.status != 409 or reason_of(error) != "AlreadyExists":
-                    raise status.refusal(error, request.environment, f"create a pod in {request.namespace}") from None
+                    raise refusal(error, request.environment, f"create a pod in {request.namespace}") from None
             other = self._pod_of_that_name(request)
             if other is not None and decisions.is_own(other, request):
                 return other  # an earlier request arrived although its answer did not
@@ -233,7 +234,7 @@ class PodLife:
         except ApiException as error:
             if error.status == 404:
                 return None
-            raise status.refusal(error, request.environment, f"read a pod in {request.namespace}") from None
+            raise refusal(error, request.environment, f"read a pod in {request.namespace}") from None
 
     def _give_secret(self, request: PodRequest, pod: Json) -> None:
         body = request.secret_of(pod)
@@ -244,7 +245,7 @@ class PodLife:
         except ApiException as error:
             # Its name holds the pod's token: one that exists was made by an earlier request for this very pod.
             if reason_of(error) != "AlreadyExists":
-                raise status.refusal(error, request.environment, f"create a Secret in {request.namespace}") from None
+                raise refusal(error, request.environment, f"create a Secret in {request.namespace}") from None
 
     def _mark(self, held: _Held) -> None:
         """Label a pod that is left, so that the next try does not take its result for its own."""

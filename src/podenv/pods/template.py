@@ -9,9 +9,9 @@ from kubernetes.client import ApiException
 
 from podenv.catalogue import names
 from podenv.errors import NotDeployed, PodRefused
-from podenv.pods import status
 from podenv.pods.client import Json, KubernetesClient
 from podenv.pods.manifest import base_container
+from podenv.pods.refusal import refusal
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def read(client: KubernetesClient, namespace: str) -> EnvironmentTemplate:
                 f"Environment {name!r} is not deployed: there is no PodTemplate {name!r} in namespace {namespace!r}; "
                 f"run `podenv deploy {name}`."
             ) from None
-        raise status.refusal(error, name, f"read the PodTemplate {name!r} in {namespace}") from None
+        raise refusal(error, name, f"read the PodTemplate {name!r} in {namespace}") from None
     template = found.get("template") or {}
     try:
         base_container(template)

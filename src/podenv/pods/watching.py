@@ -15,6 +15,7 @@ from podenv.pods.client import Json, KubernetesClient
 from podenv.pods.events import PodEvents
 from podenv.pods.follow import PodFollower, PodName
 from podenv.pods.manifest import CONTAINER
+from podenv.pods.refusal import refusal
 from podenv.pods.request import PodRequest
 from podenv.runtime.call import Result
 from podenv.runtime.frame import FrameReader
@@ -62,7 +63,7 @@ class PodWatch:
             self._events.started(self._pod)
             return self._result()
         except ApiException as error:
-            raise status.refusal(error, self._request.environment, "follow the pod") from None
+            raise refusal(error, self._request.environment, "follow the pod") from None
 
     def _line(self, line: str) -> None:
         # Where the log is not asked for, only the frame in it is of interest.

@@ -12,6 +12,7 @@ from kubernetes.client import ApiException
 from podenv.errors import TaskFailure
 from podenv.pods import client, status
 from podenv.pods.client import Json
+from podenv.pods.refusal import refusal
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PULL = 'rpc error: code = Unknown desc = failed to pull and unpack image "r/x@sha256:429503": '
@@ -157,7 +158,7 @@ def refused(code: int, message: str, reason: str = "Forbidden") -> ApiException:
     ],
 )  # fmt: skip
 def test_a_refusal_holds_the_servers_words(error: ApiException, kind: str, said: str) -> None:
-    failure: TaskFailure = status.refusal(error, "etl", "create a pod in podenv-etl")
+    failure: TaskFailure = refusal(error, "etl", "create a pod in podenv-etl")
     assert type(failure).__name__ == kind
     assert said in str(failure)
 
