@@ -1,5 +1,6 @@
 """What the tests of podenv check share."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,11 @@ from tests.check.project import Project
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of its own, and nothing that the person who runs the tests, or another test's folder, has set."""
+    for name in tuple(os.environ):
+        if name.startswith(("PODENV_", "AIRFLOW", "KUBE")):
+            monkeypatch.delenv(name)
     monkeypatch.setenv("PODENV_CACHE", str(tmp_path / "cache"))
 
 

@@ -2,71 +2,84 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from podenv import run_in_env, venv
+from podenv import venv
 from podenv.catalogue.environment import Catalogue
-from podenv.errors import Exited, FunctionRaised, PodenvError, UnknownEnvironment
 
 POOL_SECONDS = 120.0  # until a pool that hangs has failed
+SCRIPT = """
+import json
+import multiprocessing
+import sys
+from concurrent.futures import ProcessPoolExecutor
+
+from podenv import run_in_env
+from podenv.errors import FunctionRaised, PodenvError
 
 
-def raises(number: int) -> None:
+def raises(number):
     raise KeyError(f"no {number}")
 
 
-def leaves(number: int) -> None:
+def leaves(number):
     import sys
 
     sys.exit(number)
 
 
-def fails(number: int) -> object:
-    """In a process of the pool."""
+def fails(number):
     return run_in_env("small", raises, number)
 
 
-def exits(number: int) -> object:
+def exits(number):
     return run_in_env("small", leaves, number)
 
 
-def misnames(number: int) -> object:
+def misnames(number):
     return run_in_env("smal", raises, number)
 
 
-@pytest.fixture(autouse=True)
-def _project(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PODENV_CATALOGUE", str(catalogue.root))
-    monkeypatch.setenv("PODENV_BACKEND", "local")
+def told(get):
+    try:
+        get()
+    except PodenvError as error:
+        remote = error.remote_traceback if isinstance(error, FunctionRaised) else ""
+        return [type(error).__name__, str(error), 'raise KeyError(f"no {number}")' in remote]
+
+
+if __name__ == "__main__":
+    calls = [(fails, 7), (exits, 3), (misnames, 1)]
+    if sys.argv[1] == "pool":
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            answers = [told(lambda: pool.apply_async(one, (given,)).get()) for one, given in calls]
+    else:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            answers = [told(lambda: pool.submit(one, given).result()) for one, given in calls]
+    print(json.dumps(answers))
+"""
+
+
+@pytest.mark.parametrize("kind", ["pool", "executor"])
+def test_what_a_function_raises_in_a_process_of_a_pool_is_raised_here(
+    catalogue: Catalogue, tmp_path: Path, kind: str
+) -> None:
     venv.sync(catalogue["small"])
-
-
-def check(raised: PodenvError) -> None:
-    assert isinstance(raised, FunctionRaised)
-    assert str(raised) == "The function raised KeyError in environment 'small': 'no 7'"
-    assert (raised.type, raised.remote_message) == ("KeyError", "'no 7'")
-    assert 'raise KeyError(f"no {number}")' in raised.remote_traceback
-
-
-def test_a_function_that_raises_in_a_pool_raises_here() -> None:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        with pytest.raises(FunctionRaised) as raised:
-            pool.apply_async(fails, (7,)).get(POOL_SECONDS)
-        check(raised.value)
-        with pytest.raises(Exited) as ended:
-            pool.apply_async(exits, (3,)).get(POOL_SECONDS)
-        assert ended.value.codes == {3}
-        with pytest.raises(UnknownEnvironment, match="Did you mean 'small'"):
-            pool.apply_async(misnames, (1,)).get(POOL_SECONDS)
-
-
-def test_a_function_that_raises_in_an_executor_raises_here() -> None:
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        with pytest.raises(FunctionRaised) as raised:
-            pool.submit(fails, 7).result(POOL_SECONDS)
-        check(raised.value)
-        with pytest.raises(UnknownEnvironment, match="Did you mean 'small'"):
-            pool.submit(misnames, 1).result(POOL_SECONDS)
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    variables = {**os.environ, "PODENV_CATALOGUE": str(catalogue.root), "PODENV_BACKEND": "local"}
+    ran = subprocess.run(
+        [sys.executable, str(script), kind], env=variables, capture_output=True, text=True, timeout=POOL_SECONDS
+    )
+    assert ran.returncode == 0, ran.stderr
+    raised, exited, unknown = json.loads(ran.stdout.splitlines()[-1])
+    assert raised == ["FunctionRaised", "The function raised KeyError in environment 'small': 'no 7'", True]
+    assert exited[0] == "Exited"
+    assert unknown[0] == "UnknownEnvironment"
+    assert "Did you mean 'small'" in unknown[1]

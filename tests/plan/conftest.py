@@ -51,7 +51,8 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> Project:
     for name in ("PODENV_CATALOGUE", "PODENV_REGISTRY", "AIRFLOW__CORE__DAGS_FOLDER", "KUBECONFIG"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that what a command sets in this process is taken back
+        monkeypatch.delenv(name)
     monkeypatch.setenv("PODENV_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     return Project(tmp_path)
