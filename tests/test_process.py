@@ -102,3 +102,18 @@ def test_an_interruption_ends_the_program(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         process.run(python(code))
     assert gone(int(mark.read_text()))
+
+
+def test_what_runs_side_by_side_ends_with_the_first_failure_and_gives_results_in_order(tmp_path: Path) -> None:
+    def work(number: int) -> int:
+        if number == 3:
+            raise ValueError("the third")
+        process.run([sys.executable, "-c", f"import time; time.sleep({0 if number < 3 else 60})"])
+        return number
+
+    assert process.side_by_side(work, [2, 1, 0], at_once=2) == [2, 1, 0]
+    began = time.monotonic()
+    with pytest.raises(ValueError, match="the third"):
+        process.side_by_side(work, [3, 4, 5, 6], at_once=2)
+    assert time.monotonic() - began < 30
+    process.interrupted.clear()

@@ -8,14 +8,18 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from podenv.errors import ProgramFailed, ProgramNotFound, ProgramTimedOut
 
+T = TypeVar("T")
+R = TypeVar("R")
 STDERR_TAIL_CHARACTERS = 8_000  # of stderr that an error keeps
 TERMINATION_GRACE_SECONDS = 2.0  # between SIGTERM and SIGKILL
 # Linux ends a process with its parent when it asks for that, and it keeps so through exec.
@@ -129,6 +133,26 @@ def run(
     if returncode:
         raise ProgramFailed(program, returncode, stderr[-STDERR_TAIL_CHARACTERS:])
     return Completed(redact(output["stdout"]), stderr)
+
+
+def side_by_side(work: Callable[[T], R], items: Iterable[T], *, at_once: int) -> list[R]:
+    """The results of ``work`` in the order of ``items``; an interruption ends the programs that others wait for."""
+    with ThreadPoolExecutor(at_once, thread_name_prefix="podenv") as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            abandon(futures)
+            raise
+
+
+def abandon(futures: Sequence[Future[R]]) -> None:
+    """End what other threads do: what waits is cancelled, running programs are ended, again until none is started."""
+    for future in futures:
+        future.cancel()
+    while not all(future.done() for future in futures):
+        end_all()
+        time.sleep(0.05)
 
 
 def end_all() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,14 +22,8 @@ R = TypeVar("R")
 
 
 def side_by_side(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """The results of ``work``, two at once; an interruption ends the programs that others wait for."""
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="podenv") as pool:
-        try:
-            return list(pool.map(work, items))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            process.end_all()
-            raise
+    """The results of ``work``, two at once."""
+    return process.side_by_side(work, items, at_once=_AT_ONCE)
 
 
 def judge(subjects: Sequence[Subject], *, ask: bool) -> list[Skipped]:

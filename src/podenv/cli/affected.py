@@ -47,7 +47,7 @@ def affected(
     prefix: Prefix = DEFAULT_PREFIX,
     json: AsJson = False,
 ) -> None:
-    """Show what a package reaches: environments, locks, deployed images, tasks.
+    """Show what a package reaches: locks, images, tasks.
 
     Ids of a list are looked up beside it: ID.json, or all.zip, which is OSV's archive of PyPI. What is deployed comes
     from the cluster of the kubeconfig. The exit code is 0 when nothing is affected, 1 when something is, 2 when nothing

@@ -17,11 +17,11 @@ from podenv.plan.outdated import Base, Outdated
 
 
 def outdated(names: Names = None, json: AsJson = False) -> None:
-    """Show what is newer: packages that the requirements allow, and base images.
+    """Show newer packages and base images.
 
-    Each environment is resolved anew, as `podenv lock --upgrade` would, and nothing is written. A base image has moved
-    when its tag stands for another image than the one that the environment's image was built from. The exit code is 1
-    when something of that could not be told.
+    Packages: each environment is resolved anew, as `podenv lock --upgrade` would, and nothing is written. A base image
+    has moved when its tag stands for another image than the one that the environment's image was built from. The exit
+    code is 1 when something of that could not be told.
 
     \b
     Example:  podenv outdated

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -192,7 +192,7 @@ def side_by_side(
                 if not sys.stderr.isatty():
                     show(outcome)
         except BaseException:
-            _abandon(futures)
+            process.abandon(futures)
             raise
     ordered = [outcomes[name] for name in names]
     if sys.stderr.isatty():
@@ -214,15 +214,6 @@ def _attempt(name: str, work: Callable[[str, Say], T], tell: Callable[[str, str 
     except PodenvError as caught:
         failure = caught
     return Outcome(name, value, failure, time.monotonic() - began)
-
-
-def _abandon(futures: Sequence[Future[Outcome[T]]]) -> None:
-    """End what other threads do: what waits is cancelled, running programs are ended, again until none is started."""
-    for future in futures:
-        future.cancel()
-    while not all(future.done() for future in futures):
-        process.end_all()
-        time.sleep(0.05)
 
 
 @contextmanager

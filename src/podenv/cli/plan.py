@@ -70,7 +70,7 @@ def plan(
     no_sync: NoSync = False,
     json: AsJson = False,
 ) -> None:
-    """Find the fewest environments that do.
+    """Find the fewest environments for all tasks.
 
     uv says which requirements one lock can satisfy; the number is proven to be the lowest, or its bounds are given.
     For those that cannot share, the smallest set of requirements that clash is named. Environments share only with the
@@ -154,8 +154,7 @@ def _upgrade_lines(made: Upgrade) -> Iterable[str]:
             yield f"      {line}"
         if one.changes:
             yield f"  its lock would change: {listed(map(_moved, one.changes))}"
-        tasks = dict.fromkeys(map(str, one.uses))
-        yield f"  {counted(len(tasks), 'task')} run with it{': ' if tasks else ''}{listed(tasks)}"
+        yield f"  runs {_tasks(one.uses)}"
         if one.importing:
             yield f"  imported by: {listed(one.importing)}"
     if made.reached and made.untouched:
@@ -213,6 +212,11 @@ def _show(made: Plan, written: Sequence[Path]) -> None:
         output.say("")
         for line in _lines(one):
             output.say(line)
+        if any(each.uses for each in made.proposals):
+            tasks = dict.fromkeys(map(str, one.uses))
+            output.say(
+                f"  an upgrade of it touches {counted(len(tasks), 'task')}{': ' if tasks else ''}{listed(tasks)}"
+            )
     if made.clashes or made.apart:
         output.say("\nWhat keeps them apart:")
     for clash in made.clashes:
@@ -242,7 +246,7 @@ def _lines(one: Proposal) -> Iterable[str]:
     if len(one.environments) == 1:
         yield f"{one.name} stays by itself ({what})" if one.name == one.environments[0] else f"{one.name} ({what})"
     else:
-        yield f"{' and '.join(one.environments)} can share one lock ({what})"
+        yield f"{_and(one.environments)} can share one lock ({what})"
         saved = "not known:" if one.saved.bytes is None else f"about {output.size(one.saved.bytes)}, by"
         yield f"  image size saved: {saved} {one.saved.basis}"
         for environment in one.environments:
@@ -251,8 +255,16 @@ def _lines(one: Proposal) -> Iterable[str]:
                 yield f"  {environment} would change: {listed(moved)}"
         if one.differing:
             yield f"  values that they do not have alike: {', '.join(one.differing)}"
-    tasks = dict.fromkeys(map(str, one.uses))
-    yield f"  an upgrade of it touches {counted(len(tasks), 'task')}{': ' if tasks else ''}{listed(tasks)}"
+
+
+def _tasks(uses: Sequence[Use]) -> str:
+    """How many tasks there are, and their names."""
+    tasks = dict.fromkeys(map(str, uses))
+    return counted(len(tasks), "task") + (f": {listed(tasks)}" if tasks else "")
+
+
+def _and(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _moved(one: Change) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from podenv import process
 from podenv.catalogue.environment import Environment
 from podenv.plan import demand as demands
 from podenv.plan.demand import Demand
@@ -33,8 +33,7 @@ class Judging:
     def ask_each_alone(self) -> None:
         """Leave out what no lock can satisfy by itself; this also brings uv's cache of the index up to date."""
         self.say("each by itself")
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="podenv-plan") as pool:
-            answers = list(pool.map(self._alone, self.given))
+        answers = process.side_by_side(self._alone, self.given, at_once=AT_ONCE)
         for member, answer in zip(self.given, answers, strict=True):
             if answer.verdict == "fits":
                 self.solutions[frozenset([len(self.members)])] = answer
@@ -115,8 +114,7 @@ class Judging:
                 self.solutions[group] = answer
             return answer.verdict == "unknown" or (answer.verdict == "fits") == expected
 
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="podenv-plan") as pool:
-            return all(list(pool.map(ask, questions)))
+        return all(process.side_by_side(ask, questions, at_once=AT_ONCE))
 
     def notes(self, found: Partition) -> list[str]:
         notes = []

@@ -17,7 +17,7 @@ from podenv.lock import cache
 from podenv.plan.demand import Basis, Demand
 
 Verdict = Literal["fits", "clashes", "unknown"]
-FORMAT = 1
+FORMAT = 2
 _KEPT = 7 * 86_400.0  # seconds that the answers of a basis stay on disk
 _NOT_DECISIVE = ("UV_CACHE_DIR", "UV_OFFLINE", "UV_HTTP_TIMEOUT", "UV_HTTP_RETRIES", "UV_CONCURRENT_DOWNLOADS")
 
@@ -42,6 +42,7 @@ class Memory:
 
     file: Path | None = None
     answers: dict[Demand, Answer] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)  # pins, one a line -> bytes of their wheels
 
     def find(self, demand: Demand) -> Answer | None:
         """What is known of ``demand``, by itself or through others; without pins where it follows from others."""
@@ -76,7 +77,7 @@ class Memory:
         with suppress(OSError):
             self.file.parent.mkdir(parents=True, exist_ok=True)
             beside = self.file.with_name(f".{self.file.name}.{os.getpid()}")
-            beside.write_text(json.dumps({"format": FORMAT, "day": _today(), "answers": kept}))
+            beside.write_text(json.dumps({"format": FORMAT, "day": _today(), "answers": kept, "sizes": self.sizes}))
             beside.replace(self.file)
             for other in self.file.parent.iterdir():
                 if time.time() - other.stat().st_mtime > _KEPT:
@@ -92,6 +93,7 @@ def load(basis: Basis) -> Memory:
     with suppress(OSError, ValueError, KeyError, TypeError):
         stored = json.loads(file.read_text())
         if stored["format"] == FORMAT and stored["day"] == _today():
+            memory.sizes.update(stored["sizes"])
             for one in stored["answers"]:
                 demand = Demand(frozenset(one["lines"]), frozenset(one["limits"]), frozenset(one["source"]))
                 memory.answers[demand] = Answer(one["verdict"], tuple(one["pins"]), one["words"], one["is_online"])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
-from podenv import image, lock
+from podenv import image, lock, process
 from podenv.catalogue import reference
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.errors import LockMissing, PodenvError
@@ -75,8 +74,7 @@ def outdated(
         packages, why = _packages(environment, oracle)
         return Outdated(name, packages, _base(environment, images), why)
 
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="podenv-outdated") as pool:
-        return list(pool.map(one, names))
+    return process.side_by_side(one, names, at_once=AT_ONCE)
 
 
 def _packages(environment: Environment, oracle: Oracle) -> tuple[tuple[Change, ...], str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from podenv import lock
+from podenv import lock, process
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.errors import LockError
 from podenv.image.build import Images
@@ -64,8 +63,7 @@ class Proposing:
             wanted = _name([name for at in group for name in self.judging.members[at].environments])
             number = 1 + sum(one == wanted or one.rpartition("-")[0] == wanted for one in names)
             names.append(wanted if number == 1 else f"{wanted}-{number}")
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="podenv-plan") as pool:
-            return list(pool.map(self._proposal, groups, names))
+        return process.side_by_side(lambda one: self._proposal(*one), zip(groups, names, strict=True), at_once=AT_ONCE)
 
     def _proposal(self, group: Sequence[int], name: str) -> Proposal:
         members = [self.judging.members[at] for at in group]
@@ -73,7 +71,7 @@ class Proposing:
         answer = self.judging.solutions.get(frozenset(group)) or self.judging.oracle.solve(subject, whole)
         environments = tuple(sorted({name for one in members for name in one.environments}))
         packages = versions(subject, answer.pins)
-        wheel_bytes = sizes.wheels(subject, answer.pins, whole.from_source)
+        wheel_bytes = self._wheels(subject, answer.pins, whole.from_source)
         return Proposal(
             name=name,
             python=subject.python,
@@ -96,11 +94,19 @@ class Proposing:
             return Saved(None, f"other tasks of {', '.join(parts)} need another one")
         if len(environments) < 2 and after is not None and not self._is_smaller(environments, group):
             return Saved(0, "it stays by itself")
-        before = [sizes.wheels(self.catalogue[name], self._locked(name), ()) for name in environments]
+        before = [self._wheels(self.catalogue[name], self._locked(name)) for name in environments]
         stored: list[Layers | None] = [None]
         if self.images is not None:
             stored = [sizes.layers(self.catalogue[name], self.images) for name in environments]
         return sizes.saved(before, after, stored)
+
+    def _wheels(self, subject: Environment, pins: Sequence[str], from_source: Collection[str] = ()) -> int | None:
+        """The bytes of the wheels of ``pins``; asked for once a day."""
+        known = self.judging.oracle.memory(subject).sizes
+        key = "\n".join([*sorted(pins), *sorted(from_source)])
+        if key not in known and (found := sizes.wheels(subject, pins, from_source)) is not None:
+            known[key] = found
+        return known.get(key)
 
     def _is_smaller(self, environments: Sequence[str], group: Sequence[int]) -> bool:
         """True if less is asked for than the environment asks for."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from podenv import process
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.errors import LockError, PodenvError
 from podenv.lock import lockfile
@@ -91,8 +91,7 @@ def upgrade(
         say(f"uv about {pair[0].name}")
         return _reach(*pair, wanted, uses, oracle)
 
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="podenv-plan") as pool:
-        reached = tuple(pool.map(one, holding))
+    reached = tuple(process.side_by_side(one, holding, at_once=AT_ONCE))
     return Upgrade(str(wanted), reached, tuple(untouched), tuple(wrong))
 
 
