@@ -187,6 +187,7 @@ def test_exit_codes_follow_fail_on_and_what_could_not_be_checked(faulty: Project
     assert "could not check: import, " in done.stderr
     podenv("check", "--select", "imprt", exit_code=2)
     podenv("check", "nowhere", exit_code=2)
+    assert "envs/a/values.yaml is not a .py file" in podenv("check", "envs/a/values.yaml", exit_code=2).stderr
     assert "Did you mean 'a'?" in podenv("check", "--env", "aa", exit_code=2).stderr
 
 

@@ -421,6 +421,8 @@ def test_environments_and_requirements_that_nobody_uses_are_notes_only_where_eve
         ("unused-requirement", "envs/a/requirements.in", 2),  # alpha can use gamma
         ("unused-environment", "envs/idle/values.yaml", 1),
     ]
+    project.dag("x = 1\n", "part/other.py")
+    assert project.check([project.root / "dags" / "part"], rules=["unused-environment"]).findings == []
     project.dag("@task.env(str(1))\ndef g(): ...\n", "computed.py")
     assert project.check(rules=["unused-environment", "unused-requirement"]).findings == []
 

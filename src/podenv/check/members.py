@@ -36,7 +36,7 @@ class Members:
         if any(part.startswith("_") for part in (*module.split("."), name)) or module == engine.VIEWS:
             return False
         if module not in self._modules:
-            # The standard library, which ty knows by version, but for `mmap.error` and other old names of OSError.
+            # The standard library, which ty knows by version; it leaves out old names of OSError, like `mmap.error`.
             return name != "error"
         if f"{module}.{name}" in self._modules:
             return False

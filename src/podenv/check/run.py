@@ -218,10 +218,14 @@ class _Check:
     # The end
 
     def _unused(self, found: index.Found, paths: Sequence[Path]) -> None:
-        """Rules that say "nobody": they hold only where everything is known."""
+        """Rules about what no task uses: they hold only where everything is known."""
         graph = self.options.graph
         computed = graph is None and any(task.environment is None for task in found.tasks)
-        whole = any(path.is_dir() for path in paths) and not self.options.environments
+        dags = self.catalogue.root.parent / "dags"
+        folders = [path.absolute() for path in paths if path.is_dir()]
+        whole = not self.options.environments and any(
+            not dags.is_dir() or dags.is_relative_to(folder) for folder in folders
+        )
         reasons = {
             "a file cannot be read": found.broken,
             "a name is computed": computed,
@@ -230,7 +234,7 @@ class _Check:
         why = next((reason for reason, holds in reasons.items() if holds), "")
         if why:
             for rule in ("unused-environment", "unused-requirement"):
-                self._skip(rule, f"{why}, so that nobody can tell what is unused.")
+                self._skip(rule, f"{why}, so what is unused cannot be told.")
             return
         used = {task.environment or "" for task in found.tasks} | (graph.environments if graph else set())
         self.findings += environments.unused(self.catalogue, frozenset(used))

@@ -132,7 +132,7 @@ def parse(path: Path) -> Source:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise Unreadable(f"it cannot be read: {error.strerror}") from None
+        raise Unreadable(str(error.strerror)) from None
     try:
         encoding, _ = tokenize.detect_encoding(BytesIO(raw).readline)
         text = raw.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")

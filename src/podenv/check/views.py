@@ -1,4 +1,4 @@
-"""Views: a DAG file as one environment sees it. Blank but for what runs there, each line where it stands in the file.
+"""Views: a DAG file as one environment sees it. What runs there stands on its own lines, all else is blank.
 
 What is indented keeps its indentation below an `if True:` at the place of what was around it. A task's function says
 that it returns an "XCom", so that a type checker judges every `return`.

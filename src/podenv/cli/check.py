@@ -191,7 +191,9 @@ def _paths(paths: Sequence[Path] | None, catalogue: Catalogue) -> list[Path]:
     chosen = list(paths or [catalogue.root.parent / "dags"])
     for path in chosen:
         if not path.exists():
-            raise CatalogueNotFound(f"There is no {path}; name the folder of the DAG files, or one of them.")
+            raise SettingError(f"There is no {path}; name the folder of the DAG files, or one of them.")
+        if not path.is_dir() and path.suffix != ".py":
+            raise SettingError(f"{path} is not a .py file, and no other is read; name a DAG file, or a folder of them.")
     return chosen
 
 
