@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, MutableSequence, MutableSet, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import FunctionType, ModuleType
@@ -22,6 +22,7 @@ _GIVEN = frozenset(dir(builtins)) | {
     "__annotations__", "__builtins__", "__doc__", "__file__", "__loader__", "__name__", "__package__", "__spec__",
 }  # fmt: skip
 _ABSENT = object()
+_CONTAINERS = (MutableMapping, MutableSequence, MutableSet)
 
 
 @dataclass(frozen=True)
@@ -141,17 +142,34 @@ class _Follower:
             before = len(self._taken)
             needed = {name for names in self._taken.values() for name in names}
             for unit, inside in self._touching():
-                touched = unit.touched & needed
-                if unit in self._taken or not touched or unit.stays:
+                certain = (unit.touched | self._registered(unit)) & needed
+                touched = certain or self._changed(unit) & needed
+                if not touched or unit in self._taken or unit.stays or unit.node in (self._node, *self._around):
                     continue
                 if any(self._is_airflow(name, inside=inside) for name in unit.used):
-                    changed = sorted(name for name in touched if not isinstance(self._globals.get(name), ModuleType))
+                    changed = sorted(name for name in certain if not isinstance(self._globals.get(name), ModuleType))
                     for name in changed:
                         why = f"line {unit.first_line} changes it by what comes from Airflow: pass it as an argument"
                         self._parts.problems.append(Problem(name, why, airflow=True))
                     continue
                 self._take(unit, min(touched), inner=inside)
                 self._need(unit.used, inner=inside)
+
+    def _registered(self, unit: Unit) -> set[str]:
+        """What the decorators of ``unit`` change, and the classes of this file that hear of their subclasses."""
+        found = {name for name in unit.registered if not isinstance(self._globals.get(name), ModuleType)}
+        own = self._function.__module__
+        for base in unit.node.bases if isinstance(unit.node, ast.ClassDef) else ():
+            above = getattr(self._globals.get(base.id), "__mro__", ()) if isinstance(base, ast.Name) else ()
+            found |= {one.__name__ for one in above if "__init_subclass__" in vars(one) and one.__module__ == own}
+        return found
+
+    def _changed(self, unit: Unit) -> set[str]:
+        """The containers that the functions change which ``unit`` calls for what they do."""
+        names = set(unit.handed)
+        for name in unit.called:
+            names.update(*(other.changed for other in self._module_binding(name)))
+        return {name for name in names if isinstance(self._globals.get(name), _CONTAINERS)}
 
     # Where names are bound
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
+from podenv.call import effects
 from podenv.call.tree import (
     Function,
     Import,
@@ -63,7 +64,32 @@ class Unit:
     @cached_property
     def touched(self) -> frozenset[str]:
         """The names whose objects it changes: ``ROWS`` of ``ROWS.append(1)``."""
-        return frozenset(_touched(self.node)) - self.bound
+        return frozenset(effects.touched(self.node)) - self.bound
+
+    @cached_property
+    def registered(self) -> frozenset[str]:
+        """The names whose objects its decorators may change: ``show`` of ``@show.register``."""
+        return frozenset(effects.registered(self.node)) - self.bound
+
+    @cached_property
+    def called(self) -> frozenset[str]:
+        """The functions that it calls for what they do, as decorators or as a statement."""
+        return frozenset(effects.called(self.node))
+
+    @cached_property
+    def handed(self) -> frozenset[str]:
+        """What it hands to such a call, which may change it."""
+        return frozenset(effects.handed(self.node))
+
+    @cached_property
+    def changed(self) -> frozenset[str]:
+        """Of a function, the names of its module whose objects a call of it may change."""
+        return frozenset(effects.changed(self.node)) if isinstance(self.node, Function) else frozenset()
+
+    @property
+    def may_touch(self) -> bool:
+        """True if it may change what other statements have made."""
+        return bool(self.touched or self.registered or self.called or self.handed or getattr(self.node, "bases", ()))
 
     @cached_property
     def imports_airflow(self) -> bool:
@@ -84,7 +110,7 @@ class Block:
         for unit in units:
             for name in unit.bound:
                 self.binding.setdefault(name, []).append(unit)
-        self.touching = [unit for unit in units if unit.touched]
+        self.touching = [unit for unit in units if unit.may_touch]
         self.stars = [unit.node for unit in units if isinstance(unit.node, ast.ImportFrom) and "*" in unit.bound]
 
 
@@ -184,27 +210,6 @@ def _captured(pattern: ast.AST) -> Iterator[str]:
         name = getattr(one, "name", None) or getattr(one, "rest", None)
         if isinstance(name, str):
             yield name
-
-
-def _touched(node: ast.stmt) -> Iterator[str]:
-    if isinstance(node, Function | ast.ClassDef):
-        return
-    targets: list[ast.expr] = []
-    if isinstance(node, ast.Assign | ast.Delete):
-        targets = node.targets
-    elif isinstance(node, ast.AugAssign | ast.AnnAssign):
-        targets = [node.target]
-    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        targets = [node.value.func]
-    for root in targets:
-        inside = root
-        while isinstance(inside, ast.Attribute | ast.Subscript | ast.Call):
-            inside = inside.func if isinstance(inside, ast.Call) else inside.value
-        if inside is not root and isinstance(inside, ast.Name):
-            yield inside.id
-    for block in branches(node):
-        for child in block:
-            yield from _touched(child)
 
 
 def _running(node: ast.stmt) -> Iterator[ast.stmt]:

@@ -145,6 +145,80 @@ def test_a_loop_that_fills_what_is_used_travels(load: Callable[[str], dict[str, 
     assert sent(names["f"]) == ["TABLE = {}", "for one in ['a']:", "    TABLE[one] = 1"]
 
 
+REGISTERING = """
+import functools
+KNOWN = {}
+def known(function):
+    KNOWN[function.__name__] = function
+    return function
+def known_as(name):
+    def add(function):
+        return KNOWN.setdefault(name, function)
+    return add
+def fill(table):
+    table["filled"] = known
+def learn():
+    KNOWN["learned"] = known
+OTHER = {}
+@known
+def one(): pass
+@known_as("two")
+class Two: pass
+fill(KNOWN)
+learn()
+fill(OTHER)
+@functools.singledispatch
+def show(value): return "?"
+@show.register
+def _(value: int): return "int"
+@show.register(str)
+def _(value): return "str"
+@functools.lru_cache
+def unused(): pass
+class Step:
+    all = []
+    def __init_subclass__(cls): Step.all.append(cls)
+class First(Step): pass
+class Second(First): pass
+class Other(dict): pass
+"""
+
+
+def test_what_registers_itself_in_what_is_used_travels(load: Callable[[str], dict[str, Any]]) -> None:
+    used = "def f():\n    return KNOWN\ndef g():\n    return show(1)\ndef h():\n    return Step.all\n"
+    names = load(REGISTERING + used)
+    lines = sent(names["f"])
+    assert [line for line in lines if line.startswith(("@", "fill", "learn", "KNOWN", "OTHER", "import"))] == [
+        "KNOWN = {}", "@known", '@known_as("two")', "fill(KNOWN)", "learn()"
+    ]  # fmt: skip
+    assert sent(names["g"]) == [
+        "import functools",
+        "@functools.singledispatch",
+        'def show(value): return "?"',
+        "@show.register",
+        'def _(value: int): return "int"',
+        "@show.register(str)",
+        'def _(value): return "str"',
+    ]
+
+    assert [line for line in sent(names["h"]) if line.startswith("class")] == [
+        "class Step:", "class First(Step): pass", "class Second(First): pass"
+    ]  # fmt: skip
+
+
+def test_what_registers_itself_and_is_airflows_is_named(load: Callable[[str], dict[str, Any]]) -> None:
+    names = load(
+        "class Steps(list):\n    def add(self, one):\n        self.append(one)\n        return one\nSTEPS = Steps()\n"
+        "@STEPS.add\ndef reads():\n    return Variable\ndef f():\n    return STEPS\n"
+    )
+    assert refused(names["f"]) == ["'STEPS' (line 7 changes it by what comes from Airflow: pass it as an argument)"]
+
+
+def test_a_call_of_airflows_that_is_handed_what_is_used_stays(load: Callable[[str], dict[str, Any]]) -> None:
+    names = load("ROWS = [1]\n@task\ndef reads(rows):\n    pass\nreads(ROWS)\ndef f():\n    return ROWS\n")
+    assert sent(names["f"]) == ["ROWS = [1]"]
+
+
 def test_lines_stay_in_their_places(load: Callable[[str], dict[str, Any]]) -> None:
     names = load("\n\nA = 1\n\n\nB = (\n    A,\n)\n\ndef f():\n    return B\n")
     (text,) = texts(extract(names["f"]).code).values()
