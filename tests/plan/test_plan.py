@@ -312,3 +312,25 @@ def test_a_name_that_is_not_an_environment_is_refused(project: Project, tmp_path
     _, errors = project.podenv("plan", "etll", exit_code=1)
     assert "There is no environment 'etll'" in errors
     assert "Did you mean 'etl'?" in errors
+
+
+def test_an_environment_that_is_built_elsewhere_and_asks_for_nothing_is_a_note_and_no_failure(
+    project: Project, letters: Index
+) -> None:
+    project.environment("etl", "alpha\n")
+    project.environment("foreign", None, values="image: {repository: r.example/x, tag: v1, external: true}\n")
+    project.podenv("lock", "etl")
+    why = "its image is built elsewhere, and nothing here says what is in it."
+    for words in (["plan"], ["plan", "--upgrade", "alpha==2.0"]):
+        found = project.json(*words)
+        assert found["not_judged"] == [{"environment": "foreign", "why": why, "failed": False}]
+        assert f"note: foreign is not judged: {why}\n" in project.podenv(*words)[1]
+
+
+def test_an_upgrade_says_that_a_lock_is_stale(project: Project, letters: Index) -> None:
+    project.environment("etl", "alpha<2\n")
+    project.podenv("lock")
+    project.environment("etl", "alpha\n")
+    found = project.json("plan", "--upgrade", "alpha==2.0")
+    assert [one["state"] for one in found["reached"]] == ["possible"]
+    assert any("is older than requirements.in" in one for one in found["notes"])

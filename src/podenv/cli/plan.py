@@ -16,6 +16,7 @@ from podenv.cli.choice import AsJson, Names, chosen, shown
 from podenv.image.build import Images
 from podenv.plan import members, planning, uses, writing
 from podenv.plan import upgrade as upgrading
+from podenv.plan.members import NotJudged
 from podenv.plan.oracle import Oracle
 from podenv.plan.planning import Plan
 from podenv.plan.proposals import Change, Proposal
@@ -41,7 +42,7 @@ _STATES = {
     "not available": "this version cannot be had there",
     "unknown": "uv cannot say",
 }
-_SHOWN_WORDS = 6  # tasks, or packages, that a line names
+_MOST_SHOWN_WORDS = 6  # tasks, or packages, that a line names
 
 
 def plan(
@@ -104,11 +105,7 @@ def plan(
         output.as_json(_json(made) | {"not_judged": [asdict(one) for one in not_judged], "notes": notes})
     else:
         _show(made, written)
-    for note in notes:
-        output.say(f"note: {note}", stderr=True)
-    for one in not_judged:
-        output.error(f"{one.environment} is not judged: {one.why}")
-    if not_judged:
+    if _say(notes, not_judged):
         raise typer.Exit(1)
 
 
@@ -127,20 +124,29 @@ def _upgrade(
 ) -> None:
     with output.waiting("reading the DAG files") as (_, doing):
         found = read_uses(catalogue, folder, sync=sync, doing=doing)
-        made = upgrading.upgrade(
-            catalogue, names, wanted, found, oracle=Oracle(), say=lambda text: doing(f"plan: {text}")
-        )
+        oracle = Oracle(on_ask=lambda: doing(f"asking uv about {wanted}"))
+        made = upgrading.upgrade(catalogue, names, wanted, found, oracle)
+    notes = [*found.notes, *made.notes]
     if json:
-        output.as_json(_upgrade_json(made) | {"notes": found.notes})
+        output.as_json(_upgrade_json(made) | {"notes": notes})
     else:
         for line in _upgrade_lines(made):
             output.say(line)
-    for note in found.notes:
-        output.say(f"note: {note}", stderr=True)
-    for one in made.not_judged:
-        output.error(f"{one.environment} is not judged: {one.why}")
-    if made.breaks or made.not_judged or any(one.state == "unknown" for one in made.reached):
+    failed = _say(notes, made.not_judged)
+    if failed or made.breaks or any(one.state == "unknown" for one in made.reached):
         raise typer.Exit(1)
+
+
+def _say(notes: Sequence[str], not_judged: Sequence[NotJudged]) -> bool:
+    """Print to stderr what could not be seen and judged; True if something failed."""
+    for note in notes:
+        output.say(f"note: {note}", stderr=True)
+    for one in not_judged:
+        if one.failed:
+            output.error(f"{one.environment} is not judged: {one.why}")
+        else:
+            output.say(f"note: {one.environment} is not judged: {one.why}", stderr=True)
+    return any(one.failed for one in not_judged)
 
 
 def _upgrade_lines(made: Upgrade) -> Iterable[str]:
@@ -187,7 +193,7 @@ def read_uses(catalogue: Catalogue, folder: Path | None, *, sync: bool, doing: o
     return uses.read(catalogue, folder or catalogue.root.parent / "dags", sync=sync, log=doing)
 
 
-def listed(words: Iterable[object], *, most: int = _SHOWN_WORDS) -> str:
+def listed(words: Iterable[object], *, most: int = _MOST_SHOWN_WORDS) -> str:
     """Words in a row; of many, the first and how many more there are."""
     every = list(dict.fromkeys(map(str, words)))
     more = len(every) - most

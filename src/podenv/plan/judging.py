@@ -14,9 +14,9 @@ from podenv.plan.memory import Answer
 from podenv.plan.oracle import Oracle, conclusion, suspects
 from podenv.plan.search import Group, Partition, fewest
 
-AT_ONCE = 4  # questions to uv, which itself uses all cores
-_ROUNDS = 3  # of search, where the index contradicts what uv's cache had answered
-_CONFIRMED = 20  # clashes that the index is asked about again
+QUESTIONS_AT_ONCE = 4  # to uv, which itself uses all cores
+_SEARCH_ROUNDS = 3  # where the index contradicts what uv's cache had answered
+_MOST_CONFIRMED = 20  # clashes that the index is asked about again
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Judging:
     def ask_each_alone(self) -> None:
         """Leave out what no lock can satisfy by itself; this also brings uv's cache of the index up to date."""
         self.say("each by itself")
-        answers = process.side_by_side(self._alone, self.given, at_once=AT_ONCE)
+        answers = process.side_by_side(self._alone, self.given, at_once=QUESTIONS_AT_ONCE)
         for member, answer in zip(self.given, answers, strict=True):
             if answer.verdict == "fits":
                 self.solutions[frozenset([len(self.members)])] = answer
@@ -94,7 +94,7 @@ class Judging:
 
     def partition(self) -> Partition:
         """The fewest groups, confirmed by the index itself where it can be reached."""
-        for _ in range(_ROUNDS):
+        for _ in range(_SEARCH_ROUNDS):
             found = fewest(len(self.members), self.fits, suspects=self.suspects)
             if self._is_confirmed(found):
                 break
@@ -104,7 +104,7 @@ class Judging:
         """False where the index says otherwise than uv's cache did, of what decides."""
         shared = [frozenset(group) for group in found.groups if len(group) > 1]
         apart = [one for one in found.clashes if len({demands.basis(self.members[at].subject) for at in one}) == 1]
-        questions = [*((group, True) for group in shared), *((group, False) for group in apart[:_CONFIRMED])]
+        questions = [*((group, True) for group in shared), *((group, False) for group in apart[:_MOST_CONFIRMED])]
         self.say("the index about what decides")
 
         def ask(question: tuple[Group, bool]) -> bool:
@@ -114,7 +114,7 @@ class Judging:
                 self.solutions[group] = answer
             return answer.verdict == "unknown" or (answer.verdict == "fits") == expected
 
-        return all(process.side_by_side(ask, questions, at_once=AT_ONCE))
+        return all(process.side_by_side(ask, questions, at_once=QUESTIONS_AT_ONCE))
 
     def notes(self, found: Partition) -> list[str]:
         notes = []

@@ -13,13 +13,16 @@ from podenv.plan import demand as demands
 from podenv.plan.demand import Demand
 from podenv.plan.uses import Use, Uses
 
+BUILT_ELSEWHERE = "its image is built elsewhere, and nothing here says what is in it."
+
 
 @dataclass(frozen=True)
 class NotJudged:
-    """An environment that is left out of a plan, and why."""
+    """An environment that is left out of a plan, and why; ``failed`` is False where that is as it should be."""
 
     environment: str
     why: str
+    failed: bool = True
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,12 @@ class Member:
     uses: tuple[Use, ...]
 
 
+def asks_for_nothing(environment: Environment) -> bool:
+    """True if its image is built elsewhere, and nothing here says what is to be in it."""
+    is_asked = environment.spec.source is not None or environment.requirements_in.exists()
+    return environment.spec.image.external and not is_asked
+
+
 def of_environments(catalogue: Catalogue, names: Sequence[str], uses: Uses) -> tuple[list[Member], list[NotJudged]]:
     """What each environment asks for; those that ask for the same are one member."""
     found: list[Member] = []
@@ -42,6 +51,9 @@ def of_environments(catalogue: Catalogue, names: Sequence[str], uses: Uses) -> t
     for name in names:
         try:
             subject = catalogue[name]
+            if asks_for_nothing(subject):
+                wrong.append(NotJudged(name, BUILT_ELSEWHERE, failed=False))
+                continue
             found.append(Member(subject, demands.of(subject), (name,), tuple(uses.of(name))))
         except PodenvError as error:
             wrong.append(NotJudged(name, str(error)))

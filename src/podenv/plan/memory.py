@@ -18,7 +18,7 @@ from podenv.plan.demand import Basis, Demand
 
 Verdict = Literal["fits", "clashes", "unknown"]
 FORMAT = 2
-_KEPT = 7 * 86_400.0  # seconds that the answers of a basis stay on disk
+_KEPT_SECONDS = 7 * 86_400.0  # that the answers of a basis stay on disk
 _NOT_DECISIVE = ("UV_CACHE_DIR", "UV_OFFLINE", "UV_HTTP_TIMEOUT", "UV_HTTP_RETRIES", "UV_CONCURRENT_DOWNLOADS")
 
 
@@ -80,7 +80,7 @@ class Memory:
             beside.write_text(json.dumps({"format": FORMAT, "day": _today(), "answers": kept, "sizes": self.sizes}))
             beside.replace(self.file)
             for other in self.file.parent.iterdir():
-                if time.time() - other.stat().st_mtime > _KEPT:
+                if time.time() - other.stat().st_mtime > _KEPT_SECONDS:
                     other.unlink()
 
 

@@ -23,7 +23,7 @@ from podenv.plan.demand import Basis, Demand
 from podenv.plan.memory import Answer, Memory
 
 _LIMITS = "limits.txt"
-_LONG = 500  # characters of a sentence of uv's, which may list hundreds of versions
+_SENTENCE_LENGTH = 500  # characters of a sentence of uv's, which may list hundreds of versions
 # What uv may be right about for ever; all else it says may be another answer tomorrow, or with a network.
 _REFUSALS = ("versions", "wheel")
 _NO_NETWORK = ("network", "offline")
@@ -131,7 +131,7 @@ def conclusion(words: str) -> str:
     chain = re.split(r"\n+hint: ", words.strip())[0].replace("No solution found when resolving dependencies", "")
     chain = re.sub(r"^.*?cause: ", "", chain.strip(), flags=re.DOTALL) if "cause: " in chain else chain
     sentences = [" ".join(one.split()) for one in re.split(r"\n\s*(?=And |Because )", chain) if one.strip()]
-    return "\n".join(one if len(one) <= _LONG else f"{one[:_LONG]} ..." for one in sentences[-2:])
+    return "\n".join(one if len(one) <= _SENTENCE_LENGTH else f"{one[:_SENTENCE_LENGTH]} ..." for one in sentences[-2:])
 
 
 def _refused(words: str) -> Answer:

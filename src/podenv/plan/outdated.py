@@ -14,7 +14,7 @@ from podenv.image.build import Images
 from podenv.lock import sources
 from podenv.plan import demand as demands
 from podenv.plan import held
-from podenv.plan.judging import AT_ONCE
+from podenv.plan.judging import QUESTIONS_AT_ONCE
 from podenv.plan.oracle import Oracle, conclusion
 from podenv.plan.proposals import Change, versions
 
@@ -74,7 +74,7 @@ def outdated(
         packages, why = _packages(environment, oracle)
         return Outdated(name, packages, _base(environment, images), why)
 
-    return process.side_by_side(one, names, at_once=AT_ONCE)
+    return process.side_by_side(one, names, at_once=QUESTIONS_AT_ONCE)
 
 
 def _packages(environment: Environment, oracle: Oracle) -> tuple[tuple[Change, ...], str]:

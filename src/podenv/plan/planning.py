@@ -19,7 +19,7 @@ from podenv.plan.proposals import Proposal, Proposing
 from podenv.plan.search import Partition
 
 Say = Callable[[str], None]
-_EXPLAINED = 20  # clashes whose smallest set of requirements is looked for
+_MOST_EXPLAINED = 20  # clashes whose smallest set of requirements is looked for
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,11 @@ def _reasons(
     smallest_first = sorted(partition.clashes, key=lambda one: (len(one), sorted(one)))
     explained = [[judging.members[at] for at in sorted(clash)] for clash in smallest_first]
     alike = [one for one in explained if len({demands.basis(member.subject) for member in one}) == 1]
-    for members in alike[:_EXPLAINED]:
+    for members in alike[:_MOST_EXPLAINED]:
         if clash := clashes.of_versions(members, judging.oracle):
             found.append(clash)
     apart = []
-    for one, other in list(combinations(grouped, 2))[:_EXPLAINED]:
+    for one, other in list(combinations(grouped, 2))[:_MOST_EXPLAINED]:
         if _differ_by_python(one[0], other[0]):
             why = _on_one_python([*one, *other], judging.oracle)
             if why is None:

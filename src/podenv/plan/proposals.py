@@ -15,7 +15,7 @@ from podenv.image.build import Images
 from podenv.plan import demand as demands
 from podenv.plan import differing, sizes
 from podenv.plan.demand import Demand
-from podenv.plan.judging import AT_ONCE, Judging
+from podenv.plan.judging import QUESTIONS_AT_ONCE, Judging
 from podenv.plan.sizes import Layers, Saved
 from podenv.plan.uses import Use
 
@@ -63,7 +63,9 @@ class Proposing:
             wanted = _name([name for at in group for name in self.judging.members[at].environments])
             number = 1 + sum(one == wanted or one.rpartition("-")[0] == wanted for one in names)
             names.append(wanted if number == 1 else f"{wanted}-{number}")
-        return process.side_by_side(lambda one: self._proposal(*one), zip(groups, names, strict=True), at_once=AT_ONCE)
+        return process.side_by_side(
+            lambda one: self._proposal(*one), zip(groups, names, strict=True), at_once=QUESTIONS_AT_ONCE
+        )
 
     def _proposal(self, group: Sequence[int], name: str) -> Proposal:
         members = [self.judging.members[at] for at in group]

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 Group = frozenset[int]
 Fits = Callable[[Group], bool | None]
 Suspects = Callable[[Group], Collection[int]]
-_ROUNDS = 4  # of first fit, each in the order that the one before has taught
-_STEPS = 20_000  # of the exact search, and of the search for a clique
-_ASKED = 400  # questions to the oracle that the exact search may ask
-_THINGS = 300  # of more, no exact search: it goes one call deeper for each
+_FIRST_FIT_ROUNDS = 4  # each in the order that the one before has taught
+_MOST_STEPS = 20_000  # of the exact search, and of the search for a clique
+_MOST_QUESTIONS = 400  # questions to the oracle that the exact search may ask
+_MOST_THINGS = 300  # of more, no exact search: it goes one call deeper for each
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ def fewest(count: int, fits: Fits, *, suspects: Suspects = lambda group: ()) -> 
     """
     search = _Search(count, fits, suspects)
     best = search.first_fit(range(count))
-    for _ in range(_ROUNDS):
+    for _ in range(_FIRST_FIT_ROUNDS):
         if len(best) <= search.at_least():
             break
         again = search.first_fit(search.most_clashing())
         best = again if len(again) < len(best) else best
     at_least = search.at_least()
-    if len(best) > at_least and count <= _THINGS:
+    if len(best) > at_least and count <= _MOST_THINGS:
         exact = search.exactly(len(best))
         best = exact.groups or best
         at_least = len(best) if exact.is_complete and not search.unsure else search.at_least()
@@ -142,12 +142,12 @@ class _Search:
     def exactly(self, fewer_than: int) -> _Exact:
         """All ways to make fewer groups than ``fewer_than``, as far as the limits allow."""
         order, result = self.most_clashing(), _Exact()
-        best, steps, last = fewer_than, 0, self.asked + _ASKED
+        best, steps, last = fewer_than, 0, self.asked + _MOST_QUESTIONS
 
         def place(at: int, groups: list[set[int]]) -> None:
             nonlocal best, steps
             steps += 1
-            if steps > _STEPS or self.asked > last:
+            if steps > _MOST_STEPS or self.asked > last:
                 result.is_complete = False
             if not result.is_complete or len(groups) >= best:
                 return
@@ -176,7 +176,7 @@ def _largest_clique(foes: dict[int, set[int]]) -> int:
         largest = max(largest, size)
         steps += 1
         for one in sorted(candidates, key=lambda one: -len(foes[one] & candidates)):
-            if steps > _STEPS or size + len(candidates) <= largest:
+            if steps > _MOST_STEPS or size + len(candidates) <= largest:
                 return
             grow(size + 1, candidates & foes[one])
             candidates = candidates - {one}

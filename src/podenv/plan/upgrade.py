@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from podenv import process
+from podenv import lock, process
 from podenv.catalogue.environment import Catalogue, Environment
-from podenv.errors import LockError, PodenvError
+from podenv.errors import LockError, LockStale, PodenvError
 from podenv.lock import lockfile
 from podenv.plan import clashes, held
 from podenv.plan import demand as demands
 from podenv.plan.clashes import Clash
 from podenv.plan.demand import Demand
-from podenv.plan.judging import AT_ONCE
-from podenv.plan.members import Member, NotJudged
+from podenv.plan.judging import QUESTIONS_AT_ONCE
+from podenv.plan.members import BUILT_ELSEWHERE, Member, NotJudged, asks_for_nothing
 from podenv.plan.oracle import Oracle, conclusion
 from podenv.plan.proposals import Change, versions
 from podenv.plan.uses import Use, Uses
@@ -53,6 +53,7 @@ class Upgrade:
     reached: tuple[Reach, ...]
     untouched: tuple[str, ...]
     not_judged: tuple[NotJudged, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def breaks(self) -> bool:
@@ -60,25 +61,22 @@ class Upgrade:
         return any(one.state in ("breaks", "not available") for one in self.reached)
 
 
-def upgrade(
-    catalogue: Catalogue,
-    names: Sequence[str],
-    wanted: Requirement,
-    uses: Uses,
-    *,
-    oracle: Oracle,
-    say: Callable[[str], None] = lambda _: None,
-) -> Upgrade:
+def upgrade(catalogue: Catalogue, names: Sequence[str], wanted: Requirement, uses: Uses, oracle: Oracle) -> Upgrade:
     """What ``wanted``, like ``numpy==2.4``, would mean for the environments ``names``. Raises `ProgramNotFound`."""
     package = canonicalize_name(wanted.name)
     holding: list[tuple[Environment, str]] = []
     untouched: list[str] = []
     wrong: list[NotJudged] = []
+    notes: list[str] = []
     for name in names:
         try:
             environment = catalogue[name]
+            if asks_for_nothing(environment):
+                wrong.append(NotJudged(name, BUILT_ELSEWHERE, failed=False))
+                continue
             demands.of(environment)
             version = held.versions(environment).get(package)
+            notes += _stale(environment)
         except PodenvError as error:
             wrong.append(NotJudged(name, str(error)))
             continue
@@ -86,13 +84,16 @@ def upgrade(
             untouched.append(name)
         else:
             holding.append((environment, version))
+    reached = process.side_by_side(lambda pair: _reach(*pair, wanted, uses, oracle), holding, at_once=QUESTIONS_AT_ONCE)
+    return Upgrade(str(wanted), tuple(reached), tuple(untouched), tuple(wrong), tuple(notes))
 
-    def one(pair: tuple[Environment, str]) -> Reach:
-        say(f"uv about {pair[0].name}")
-        return _reach(*pair, wanted, uses, oracle)
 
-    reached = tuple(process.side_by_side(one, holding, at_once=AT_ONCE))
-    return Upgrade(str(wanted), reached, tuple(untouched), tuple(wrong))
+def _stale(environment: Environment) -> list[str]:
+    try:
+        lock.check(environment)
+    except LockStale as error:
+        return [str(error)]
+    return []
 
 
 def _reach(environment: Environment, before: str, wanted: Requirement, uses: Uses, oracle: Oracle) -> Reach:
