@@ -49,9 +49,9 @@ def affected(
 ) -> None:
     """Show what a package reaches: locks, images, tasks.
 
-    Ids of a list are looked up beside it: ID.json, or all.zip, which is OSV's archive of PyPI. What is deployed comes
-    from the cluster of the kubeconfig. The exit code is 0 when nothing is affected, 1 when something is, 2 when nothing
-    was found and something could not be told.
+    Ids of a list are looked up beside it: ID.json, or all.zip, which is OSV's archive of PyPI. The cluster of the
+    kubeconfig says what is deployed. The exit code is 0 when nothing is affected, 1 when something is, 2 when nothing
+    was found and something could not be looked at.
 
     \b
     Example:  podenv affected 'urllib3<2.2.2'

@@ -72,7 +72,7 @@ def check(
     ] = None,
     ignore: Annotated[
         list[str] | None,
-        typer.Option(metavar="RULES", parser=_rules, help="All rules but these, with commas between them."),
+        typer.Option(metavar="RULES", parser=_rules, help="Not these rules, with commas between them."),
     ] = None,
     probe: Annotated[
         bool,
@@ -92,18 +92,19 @@ def check(
     kubeconfig: Kubeconfig = None,
     namespace_prefix: Prefix = DEFAULT_PREFIX,
     format: Annotated[Format, typer.Option(help="How the findings are written.")] = Format.TEXT,
-    fail_on: Annotated[FailOn, typer.Option(help="The least that makes the exit code 1.")] = FailOn.ERROR,
+    fail_on: Annotated[FailOn, typer.Option(help="The lowest severity that makes the exit code 1.")] = FailOn.ERROR,
     no_sync: Annotated[
-        bool, typer.Option("--no-sync", help="Unpack no lock that is not unpacked yet; no network then.")
+        bool,
+        typer.Option("--no-sync", help="Do not unpack locks that are not unpacked yet. Nothing is downloaded then."),
     ] = False,
 ) -> None:
-    """Hold every task against its environment's lock, before it runs.
+    """Check tasks against the locks of their environments.
 
     The DAG files are read, not imported; no cluster and no Python of the environment is needed. A lock is unpacked
     once, for the image's platform, from uv's cache or the package index.
 
-    An error is certain to fail in the pod; a warning is what a type checker thinks of an object; a note is advice.
-    `# podenv: ignore[rule]` on a line, or on the `def` of a task, hides findings; so does `check.ignore` in an
+    An error is certain to fail in the pod; a warning is what a type checker thinks of an object; a note is advice. `#
+    podenv: ignore[rule]` on a line, or on the `def` of a task, hides findings; so does `check.ignore` in an
     environment's values. The exit code is 0 when nothing is wrong, 1 with findings, 2 when something could not be
     checked.
 

@@ -115,8 +115,8 @@ def run(
 def usage(folder: Folder = None, json: AsJson = False) -> None:
     """Show which task uses which environment.
 
-    With its limits there; then the environments that no task uses (calls of run_in_env are not seen). The exit code is
-    1 when a DAG file cannot be imported; which environments are unused cannot be told then.
+    Each with its limits; then the environments that no task uses. Calls of run_in_env are not seen. The exit code is 1
+    when a DAG file cannot be imported; the unused environments are not known then.
 
     \b
     Example:  podenv usage

@@ -31,10 +31,12 @@ _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name.", autocompletion=complete)]
 _Timeout = Annotated[
     float,
-    typer.Option("--timeout", metavar="SECONDS", min=1, help="For nodes to pull the image, where pre-pull is on."),
+    typer.Option(
+        "--timeout", metavar="SECONDS", min=1, help="How long nodes may take to pull the image, where pre-pull is on."
+    ),
 ]
 _Concurrency = Annotated[
-    int, typer.Option("--concurrency", metavar="N", min=1, max=64, help="Environments at the same time.")
+    int, typer.Option("--concurrency", metavar="N", min=1, max=64, help="How many environments at the same time.")
 ]
 
 
@@ -46,7 +48,8 @@ def deploy(
     repair: Annotated[
         bool,
         typer.Option(
-            "--repair", help="Also take back what others changed, and what people added by hand; lists it and asks."
+            "--repair",
+            help="Also take back what others changed, and what people added by hand. It lists them and asks first.",
         ),
     ] = False,
     yes: Yes = False,
@@ -61,9 +64,9 @@ def deploy(
     """Roll environments out: one Helm release each.
 
     A release is deployed again where values, lock, image or chart changed, or where something of it is missing in the
-    cluster. What others changed in its objects stays (`podenv status` shows it), unless a deploy sets that field
-    again or --repair takes it back; what controllers added is never removed. An environment whose deploy fails is as
-    before, and the others are deployed all the same. The images must be in the registry (`podenv build --push`).
+    cluster. What others changed in its objects stays (`podenv status` shows it), unless a deploy sets that field again
+    or --repair takes it back; what controllers added is never removed. An environment whose deploy fails stays as it
+    was; the others are deployed all the same. The images must be in the registry (`podenv build --push`).
 
     \b
     Example:  podenv deploy
@@ -276,10 +279,10 @@ def template(
 ) -> None:
     """Print an environment's manifests, for a GitOps tool.
 
-    They are rendered here, without the cluster; the registry is asked for the image's digest. The environment's own
-    namespace is the first of them, with its Pod Security labels; a namespace that environments share is not among
-    them. Hooks are left out, since only Helm runs them. What is applied so has no release: change it where it comes
-    from, not by `podenv deploy`, `rollback` or `uninstall`; `podenv status` shows its image and lock.
+    They are rendered here, without the cluster; the registry is asked for the image's digest. The first one is the
+    environment's own namespace, with its Pod Security labels; a namespace that environments share is left out. Hooks
+    are left out too, since only Helm runs them. What is applied in this way has no Helm release. Change it where it
+    comes from, not by `podenv deploy`, `rollback` or `uninstall`. `podenv status` shows its image and lock.
 
     \b
     Example:  podenv template data-cleaning > deploy/data-cleaning.yaml

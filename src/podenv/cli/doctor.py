@@ -17,11 +17,10 @@ from podenv.release import Target
 
 
 def doctor(
-    local: Annotated[
-        bool, typer.Option("--local", help="Only what tasks on this machine need; nothing of pods.")
-    ] = False,
+    local: Annotated[bool, typer.Option("--local", help="Only the checks for tasks on this machine.")] = False,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, help="For all checks together: they run side by side.")
+        float,
+        typer.Option(metavar="SECONDS", min=1, help="How long all checks together may take; they run side by side."),
     ] = ALL_CHECKS_SECONDS,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -30,9 +29,9 @@ def doctor(
 ) -> None:
     """Check what podenv needs here, and say what to do.
 
-    Nothing is changed: a push is begun and cancelled, rights are asked for and not used. The exit code is 1 when
-    a check failed; a warning leaves it at 0. What only pods need is skipped where neither a cluster nor a registry is
-    set up.
+    It changes nothing: it begins a push and cancels it, and asks for rights without using them. The exit code is 1 when
+    a check failed; a warning leaves it at 0. Where neither a cluster nor a registry is set up, the checks for pods are
+    skipped.
 
     \b
     Example:  podenv doctor

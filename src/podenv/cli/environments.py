@@ -46,8 +46,8 @@ class Row:
 def list_(json: AsJson = False) -> None:
     """Show all environments.
 
-    LOCK is fresh, stale, missing or invalid; LOCAL says whether the local virtual environment is ready; PACKAGES
-    are those asked for in requirements.in.
+    LOCK is fresh, stale, missing or invalid; LOCAL says whether the local virtual environment is ready; PACKAGES are
+    those asked for in requirements.in.
 
     \b
     Example:  podenv list
@@ -116,7 +116,7 @@ def _name(value: str) -> str:
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The project. Default: here.")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The project.")] = Path(),
     python: Annotated[
         str,
         typer.Option(
@@ -127,11 +127,12 @@ def init(
         ),
     ] = PYTHON,
     ci: Annotated[
-        Ci | None, typer.Option(help="Whose CI recipe; else the files and the git remote of the project decide.")
+        Ci | None,
+        typer.Option(help="The service to make a CI recipe for. Default: what the project's files and git remote say."),
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Begin: in an empty folder, or in a project that has DAGs.
+    """Start a project: in an empty folder, or in one that has DAGs.
 
     Makes envs/ with an example environment, a DAG that uses it, a schema for editors, a CI recipe and a pre-commit
     hook, each where it is missing. .gitignore and .pre-commit-config.yaml get the lines that they lack; no other file

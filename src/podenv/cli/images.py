@@ -22,7 +22,7 @@ _STATES = {"there": "there already", "pushed": "pushed", "built": "built, not pu
 def build(
     names: Names = None,
     push: Annotated[bool, typer.Option("--push", help="Bring the images into the registry.")] = False,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build also what is there.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build also images that the registry has.")] = False,
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Rebuild with today's base image and system packages.")
     ] = False,
@@ -33,8 +33,8 @@ def build(
 ) -> None:
     """Build the images of environments.
 
-    The tag says what is in an image, and the registry is asked first: what is there is not built again. The registry
-    comes from image.registry or PODENV_REGISTRY, logins from `buildah login` (or podman, docker).
+    The tag says what is in an image, and the registry is asked first: an image that it has is not built again. The
+    registry comes from image.registry or PODENV_REGISTRY, logins from `buildah login` (or podman, docker).
 
     \b
     Example:  podenv build --push
@@ -80,9 +80,9 @@ def _built(outcome: output.Outcome[Built]) -> dict[str, object]:
 def verify(names: Names = None, json: AsJson = False) -> None:
     """Look into the images: are they what the locks say?
 
-    Inside each image: the packages are those of the lock, no more and no others; every file is as its package recorded
-    it; every top-level module can be imported; the Python is the one of the values. The image in the registry is taken,
-    else the one on this machine.
+    Inside each image: exactly the packages of the lock are installed; every file is as its package recorded it; every
+    top-level module can be imported; the Python is the one of the values. It looks at the image in the registry, else
+    at the one on this machine.
 
     \b
     Example:  podenv verify
@@ -138,7 +138,9 @@ def _end(outcomes: list[output.Outcome[Built]], what: str) -> None:
         raise typer.Exit(1)
 
 
-def sbom(name: Annotated[str, typer.Argument(help="The environment.", autocompletion=complete)]) -> None:
+def sbom(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The environment.", autocompletion=complete)],
+) -> None:
     """Print an environment's bill of materials.
 
     CycloneDX 1.6, from the lock: each package that the image holds, with the hashes that the lock accepts.

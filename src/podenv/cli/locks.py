@@ -23,11 +23,12 @@ def lock(
 ) -> None:
     """Write the locks: every version and hash.
 
-    requirements.in says what is wanted, or the pyproject.toml, uv.lock or pylock.toml that `source` in values.yaml
-    names; requirements.txt is the lock. It holds for image.platform and this project's laptops (`platforms`): each
-    package has a wheel for all of them. A fresh lock is left alone; in a stale one, the versions that still fit are
-    kept. A line `--no-binary NAME` in requirements.in lets one package be built from source; `NAME @ git+https://...@REF`
-    takes one from a repository, at its commit; `packages` in values.yaml builds in folders of this project.
+    The packages that you ask for are in requirements.in, or in the pyproject.toml, uv.lock or pylock.toml that `source`
+    in values.yaml names. The lock is requirements.txt. It holds for image.platform and this project's laptops
+    (`platforms`): each package has a wheel for all of them. A fresh lock is left alone; in a stale one, the versions
+    that still fit are kept. A line `--no-binary NAME` in requirements.in lets one package be built from source; `NAME @
+    git+https://...@REF` takes one from a repository, at its commit; `packages` in values.yaml builds in folders of this
+    project.
 
     \b
     Example:  podenv lock

@@ -18,11 +18,9 @@ from podenv.migrate.findings import Migration, Proposal
 
 
 def migrate(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="DAGFILE...", help="DAG files; of a folder, all that are in it.")
-    ],
+    files: Annotated[list[Path], typer.Argument(metavar="DAGFILE...", help="DAG files, or folders of them.")],
     write: Annotated[
-        bool, typer.Option("--write", help="Make the environments and edit the files; else nothing is written.")
+        bool, typer.Option("--write", help="Make the environments and edit the files. Without it nothing is written.")
     ] = False,
     python: Annotated[
         str,
@@ -35,12 +33,12 @@ def migrate(
     ] = PYTHON,
     json: AsJson = False,
 ) -> None:
-    """Carry tasks with an environment of their own over to podenv.
+    """Change DAG files that use other ways to have an environment.
 
     Reads @task.virtualenv, @task.external_python, @task.kubernetes and the operators PythonVirtualenvOperator,
-    ExternalPythonOperator and KubernetesPodOperator; proposes environments (tasks that need the same share one) and
-    shows what would change. No DAG file is executed. What stays as it is, and what to look at, is named by line. The
-    exit code is 1 when a file could not be read or written; the others are handled all the same.
+    ExternalPythonOperator and KubernetesPodOperator; proposes environments (tasks with the same needs share one) and
+    shows what would change. No DAG file is executed. It names by line what it cannot change, and what you should look
+    at. The exit code is 1 when a file could not be read or written; the other files are handled all the same.
 
     \b
     Example:  podenv migrate dags/etl.py

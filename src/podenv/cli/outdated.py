@@ -19,9 +19,9 @@ from podenv.plan.outdated import Base, Outdated
 def outdated(names: Names = None, json: AsJson = False) -> None:
     """Show newer packages and base images.
 
-    Packages: each environment is resolved anew, as `podenv lock --upgrade` would, and nothing is written. A base image
-    has moved when its tag stands for another image than the one that the environment's image was built from. The exit
-    code is 1 when something of that could not be told.
+    It resolves each environment again, as `podenv lock --upgrade` does, and writes nothing. A base image has moved when
+    its tag stands for another image than the one that the environment's image was built from. The exit code is 1 when
+    something could not be looked at.
 
     \b
     Example:  podenv outdated

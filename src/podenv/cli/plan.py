@@ -33,7 +33,7 @@ Dags = Annotated[
     ),
 ]
 NoSync = Annotated[
-    bool, typer.Option("--no-sync", help="Unpack no lock that is not here yet; then fewer imports are known.")
+    bool, typer.Option("--no-sync", help="Do not unpack locks that are not here yet; fewer imports are known then.")
 ]
 _STATES = {
     "has it": "has it already",
@@ -63,20 +63,20 @@ def plan(
             "--upgrade",
             metavar="NAME==VERSION",
             parser=lambda text: _version_of(text),
-            help="Say instead what this version of a package would reach, and which locks it breaks.",
+            help="Instead, show what this version of a package would reach, and which locks it breaks.",
         ),
     ] = None,
-    forget: Annotated[bool, typer.Option("--forget", help="Ask uv again what it answered today.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Forget today's answers of uv, and ask it again.")] = False,
     folder: Dags = None,
     no_sync: NoSync = False,
     json: AsJson = False,
 ) -> None:
     """Find the fewest environments for all tasks.
 
-    uv says which requirements one lock can satisfy; the number is proven to be the lowest, or its bounds are given.
-    For those that cannot share, the smallest set of requirements that clash is named. Environments share only with the
-    same Python, base image, platforms and indexes. No environment is changed. The exit code is 1 when some environment
-    could not be judged, or --upgrade breaks a lock.
+    uv says which requirements one lock can satisfy; the number is proven to be the lowest, or its bounds are given. For
+    environments that cannot share, it names the smallest set of requirements that clash. Environments share only with
+    the same Python, base image, platforms and indexes. No environment is changed. The exit code is 1 when some
+    environment could not be judged, or --upgrade breaks a lock.
 
     \b
     Example:  podenv plan

@@ -36,7 +36,7 @@ def prune(
             "--older-than",
             metavar="AGE",
             parser=_seconds,
-            help="With --pods: only those that ended so long ago: 90m, 24h, 7d. A retry finds its pod until then.",
+            help="With --pods: only those that ended at least so long ago: 90m, 24h, 7d. Until then retries find them.",
         ),
     ] = "24h",  # type: ignore[assignment]  # the parser reads it
     dry_run: Annotated[bool, typer.Option("--dry-run", help="With --pods: show them, and delete none.")] = False,
@@ -47,12 +47,12 @@ def prune(
 ) -> None:
     """Remove unused virtual environments, or leftover pods.
 
-    Without --pods: the local virtual environments. One is used when the lock of a catalogue that was ever synced here
-    asks for it.
+    Without --pods: the local virtual environments. One is in use when a lock asks for it, in any catalogue that was
+    synced on this machine.
 
-    With --pods: the pods of this catalogue's environments. One is left over when its worker was killed and no later try
-    of its task came; one that its task keeps (on_finish_action) stays. Pods that still run are shown, not deleted: a
-    worker may follow them.
+    With --pods: the pods of this catalogue's environments. A pod is left over when its worker was killed and no later
+    try of its task came; a pod that its task keeps (on_finish_action) stays. Pods that still run are shown, not
+    deleted: a worker may follow them.
 
     \b
     Example:  podenv prune

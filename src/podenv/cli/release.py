@@ -129,19 +129,25 @@ def rollback(
     ] = None,
     yes: Yes = False,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", min=1, help="As for deploy.")
+        float,
+        typer.Option(
+            "--timeout",
+            metavar="SECONDS",
+            min=1,
+            help="How long nodes may take to pull the image, where pre-pull is on.",
+        ),
     ] = PULL_SECONDS,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     namespace_prefix: Prefix = DEFAULT_PREFIX,
     json: AsJson = False,
 ) -> None:
-    """Go back to an earlier revision, after saying what that changes.
+    """Go back to an earlier revision, and show first what changes.
 
-    The next task runs on its image. All of the release goes back with it, not the image alone: access, limits, quota,
-    network policy, variables, resources. It says first what differs, and asks where somebody would lose access (an
-    Airflow that may not launch pods any more fails every task). The repository is not changed; `podenv status` shows
-    the difference, and the next `podenv deploy` rolls forward.
+    The next task runs on its image. The whole release goes back, not only the image: access, limits, quota, network
+    policy, variables, resources. It says first what differs, and asks where somebody would lose access (if Airflow may
+    no longer launch pods, every task fails). The repository is not changed; `podenv status` shows the difference, and
+    the next `podenv deploy` rolls forward.
 
     \b
     Example:  podenv rollback model-training
@@ -175,7 +181,7 @@ def _consequences(plan: RollbackPlan) -> Iterator[str]:
 def run_test(
     name: _Name,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", min=1, help="For the pod to end.")
+        float, typer.Option("--timeout", metavar="SECONDS", min=1, help="How long the pod may take.")
     ] = TEST_SECONDS,
     context: Context = None,
     kubeconfig: Kubeconfig = None,

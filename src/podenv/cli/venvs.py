@@ -12,7 +12,7 @@ from podenv.cli.choice import AsJson, Names, chosen
 def sync(names: Names = None, json: AsJson = False) -> None:
     """Make the local virtual environments.
 
-    There is one for each lock, in the user's cache; those that are there already are left alone.
+    There is one for each lock, in the user's cache. One that exists already is left alone.
 
     \b
     Example:  podenv sync
