@@ -10,8 +10,9 @@ from tests.packageindex import BUILD
 from tests.sourcetree import Repository
 
 from podenv import lock, venv
-from podenv.errors import LocalEnvironmentError, ResolutionFailed
-from podenv.lock import requirements
+from podenv.errors import ImageError, LocalEnvironmentError, ResolutionFailed
+from podenv.image import archives
+from podenv.lock import cache, requirements
 
 
 @pytest.fixture
@@ -67,6 +68,14 @@ def test_a_locked_commit_that_the_repository_has_no_more_is_named(tmp_path: Path
         f"The repository of tool cannot be read, or has no commit {gone} any more; if the ref has moved, run "
         "`podenv lock etl --upgrade`."
     )
+    for _ in range(2):  # an image is built from an archive of that commit
+        with pytest.raises(
+            ImageError, match=rf"no source archive of tool can be made from .*tool\.git@{gone}: git says: "
+        ) as told:
+            archives.lay_out(subject, lock.in_git(subject), tmp_path / "context", lambda _: None)
+        assert str(told.value).endswith("if the ref has moved, run `podenv lock etl --upgrade`.")
+        assert list(cache.archives().rglob("*.tar.gz")) == list(cache.archives().glob("*/making-*")) == []
+    assert not (tmp_path / "context").exists()
 
 
 def test_a_repository_whose_metadata_has_to_be_built_can_be_locked(tmp_path: Path, repository: Repository) -> None:

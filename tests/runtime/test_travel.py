@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -280,6 +281,8 @@ def test_a_circle_of_imports_works_as_in_plain_python_or_fails_in_its_words(pyth
     assert error.type == "ImportError"
     assert error.message.startswith("cannot import name 'X' from partially initialized module 'three'")
     assert "circular import" in error.message
+    files = re.findall(r'File "(.*)", line', error.traceback)
+    assert [Path(file).name for file in files[1:]] == ["three.py", "four.py"]  # no frame of ours, as none of Python's
 
 
 def test_compiled_modules_are_kept_where_podenv_says(python: str, root: Path, tmp_path: Path) -> None:

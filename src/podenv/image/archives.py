@@ -58,9 +58,11 @@ def _make(environment: Environment, wanted: Requirement, commit: str, kept: Path
             )
         except ProgramFailed as error:
             said = [line.strip() for line in error.stderr.splitlines() if line.strip()] or ["nothing"]
+            moved = f"; if the ref has moved, run `podenv lock {environment.name} --upgrade`."
             raise ImageError(
                 f"Environment {environment.name!r}: no source archive of {wanted.name} can be made from "
                 f"{requirements.without_login(url)}: {error.program} says: {said[-1]}"
+                f"{moved if error.program == 'git' else ''}"
             ) from None
         try:
             made.rename(kept)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sys
 from _frozen_importlib import ModuleSpec  # importlib.machinery's own, which costs nothing
+from _frozen_importlib_external import SourceLoader as _Basics
 
 TYPE_CHECKING = False  # typing costs every task milliseconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import CodeType, ModuleType
+    from types import CodeType
     from typing import Any
 
 
@@ -98,19 +99,15 @@ class _Before:
         return self._modules.find_spec(name) if name.partition(".")[0] in self._names else None
 
 
-class _Loader:
-    """Loads one module, and reads the data files of its package."""
+class _Loader(_Basics):
+    """Loads one module, and reads the data files of its package.
+
+    Python's own `exec_module` asks `get_code`, and is left out of tracebacks as any import is.
+    """
 
     def __init__(self, modules: Modules, name: str) -> None:
         self._modules = modules
         self._name = name
-
-    def create_module(self, _: Any) -> None:
-        return None
-
-    def exec_module(self, module: ModuleType) -> None:
-        # The modules run here, in the environment that is made for them: that is what podenv is for.
-        exec(self._modules.code(self._name), module.__dict__)  # noqa: S102
 
     def get_code(self, name: str) -> CodeType:
         return self._modules.code(name)
