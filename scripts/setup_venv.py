@@ -87,7 +87,7 @@ def make() -> None:
         # One of another Python, or half made, is made anew; else only what the lock has changed is touched.
         whole = STAMP.is_file() and (VENV / "bin/python").exists()
         anew = not whole or STAMP.read_text().splitlines()[:-2] != state().splitlines()[:-2]
-        STAMP.unlink(missing_ok=True)  # until this is done; whoever finds none makes it anew
+        STAMP.unlink(missing_ok=True)  # until this is done; a run that finds no stamp makes all anew
         into = ["--quiet", "--python", str(VENV / "bin/python")]
         create = ["venv", "--quiet", "--clear", "--python", sys.executable, str(VENV)]
         for words in (

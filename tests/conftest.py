@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.packageindex import Index
 
-# Whoever starts the tests in the background has them ignore Ctrl-C, and so would all that they start.
+# Tests that were started in the background ignore Ctrl-C, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

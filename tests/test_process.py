@@ -16,7 +16,7 @@ def python(code: str) -> list[str]:
 
 
 def gone(pid: int) -> bool:
-    """Whether the program is over within 20 s: one that was sent SIGKILL still takes a moment."""
+    """True if the program is over within 20 s: one that was sent SIGKILL still takes a moment."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
@@ -70,7 +70,7 @@ def test_a_program_that_is_not_there_is_named_with_the_remedy(monkeypatch: pytes
     with pytest.raises(ProgramNotFound, match=r"^no-such-program is not on PATH\. Install it\.$"):
         process.find_program("no-such-program", "Install it.")
     monkeypatch.setenv("PODENV_UV", "/nowhere/uv")
-    with pytest.raises(ProgramNotFound, match=r"^PODENV_UV names '/nowhere/uv', which is no program"):
+    with pytest.raises(ProgramNotFound, match=r"^PODENV_UV names '/nowhere/uv', which is not a program"):
         process.find_program("uv", "Install it.", env_var="PODENV_UV")
     with pytest.raises(ProgramNotFound, match=r"^/nowhere/uv cannot be started: No such file or directory\.$"):
         process.run(["/nowhere/uv"])

@@ -90,7 +90,7 @@ def cold(root: Path, cache: Path) -> Comparison:
 
 
 def main() -> bool:
-    """Whether every ratio is what the project claims; the packages come from PyPI, or from uv's cache."""
+    """True if every ratio is what the project claims; the packages come from PyPI, or from uv's cache."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PODENV_CACHE"] = str(Path(folder, "cache"))
         os.environ.pop("PODENV_CATALOGUE", None)

@@ -32,7 +32,7 @@ done
 
 
 def main() -> bool:
-    """Whether every ratio is what the project claims."""
+    """True if every ratio is what the project claims."""
     names = [f"bench-{number:02}" for number in range(ENVIRONMENTS)]
     ours, peer = (f"podenv-{kind}-{uuid.uuid4().hex[:6]}-" for kind in ("bench", "loop"))
     with tempfile.TemporaryDirectory() as folder:

@@ -78,7 +78,7 @@ def unchanged() -> Comparison:
 
 
 def main() -> bool:
-    """Whether every ratio is what the project claims; needs a registry on this machine, in PODENV_REGISTRY."""
+    """True if every ratio is what the project claims; needs a registry on this machine, in PODENV_REGISTRY."""
     if not os.environ.get("PODENV_REGISTRY", "").startswith(("127.", "localhost")):
         sys.exit('error: PODENV_REGISTRY names no registry of this machine; eval "$(scripts/dev-cluster env)"')
     return show("images", [unchanged()])

@@ -164,7 +164,7 @@ def import_podenv() -> Comparison:
 
 
 def main() -> bool:
-    """Whether every ratio is what the project claims."""
+    """True if every ratio is what the project claims."""
     os.environ |= {"PODENV_BACKEND": "local", "PODENV_CATALOGUE": str(ROOT / "envs")}
     os.environ.setdefault("AIRFLOW_HOME", str(ROOT / "bench-results" / "airflow"))
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"

@@ -47,7 +47,7 @@ class _TaskInstance:
         self.task_id = task_id
 
     def xcom_push(self, key: str, value: Any) -> None:
-        """Nobody reads it."""
+        """Do nothing: the benchmark does not read the value."""
 
 
 class Runner:
@@ -272,7 +272,7 @@ def prepare() -> None:
 
 
 def main() -> bool:
-    """Whether every ratio is what the project claims."""
+    """True if every ratio is what the project claims."""
     if code := subprocess.run(["podenv", "up", ENVIRONMENT], cwd=ROOT, check=False).returncode:
         sys.exit(code)  # it has said why
     prepare()

@@ -34,7 +34,7 @@ class Comparison:
 
     @property
     def holds(self) -> bool:
-        """Whether the promise was kept in this run."""
+        """True if the promise was kept in this run."""
         return self.ratio <= self.promised
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Asker:
-    """Asks over TLS as `user`, a pair of files in `certificates`; whoever answers must be signed by its ca.crt."""
+    """Asks over TLS as `user`, a pair of files in `certificates`; their ca.crt must have signed the server's."""
 
     certificates: Path
     user: str = "admin"
@@ -25,7 +25,7 @@ class Asker:
         return context
 
     def status(self, host: str, port: int, path: str) -> int:
-        """The HTTP status of a GET; 0 when nobody answers or the certificate is wrong."""
+        """The HTTP status of a GET; 0 without an answer or with a wrong certificate."""
         return self._get(host, port, path)[0]
 
     def document(self, host: str, port: int, path: str) -> dict[str, Any] | None:
@@ -42,12 +42,12 @@ class Asker:
 
 
 def plain_status(host: str, port: int, path: str) -> int:
-    """The HTTP status of a GET without TLS; 0 when nobody answers."""
+    """The HTTP status of a GET without TLS; 0 without an answer."""
     return _ask(http.client.HTTPConnection(host, port, timeout=3), path)[0]
 
 
 def accepts(host: str, port: int) -> bool:
-    """Whether somebody listens on the TCP port."""
+    """True if a program listens on the TCP port."""
     with socket.socket() as connection:
         connection.settimeout(3)
         return connection.connect_ex((host, port)) == 0

@@ -112,7 +112,7 @@ def make(places: Places, progress: Progress) -> Cluster:
 
 
 def is_ready(places: Places) -> bool:
-    """Whether the node takes pods and the default namespace's service account is there, which every pod needs."""
+    """True if the node takes pods and the default namespace's service account is there, which every pod needs."""
     asker = api.Asker(places.certificates)
     node = asker.document(LOOPBACK, config.API_PORT, f"/api/v1/nodes/{config.NODE}") or {}
     conditions = node.get("status", {}).get("conditions", [])
@@ -171,14 +171,14 @@ def down(places: Places, progress: Progress, *, registry: bool = False) -> None:
 
 
 def anything_left(places: Places) -> bool:
-    """Whether a cluster, or something of one, is there."""
+    """True if a cluster, or a part of one, is left."""
     kept = {"registry", "lock"}
     files = [path for path in places.state.glob("*") if path.name not in kept] if places.state.exists() else []
     return bool(files) or any(processes.belonging_to(places.cache, places.state)) or bool(leftovers.group_processes())
 
 
 def clear(places: Places) -> None:
-    """End our processes and remove what they made; the order matters, so that nobody makes anew what was removed."""
+    """End our processes and remove what they made; the order matters, so that nothing makes anew what was removed."""
     records = places.state / "processes"
     alive = {
         path.stem: identity for path in records.glob("*.json") if (identity := processes.recorded(records, path.stem))

@@ -85,7 +85,7 @@ def kubelet(places: Places, network: Network, resolv_conf: str) -> str:
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": "/podenv-dev",
         "failSwapOn": False,
-        # Without kube-proxy nobody needs its chains, and so `down` has none to leave behind.
+        # Without kube-proxy its chains are not needed, and so `down` leaves none behind.
         "makeIPTablesUtilChains": False,
         "resolvConf": resolv_conf,
         "featureGates": {"DevicePlugins": False},

@@ -115,7 +115,7 @@ def push(image: Image, places: Places, log: Path) -> None:
 
 
 def is_pushed(image: Image, places: Places) -> bool:
-    """Whether the registry has the very image that is in the cache."""
+    """True if the registry has the very image that is in the cache."""
     return image.is_made(places) and registry_digest(image) == oci.digest(image.layout(places))
 
 

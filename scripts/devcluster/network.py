@@ -102,7 +102,7 @@ def raise_up(network: Network, api_port: int) -> bool:
 
 
 def is_up(network: Network) -> bool:
-    """Whether the link is there with the node's address."""
+    """True if the link exists and has the node's address."""
     try:
         shown = json.loads(run(["ip", "-json", "address", "show", "dev", LINK]))
     except DevClusterError:
@@ -111,7 +111,7 @@ def is_up(network: Network) -> bool:
 
 
 def has_rules(network: Network, api_port: int) -> bool:
-    """Whether as many rules with our mark are there as there should be."""
+    """True if the number of rules with our mark is right."""
     return len(_ours("filter")) + len(_ours("nat")) == len(rules(network, api_port))
 
 

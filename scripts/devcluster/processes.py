@@ -44,7 +44,7 @@ def identify(pid: int, proc: Path = PROC) -> Identity | None:
 
 
 def is_alive(identity: Identity | None) -> bool:
-    """Whether this very process still runs."""
+    """True if this very process still runs."""
     return identity is not None and identify(identity.pid) == identity
 
 
@@ -62,7 +62,7 @@ def start(argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str]) -> I
             start_new_session=True,
         )
     identity = identify(child.pid)
-    # It is meant to outlive this command: nobody will wait for it.
+    # It is meant to outlive this command, which does not wait for it.
     child.returncode = 0
     return identity
 
@@ -111,7 +111,7 @@ def belonging_to(programs: Path, state: Path, proc: Path = PROC) -> Iterator[Ide
 
 
 def port_holder(port: int, proc: Path = PROC) -> Holder | None:
-    """Who listens on TCP `port`, on whatever address; None when nobody does."""
+    """The process that listens on TCP `port`, on any address; None if there is none."""
     inodes = {
         fields[9]
         for table in ("tcp", "tcp6")

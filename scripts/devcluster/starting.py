@@ -58,7 +58,7 @@ def _ensure(places: Places, component: Component, needs: list[Callable[[], objec
 
 
 def _recovers(component: Component) -> bool:
-    """Whether a running component is healthy, or is soon after one that it needs was started anew."""
+    """True if a running component is healthy, or is soon after one that it needs was started anew."""
     deadline = time.monotonic() + RECOVERY_SECONDS
     while not (healthy := component.healthy()) and time.monotonic() < deadline:
         time.sleep(0.1)

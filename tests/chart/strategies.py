@@ -32,7 +32,7 @@ anything = st.recursive(scalars, lambda inner: st.lists(inner, max_size=2) | st.
 
 
 def is_valid(schema: Schema) -> Callable[[Any], bool]:
-    """Whether a value is one that ``schema`` accepts."""
+    """True if a value is one that ``schema`` accepts."""
     checked: Callable[[Any], bool] = Validator(schema).is_valid
     return checked
 

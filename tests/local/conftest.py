@@ -64,7 +64,7 @@ def add_environment(root: Path, name: str, python: str, *requirements: str) -> E
 
 
 def alive(pid: int) -> bool:
-    """Whether the process lives; a zombie, which waits for its parent only, does not."""
+    """True if the process lives; a zombie, which waits for its parent only, does not live."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):

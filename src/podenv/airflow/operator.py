@@ -98,7 +98,7 @@ class EnvPodOperator(EnvTask):
 
 
 def may_retry(error: PodenvError) -> bool:
-    """Whether trying again can help: not for a wrong name, lock or argument."""
+    """True if trying again can help: not for a wrong name, lock or argument."""
     if isinstance(error, TaskFailure):
         return error.retry
     return isinstance(error, LocalEnvironmentError | ProgramError | SourceChanged)

@@ -53,7 +53,7 @@ def _locally(
 def _in_a_pod(
     name: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], context: Any
 ) -> Any:
-    from podenv.airflow import podcall  # as above
+    from podenv.airflow import podcall  # loaded when a task executes, not at parse
 
     return podcall.call(name, function, args, kwargs, context=context, file=_start(function, context))
 

@@ -207,7 +207,7 @@ def check_mapped(operator: MappedOperator, mapped: object) -> None:
 
 
 def mapped_request(operator: MappedOperator) -> TaskRequest:
-    """What each of the mapped tasks asks for, but for what it is mapped over."""
+    """What each of the mapped tasks asks for, without what it is mapped over."""
     defaults: dict[str, Any] = {}
     for owner in (operator.get_dag(), operator.task_group):
         defaults |= (owner.default_args or {}) if owner is not None else {}

@@ -91,7 +91,9 @@ class Catalogue:
             if chosen:
                 folder = Path(chosen).expanduser()
                 if not folder.is_dir():
-                    raise CatalogueNotFound(f"{setting} names {chosen}, which is no folder; set it to an envs/ folder.")
+                    raise CatalogueNotFound(
+                        f"{setting} names {chosen}, which is not a folder; set it to an envs/ folder."
+                    )
                 return cls(folder)
         begin = (start or Path.cwd()).absolute()
         for above in (begin, *begin.parents):
@@ -133,7 +135,7 @@ class Catalogue:
         return _load(folder, own_stamp, _stamp(self.root / DEFAULTS))
 
     def refusal(self, name: str) -> PodenvError:
-        """What to say of a ``name`` that is no environment here."""
+        """The error for a ``name`` that is not an environment here."""
         known = self.names()
         if not nearest(name, known):
             try:

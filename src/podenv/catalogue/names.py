@@ -47,7 +47,7 @@ def check_environment_name(name: str) -> str:
 
 
 def is_python_version(text: str) -> bool:
-    """Whether ``text`` is a Python version as values files name it: ``3.<minor>``, 3.8 or newer."""
+    """True if ``text`` is a Python version as values files name it: ``3.<minor>``, 3.8 or newer."""
     return re.fullmatch(PYTHON, text) is not None
 
 

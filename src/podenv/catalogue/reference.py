@@ -44,7 +44,7 @@ class ImageRef:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is in no registry, only in a builder's own store."""
+        """True if the image is in a builder's own store only, not in a registry."""
         return self.registry == LOCAL
 
     def at(self, digest: str) -> ImageRef:
@@ -60,7 +60,8 @@ def parse(text: str, *, setting: str) -> ImageRef:
     match = _REFERENCE.fullmatch(text)
     if match is None:
         raise SettingError(
-            f"{setting} is {text!r}, which is no image; write it like docker.io/library/python:3.13-slim."
+            f"{setting} is {text!r}, which is not a valid image reference; "
+            "write it like docker.io/library/python:3.13-slim."
         )
     name, digest = match["name"], match["digest"] or ""
     host, slash, path = name.partition("/")

@@ -41,7 +41,7 @@ def _scalar(text: str) -> Any:
     if text in _BOOLEANS:
         return _BOOLEANS[text]
     if _NO_JSON.fullmatch(text):
-        raise ValueError(f"{text} is no number that Helm can pass on")
+        raise ValueError(f"{text} is not a number that Helm can pass on")
     digits = text.replace("_", "")
     if text[0] != "_" and _INTEGER.fullmatch(digits):
         sign = -1 if digits[0] == "-" else 1
@@ -90,7 +90,7 @@ def _key(key: Any) -> str:
     return f"{key:g}" if isinstance(key, float) else str(key)
 
 
-# Whatever is plain and is no merge key is resolved by `_scalar`; quoted texts keep the tag `str`.
+# Every plain scalar except the merge key is resolved by `_scalar`; quoted texts keep the tag `str`.
 _Loader.yaml_implicit_resolvers = {
     "<": [("tag:yaml.org,2002:merge", re.compile("<<"))],
     None: [("tag:podenv.dev,2026:plain", re.compile(""))],
@@ -122,7 +122,7 @@ def _read(file: Path, mtime_ns: int, size: int) -> dict[str, Any]:
         raise ValuesError(file, where, f"{error.problem}; correct the YAML there.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         why = str(error).splitlines()[0]
-        raise ValuesError(file, "", f"it is no YAML text ({why}); save it as UTF-8 YAML.") from None
+        raise ValuesError(file, "", f"it is not YAML text ({why}); save it as UTF-8 YAML.") from None
     except RecursionError:
         raise ValuesError(file, "", _TOO_DEEP) from None
     except OSError as error:

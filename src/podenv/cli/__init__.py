@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     """The program ``podenv``."""
-    # Most commands live for a second and read in thousands of classes, which are no garbage, not even at the end.
+    # Most commands live for a second and read in thousands of classes, which are not garbage, not even at the end.
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
     try:

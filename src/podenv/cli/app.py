@@ -71,7 +71,7 @@ app = typer.Typer(
     name="podenv",
     cls=_Commands,
     no_args_is_help=True,
-    rich_markup_mode=None,  # texts of users stand in messages; brackets in them are no markup
+    rich_markup_mode=None,  # texts of users stand in messages; brackets in them are not markup
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

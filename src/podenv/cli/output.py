@@ -148,7 +148,7 @@ def failures() -> Iterator[None]:
         say("Interrupted.", stderr=True)
         raise typer.Exit(130) from None
     except BrokenPipeError:
-        # Whoever read has enough; what is still buffered must not complain at exit.
+        # The reader has enough; what is still buffered must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(141) from None
     except OSError as failure:

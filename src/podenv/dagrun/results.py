@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TaskUse:
-    """A task, the environment it runs in and its limits there (Kubernetes quantities; None is no limit)."""
+    """A task, the environment it runs in and its limits there (Kubernetes quantities; None means no limit)."""
 
     dag_id: str
     task_id: str

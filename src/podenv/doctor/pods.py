@@ -141,7 +141,7 @@ def airflow_rights(subject: Subject) -> tuple[State, str]:
     named = {one.name: list(_launchers(one.spec.access)) for one in subject.environments}
     if not any(named.values()):
         return State.WARNING, (
-            "`access` names nobody: an Airflow with rights of its own can start pods all the same; else name its "
+            "`access` names no service account. That is right if Airflow has rights of its own; else name its "
             "service accounts in envs/defaults.yaml, `access: {serviceAccounts: [{name: NAME, namespace: NAMESPACE}]}`"
         )
     questions = [

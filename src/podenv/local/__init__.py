@@ -42,7 +42,7 @@ GRACE_SECONDS = 3.0  # between SIGTERM and SIGKILL, unless the environment or th
 
 @dataclass(frozen=True)
 class Limits:
-    """The most a task may use, as Kubernetes quantities; None is no limit.
+    """The most a task may use, as Kubernetes quantities; None means no limit.
 
     Out of ``memory``, it runs again with twice as much, up to ``max_memory``.
     """

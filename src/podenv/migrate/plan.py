@@ -139,7 +139,7 @@ def _parse(change: FileChange) -> tuple[Source, Functions]:
 
 
 def _replace(change: FileChange) -> None:
-    """Put the edited file in the place of the old one, which nobody may have changed meanwhile."""
+    """Put the edited file in the place of the old one. Raises `DagFileInvalid` if that was changed meanwhile."""
     with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
         ast.parse(change.after, str(change.file))
     try:

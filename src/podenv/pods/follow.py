@@ -230,7 +230,7 @@ class PodFollower:
         with self._open(response):
             try:
                 for data in response.stream(65_536):
-                    self._client.refuse_stopped()  # as above
+                    self._client.refuse_stopped()  # what comes after `stop` is ciphertext
                     self._lines.take(data)
                     if follow and done():  # else read to its end, so that the connection can serve again
                         return True

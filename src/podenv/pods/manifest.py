@@ -13,7 +13,7 @@ from typing import Any
 from kubernetes.client import ApiClient
 
 CONTAINER = "base"
-# The merge keys of k8s.io/api/core/v1; a list that is not here is replaced, but for `_APPENDED`.
+# The merge keys of k8s.io/api/core/v1; a list that is not here is replaced, except those in `_APPENDED`.
 _MERGE_KEYS = {
     "containers": "name",
     "initContainers": "name",

@@ -133,7 +133,7 @@ class PodRequest:
         return self._as(f"{stem}-again{number + 1}", before.starts + counted)
 
     def larger(self, than: str) -> PodRequest | None:
-        """This request with twice the memory ``than``, up to ``max_memory``; None where that is no more."""
+        """This request with twice the memory ``than``, up to ``max_memory``; None if that is not more."""
         if self.max_memory is None or than == "no limit":
             return None
         before, most = quantity.to_bytes(than), quantity.to_bytes(self.max_memory)

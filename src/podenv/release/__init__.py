@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 Action = Literal["installed", "upgraded", "repaired", "unchanged"]
 PULL_SECONDS = 600.0  # for nodes to pull the image, where pre-pull is on
-RELEASE_BUSY_SECONDS = 60.0  # to wait for somebody else who changes the same release
+RELEASE_BUSY_SECONDS = 60.0  # to wait while another podenv changes the same release
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 
 

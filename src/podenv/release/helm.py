@@ -185,7 +185,7 @@ def warnings(stderr: str) -> list[str]:
 
 
 def _environ() -> dict[str, str]:
-    """Variables of this process but for those that lead helm to another cluster, namespace or storage."""
+    """This process's variables, without those that lead helm to another cluster, namespace or storage."""
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(("HELM_KUBE", "HELM_NAMESPACE"))
     }

@@ -47,7 +47,7 @@ def identity() -> str:
 
 
 def holder(cluster: Cluster, environment: str, namespace: str) -> Holder | None:
-    """Who changes the release now; None if nobody does, or the last one has been silent for too long."""
+    """Who changes the release now; None if there is no holder, or it has been silent for too long."""
     lease = cluster.get(_path(cluster, environment, namespace))
     return _live(cluster, lease) if lease else None
 

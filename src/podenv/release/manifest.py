@@ -44,7 +44,7 @@ def changes(rendered: Any, live: Any, path: Path = ()) -> Iterator[tuple[Path, A
     """Where ``live`` differs from ``rendered``: path, rendered and live value (`ABSENT` for none).
 
     In a path, the element of a list stands by its name where the elements have names. What the API server fills in by
-    itself is no change; fields that were added to a map are not seen here.
+    itself is not a change; fields that were added to a map are not seen here.
     """
     if rendered is None or path == ("status",):
         return

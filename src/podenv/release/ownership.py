@@ -1,8 +1,8 @@
 """Where a live object differs from the rendered one, and who made it so: read from its managedFields.
 
-What the API server or an admission policy makes of the fields that a release sent is no difference: the release still
-owns those fields. What other field managers (controllers, operators, Rancher ...) add is theirs, and is no difference
-either. How ownership is written down:
+What the API server or an admission policy makes of the fields that a release sent is not a difference: the release
+still owns those fields. What other field managers (controllers, operators, Rancher ...) add is theirs, and is not a
+difference either. How ownership is written down:
 https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
 """
 
@@ -37,7 +37,7 @@ def differences(rendered: Json, live: Json) -> list[Difference]:
 
 
 def additions(rendered: Json, live: Json) -> list[Difference]:
-    """Fields that a person added to ``live`` by hand, and that nobody else has a part in: the outermost paths only."""
+    """Fields of ``live`` that a person added by hand and no other manager has a part in: the outermost paths only."""
     found: dict[Path, Difference] = {}
     owners = Owners(live)
     for number, (manager, fields) in enumerate(owners.fields):

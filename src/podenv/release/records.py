@@ -37,7 +37,7 @@ class Record:
 
     @property
     def is_left_by_podenv(self) -> bool:
-        """True if podenv began this pending change. Helm hands a mark on to the next revision, whoever makes it."""
+        """True if podenv began this pending change. Helm hands a mark on to every later revision."""
         return self.mark == self.revision if self.status in ("pending-install", "pending-upgrade") else self.mark > 0
 
     @property

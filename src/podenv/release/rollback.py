@@ -79,7 +79,7 @@ def _by_identity(record: Record) -> dict[tuple[str, str, str], Json]:
 
 
 def _paths(before: Json, after: Json, *digests: str) -> list[str]:
-    """Where two objects differ, but for what follows from the image."""
+    """Where two objects differ, apart from what follows from the image."""
     forward = {path: (one, other) for path, one, other in manifest.changes(before, after)}
     added = {path: (one, other) for path, other, one in manifest.changes(after, before)}
     differing = {path: values for path, values in (forward | added).items() if not _is_of_image(path, values, digests)}

@@ -43,8 +43,8 @@ class ReleaseSpec:
     def differences(self, record: Record) -> list[str]:
         """In what a recorded release differs from this; an empty list if it was made from the same.
 
-        Names ``image``, ``lock``, ``chart``, and keys of the values (top-level ones, and those of ``image``), whoever
-        made the release: podenv, plain helm or a GitOps tool.
+        Names ``image``, ``lock``, ``chart``, and keys of the values (top-level ones, and those of ``image``). It
+        does not matter who made the release: podenv, plain helm or a GitOps tool.
         """
         found = []
         if _image(self.name, self.values) != _image(self.name, record.values):

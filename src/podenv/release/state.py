@@ -35,7 +35,7 @@ class Drift:
 
     @property
     def is_missing(self) -> bool:
-        """True if something of the release is missing; putting it back takes nothing from anybody."""
+        """True if something of the release is missing; putting it back undoes no change of others."""
         return self.what in ("is gone", "lacks")
 
     def __str__(self) -> str:

@@ -129,7 +129,7 @@ def catalogues(folder: Path) -> list[Path]:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether the virtual environment was made to its end and its interpreter is still on the machine."""
+    """True if the virtual environment was made to its end and its interpreter is still on the machine."""
     return _marker(folder) is not None and interpreter(folder).exists()
 
 
@@ -159,7 +159,7 @@ def _is_ready(folder: Path, content_hash: str) -> bool:
 
 
 def _is_same_file(descriptor: int, file: Path) -> bool:
-    """Whether ``file`` is what was locked: a prune removes the lock's file with the rest."""
+    """True if ``file`` is still the file that was locked: a prune removes the lock's file with the rest."""
     try:
         return os.path.samestat(os.fstat(descriptor), file.stat())
     except FileNotFoundError:
@@ -174,7 +174,7 @@ def _make(
     base = python.find(environment.python, wanted_by=environment.name, uv=lock.uv(), log=log)
     log(f"Making the virtual environment of {environment.name!r} with {base} in {folder}.")
     remove(folder)
-    # uv holds the lock too: if podenv is killed and uv goes on, nobody makes the same folder beside it.
+    # uv holds the lock too: if podenv is killed and uv goes on, no other process makes the same folder.
     inherited = () if descriptor is None else (descriptor,)
     try:
         install.install(environment, folder, base, log=log, pass_fds=inherited)

@@ -105,11 +105,11 @@ def _keys(root: Path) -> frozenset[str] | None:
 
 def _remove(folder: Path) -> Removed | None:
     size = _own_bytes(folder)
-    there = folder.is_dir()
+    existed = folder.is_dir()
     venv.remove(folder)
     venv.catalogues_file(folder).unlink(missing_ok=True)
-    venv.lock_file(folder).unlink(missing_ok=True)  # last: whoever waits for it sees that it is another file now
-    return Removed(folder.name, folder, size) if there else None
+    venv.lock_file(folder).unlink(missing_ok=True)  # last: a process that waits for it sees that it is another file now
+    return Removed(folder.name, folder, size) if existed else None
 
 
 def _own_bytes(folder: Path) -> int:

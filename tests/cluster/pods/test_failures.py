@@ -98,7 +98,7 @@ def full_disk(start: Callable[..., InBackground]) -> InBackground:
 
 
 def is_final(outcome: Outcome, kind: str) -> bool:
-    """Whether Airflow will not retry, and the cause is the type that podenv has for it."""
+    """True if Airflow will not retry, and the cause is the type that podenv has for it."""
     error = outcome.error
     assert isinstance(error, AirflowFailException), outcome.message
     assert error.__cause__ is not None

@@ -113,7 +113,7 @@ def test_an_environment_is_its_values_laid_upon_the_defaults(tmp_path: Path) -> 
             (
                 f"python: '{version}'\n",
                 "python",
-                f"'{version}' is no Python version that podenv can use; "
+                f"'{version}' is not a Python version that podenv can use; "
                 'write it like "3.13": 3.8 or newer, no patch release',
             )
             for version in ("3.11.4", "3.7")
@@ -265,7 +265,7 @@ def test_no_catalogue_says_where_it_was_looked_for(tmp_path: Path, monkeypatch: 
     with pytest.raises(CatalogueNotFound, match=f"in {tmp_path} or above it; .*PODENV_CATALOGUE"):
         Catalogue.find(tmp_path)
     monkeypatch.setenv("PODENV_CATALOGUE", "nowhere")
-    with pytest.raises(CatalogueNotFound, match=r"^PODENV_CATALOGUE names nowhere, which is no folder"):
+    with pytest.raises(CatalogueNotFound, match=r"^PODENV_CATALOGUE names nowhere, which is not a folder"):
         Catalogue.find(tmp_path)
 
 

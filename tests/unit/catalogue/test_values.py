@@ -84,7 +84,7 @@ def test_an_empty_file_holds_no_values(tmp_path: Path) -> None:
     [
         ("a: 1\nb: 2\na: 3\n", "line 3, column 1: the key 'a' stands here twice"),
         ("a: [1\n", "line 2, column 1: did not find expected ',' or ']'"),
-        ("a: .inf\n", "line 1, column 4: .inf is no number that Helm can pass on"),
+        ("a: .inf\n", "line 1, column 4: .inf is not a number that Helm can pass on"),
         ("- 1\n", "it must be a map of keys to values"),
         ("a: 1\n---\nb: 2\n", "line 2, column 1: but found another document"),
         ("a: !!python/object:os.system x\n", "line 1, column 4: could not determine a constructor"),
@@ -101,7 +101,7 @@ def test_what_cannot_be_read_is_refused_with_its_place(tmp_path: Path, text: str
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "values.yaml"
     file.write_bytes(b"a: \xff\n")
-    with pytest.raises(ValuesError, match="it is no YAML text"):
+    with pytest.raises(ValuesError, match="it is not YAML text"):
         values.read(file)
 
 

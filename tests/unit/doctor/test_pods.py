@@ -191,7 +191,7 @@ def test_an_access_that_names_nobody_is_a_warning(tmp_path: Path) -> None:
     with cluster(tmp_path) as (_, subject):
         state, text = pods.airflow_rights(subject)
     assert state is State.WARNING
-    assert text.startswith("`access` names nobody: ")
+    assert text.startswith("`access` names no service account. ")
 
 
 def test_releases_that_are_missing_are_a_warning(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_variable_that_makes_no_sense_is_named(tmp_path: Path) -> None:
     subject = environment(tmp_path)
     with pytest.raises(SettingError, match=r"^PODENV_BUILDER is 'kaniko'; known are docker, buildah, podman\.$"):
         image.settings(subject, environ={"PODENV_BUILDER": "kaniko"})
-    with pytest.raises(SettingError, match=r"^PODENV_BASE_IMAGE is 'a b', which is no image"):
+    with pytest.raises(SettingError, match=r"^PODENV_BASE_IMAGE is 'a b', which is not a valid image reference"):
         image.settings(subject, environ={"PODENV_BASE_IMAGE": "a b"})
     with pytest.raises(SettingError, match=r"^--platform is 'amd64'; write one, like linux/amd64"):
         image.settings(subject, platform="amd64", environ=NOTHING)

@@ -180,7 +180,7 @@ def test_an_index_in_a_folder_of_this_machine_is_refused_before_the_build(tmp_pa
             "X.Y comes from a and from b; take it out of one of them.",
         ),
         ("[{name: a, url: 'https://u:s3cret@a/'}]", "'https://***@a/' holds credentials"),
-        ("[{name: a, url: 'file:///srv'}]", "is no package index; write it like"),
+        ("[{name: a, url: 'file:///srv'}]", "is not a valid package index; write it like"),
         ("[{name: a}]", "indexes.0.url: it is missing"),
     ],
 )

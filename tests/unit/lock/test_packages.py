@@ -161,7 +161,9 @@ def test_paths_that_are_not_in_the_project_are_refused(etl: Etl, acme: Path, tmp
     with pytest.raises(PackageUnusable, match=r"acme/link is a link to a folder"):
         packages.content_hash(etl(ACME))
     for path in ("/srv/acme", "~/acme"):
-        with pytest.raises(ValuesError, match="is no folder of a package; name it from the environment's folder on"):
+        with pytest.raises(
+            ValuesError, match="is not a valid folder of a package; name it from the environment's folder on"
+        ):
             etl(path)
 
 

@@ -85,7 +85,7 @@ class Form:
         if self.reserved and re.fullmatch(self.reserved, text):
             raise ValueError(f"{shown!r} {self.because}")
         if len(text) > self.max_length or not re.fullmatch(self.pattern, text):
-            raise ValueError(f"{shown!r} is no {self.what}")
+            raise ValueError(f"{shown!r} is not a valid {self.what}")
         return text
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -105,7 +105,8 @@ def _python(value: object) -> str:
         raise ValueError('a Python version must be quoted, or 3.10 is read as 3.1; write python: "3.10"')
     if not isinstance(value, str) or not is_python_version(value):
         raise ValueError(
-            f'{value!r} is no Python version that podenv can use; write it like "3.13": 3.8 or newer, no patch release'
+            f"{value!r} is not a Python version that podenv can use; "
+            'write it like "3.13": 3.8 or newer, no patch release'
         )
     return value
 
@@ -187,7 +188,7 @@ def _port(value: object) -> int | str:
     if isinstance(whole, str) and re.fullmatch(_PORT_NAME, whole):
         return whole
     if isinstance(whole, bool) or not isinstance(whole, int) or not 0 < whole < 65536:
-        raise ValueError(f"{value!r} is no port; write a number from 1 to 65535, or a port's name")
+        raise ValueError(f"{value!r} is not a valid port; write a number from 1 to 65535, or a port's name")
     return whole
 
 

@@ -51,7 +51,7 @@ class Access(Model):
 
 
 class LimitRange(Model):
-    """Limits for each container in the environment's namespace, whoever starts it."""
+    """Limits for each container in the environment's namespace, also for those that podenv does not start."""
 
     default: Limits = Field(default={}, description="Limits of a container that names none.")
     default_request: Requests = Field(default={}, description="Requests of one that names none.")
@@ -103,7 +103,7 @@ class EgressRule(Peer):
 
 
 class NetworkPolicy(Model):
-    """Nobody may talk to the pods, and they may talk to DNS and the allow list only."""
+    """The pods accept no connections; they may connect to DNS and to the allow list only."""
 
     enabled: bool | None = None
     dns: list[Peer] = Field(default=[], description="Who answers DNS, on port 53.")
