@@ -39,14 +39,14 @@ def podenv(tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> Run
     return run
 
 
-def there(asked: Asked) -> Answer:
+def with_digest(asked: Asked) -> Answer:
     return Answer(200, {"Docker-Content-Digest": DIGEST})
 
 
 def test_build_says_of_each_environment_what_became_of_it(
     podenv: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with serving(there) as (host, requests):
+    with serving(with_digest) as (host, requests):
         monkeypatch.setenv("PODENV_REGISTRY", host)
         done = podenv("build", "etl", "--json")
         (row,) = json.loads(done.stdout)

@@ -154,20 +154,20 @@ def __getattr__(name: str) -> Any:
 
 def missing() -> list[str]:
     """What podenv needs of the Airflow that is installed and does not find there, as ``module:name``; it loads all."""
-    lost = []
+    absent = []
     for name in _NAMES:
         try:
             __getattr__(name)
         except AirflowUnsupported as error:
-            lost += error.missing
+            absent += error.missing
     for place, members in _MEMBERS.items():
         try:
             owner = _owner(place)
         except (ModuleNotFoundError, AttributeError):
-            lost.append(place)
+            absent.append(place)
             continue
-        lost += [f"{place}.{member}" for member in members if not _has(owner, member)]
-    return sorted(set(lost))
+        absent += [f"{place}.{member}" for member in members if not _has(owner, member)]
+    return sorted(set(absent))
 
 
 def _owner(place: str) -> Any:
@@ -240,8 +240,8 @@ def database_is_current() -> bool:
 def bundle_arguments(root: Path) -> dict[str, Any]:
     """The arguments with which a `DagBag` reads the folder ``root`` as the dag processor reads a bundle."""
     arguments: dict[str, Any] = {"dag_folder": root, "bundle_path": root, "bundle_name": DAGS_FOLDER_BUNDLE}
-    taken = inspect.signature(__getattr__("DagBag")).parameters  # Airflow 3.1 does not take the bundle's name
-    return {name: value for name, value in arguments.items() if name in taken}
+    accepted = inspect.signature(__getattr__("DagBag")).parameters  # Airflow 3.1 does not take the bundle's name
+    return {name: value for name, value in arguments.items() if name in accepted}
 
 
 @contextmanager

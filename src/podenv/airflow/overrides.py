@@ -19,7 +19,7 @@ from podenv.airflow.compat import (
     make_safe_label_value,
 )
 from podenv.errors import CallError, PodRefused
-from podenv.pods.manifest import CONTAINER, Json, given, to_json, with_base
+from podenv.pods.manifest import CONTAINER, Json, to_json, with_base, without_empty
 
 # Arguments of KubernetesPodOperator that podenv cannot honour: refused, not ignored.
 _REFUSED = {
@@ -29,7 +29,7 @@ _REFUSED = {
 }
 
 
-def refused(operator: KubernetesPodOperator) -> str | None:
+def refusal(operator: KubernetesPodOperator) -> str | None:
     """Which argument cannot be honoured, and why; None if all can be."""
     for name, why in _REFUSED.items():
         if getattr(operator, name):
@@ -55,8 +55,8 @@ def of_operator(operator: KubernetesPodOperator) -> list[Json]:
     holds no pod, and `CallError` for a variable that is not a text.
     """
     layers = [_template(operator), _parts(to_json(operator.full_pod_spec or {}))]
-    layers.append({"metadata": given(_metadata(operator)), "spec": to_json(given(_spec(operator)))})
-    if base := to_json(given(_base(operator))):
+    layers.append({"metadata": without_empty(_metadata(operator)), "spec": to_json(without_empty(_spec(operator)))})
+    if base := to_json(without_empty(_base(operator))):
         layers.append(with_base(**base))
     layers += [_secret(secret) for secret in operator.secrets]
     return layers
@@ -146,16 +146,16 @@ def variables(operator: KubernetesPodOperator) -> list[Json]:
         raise CallError(f"Task {operator.task_id!r}: {why}.") from None
 
 
-def _variables(given: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Name, value and source of each entry. Raises ValueError if ``given`` has another form."""
-    if hasattr(given, "resolve"):  # an upstream task's value
+def _variables(env_vars: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Name, value and source of each entry. Raises ValueError if ``env_vars`` has another form."""
+    if hasattr(env_vars, "resolve"):  # an upstream task's value
         return
-    if isinstance(given, Mapping):
-        yield from ((name, value, None) for name, value in given.items())
+    if isinstance(env_vars, Mapping):
+        yield from ((name, value, None) for name, value in env_vars.items())
         return
-    if not isinstance(given, list | tuple):
-        raise ValueError(f"env_vars is a mapping of names to texts, or a list of V1EnvVar, not {given!r}")
-    for entry in given:
+    if not isinstance(env_vars, list | tuple):
+        raise ValueError(f"env_vars is a mapping of names to texts, or a list of V1EnvVar, not {env_vars!r}")
+    for entry in env_vars:
         read = entry.get if isinstance(entry, Mapping) else partial(getattr, entry)
         name, source = read("name", None), read("valueFrom", None) or read("value_from", None)
         if not isinstance(name, str):
@@ -171,11 +171,11 @@ def _text(name: str, value: object) -> str:
     return str(value)
 
 
-def _camel(given: Any) -> Any:
+def _camel(model: Any) -> Any:
     """A dict may be written as Python (run_as_user) or as Kubernetes (runAsUser) has it."""
-    if not isinstance(given, Mapping):
-        return given
-    return {_camel_name(str(key)): _camel(value) for key, value in given.items()}
+    if not isinstance(model, Mapping):
+        return model
+    return {_camel_name(str(key)): _camel(value) for key, value in model.items()}
 
 
 def _camel_name(name: str) -> str:

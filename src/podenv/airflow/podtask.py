@@ -130,7 +130,7 @@ class PodTask:
         gone: Json = {"metadata": {"name": name, "namespace": namespace}, "spec": {"containers": [{"name": CONTAINER}]}}
         number = status.annotation(pod, names.RELAUNCH_ANNOTATION) if pod is not None else ""
         request = self._with_terms(pod or gone, relaunch=int(number) if number.isdecimal() else None)
-        return request if pod is not None else request.named(name)
+        return request if pod is not None else request.with_name(name)
 
     def _request(self, *, quiet: bool = False) -> PodRequest:
         task = self._task

@@ -171,7 +171,7 @@ class EnvTask(KubernetesPodOperator):
             raise TypeError(f"{self.where} needs a python_callable or cmds: one of them, not both.")
         if self.python_callable is not None and self.arguments:
             raise TypeError(f"{self.where}: arguments go with cmds; a function has op_args and op_kwargs.")
-        if why := overrides.refused(self):
+        if why := overrides.refusal(self):
             raise TypeError(f"{self.where}: {why}.")
         for name in ("connections", "variables"):
             if isinstance(given := getattr(self, name), str):

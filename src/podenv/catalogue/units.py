@@ -173,8 +173,8 @@ def _nonsense(unit: Unit, text: str, value: Decimal) -> str:
     if value == 0:
         return f"a limit of {text} means no limit to Kubernetes; leave it out, or {like}"
     if unit is BYTES and value < 10**6:
-        meant = "Gi" if suffix in ("M", "Mi") or (not suffix and value <= 64) else "Mi"
-        return f"{text} is {_bytes(value)}; did you mean {_sensible(unit, number, meant)}?"
+        likely = "Gi" if suffix in ("M", "Mi") or (not suffix and value <= 64) else "Mi"
+        return f"{text} is {_bytes(value)}; did you mean {_sensible(unit, number, likely)}?"
     if unit.name == "cores" and value < Decimal("0.001"):
         return f"{text} is less than a thousandth of a core; did you mean {_sensible(unit, number, 'm')}?"
     if unit.name == "cores" and value >= unit.bounds["exclusiveMaximum"]:

@@ -86,17 +86,17 @@ def run(
               podenv run multi_env_dag --conf '{"rows": 100}' --json | jq .tasks
     """
     path, catalogue = prepare("run", folder)
-    with output.waiting("starting Airflow") as (said, doing), _stopped_by_signals() as check:
+    with output.waiting("starting Airflow") as (print_line, doing), _stopped_by_signals() as check:
 
         def on_line(task: str, line: str) -> None:
             check()
             doing(task)
-            said(task, line)
+            print_line(task, line)
 
         def on_end(result: TaskResult) -> None:
             check()
-            took = output.took(result.seconds or 0)
-            said(result.task_id, f"{result.state}{took}{f': {result.error}' if result.error else ''}")
+            duration = output.duration(result.seconds or 0)
+            print_line(result.task_id, f"{result.state}{duration}{f': {result.error}' if result.error else ''}")
 
         found = dagfolder.read(path)
         if not no_check:

@@ -174,7 +174,9 @@ def _show(outcome: output.Outcome[DeployResult], *, dry_run: bool, json: bool) -
         for warning in (*outcome.value.warnings, *_about_others(outcome.value, would_be)):
             output.say(f"warning: {outcome.name}: {warning}", stderr=True)
         if not json and outcome.value.action != "unchanged":
-            output.say(f"{outcome.name}: {would_be}{outcome.value.action}{output.took(outcome.seconds)}", stderr=True)
+            output.say(
+                f"{outcome.name}: {would_be}{outcome.value.action}{output.duration(outcome.seconds)}", stderr=True
+            )
 
 
 def _about_others(result: DeployResult, would_be: str) -> Iterator[str]:

@@ -80,7 +80,7 @@ def _resolve(catalogue: Catalogue, names: list[str], *, upgrade: bool, json: boo
         elif not json:
             count = len(locking.pinned(catalogue[outcome.name]))
             state = f"locked, {count} package{'s' * (count != 1)}" if outcome.value else "unchanged"
-            output.say(f"{outcome.name}: {state}{output.took(outcome.seconds)}")
+            output.say(f"{outcome.name}: {state}{output.duration(outcome.seconds)}")
 
     outcomes = output.side_by_side(names, work, show)
     failed = [outcome for outcome in outcomes if outcome.error is not None]

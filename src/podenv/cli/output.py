@@ -121,7 +121,7 @@ def seconds(value: float) -> str:
     return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
 
 
-def took(value: float) -> str:
+def duration(value: float) -> str:
     """The end of a line about something that took a while: `` (2.1 s)``; an empty text below a second."""
     return f" ({seconds(value)})" if value >= 1 else ""
 
@@ -250,19 +250,19 @@ def _progress(names: Sequence[str]) -> Iterator[Callable[[str, str | None], None
 def waiting(text: str) -> Iterator[tuple[Callable[[str, str], None], Say]]:
     """Something that takes seconds and talks; on a terminal with what is being done and how long all of it has taken.
 
-    Yields a function that prints a line of somebody (to stderr), and one that tells what is being done now.
+    Yields a function that prints a line of a task (to stderr), and one that shows what is being done now.
     """
     target = console(stderr=True)
 
-    def said(who: str, line: str) -> None:
+    def print_line(who: str, line: str) -> None:
         target.print(Text.assemble((f"{who} | ", "cyan"), line), soft_wrap=True)
 
     if not sys.stderr.isatty():
-        yield said, lambda doing: None
+        yield print_line, lambda doing: None
         return
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=target, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
         bar = progress.add_task(text, total=None)
-        yield said, lambda doing: progress.update(bar, description=doing)
+        yield print_line, lambda doing: progress.update(bar, description=doing)

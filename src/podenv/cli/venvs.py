@@ -28,7 +28,7 @@ def sync(names: Names = None, json: AsJson = False) -> None:
             output.error(str(outcome.error))
         elif not json and outcome.value is not None:
             state = "made" if outcome.value.created else "ready"
-            output.say(f"{outcome.name}: {state}{output.took(outcome.seconds)}")
+            output.say(f"{outcome.name}: {state}{output.duration(outcome.seconds)}")
 
     outcomes = output.side_by_side(wanted, work, show)
     failed = [outcome for outcome in outcomes if outcome.error is not None]

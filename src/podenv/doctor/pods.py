@@ -131,7 +131,7 @@ class _Launcher:
 
     user: str
     groups: tuple[str, ...]
-    shown: str
+    description: str
 
 
 def airflow_rights(subject: Subject) -> tuple[State, str]:
@@ -155,12 +155,12 @@ def airflow_rights(subject: Subject) -> tuple[State, str]:
         answers = pool.map(lambda question: _may(asked, *question), questions)
         for (who, (_, resource, verb), place), allowed in zip(questions, answers, strict=True):
             if not allowed:
-                refused.setdefault(f"{resource} in {place} by {who.shown}", []).append(verb)
+                refused.setdefault(f"{resource} in {place} by {who.description}", []).append(verb)
     if refused:
         raise CheckFailed(
             f"refused: {_few(_by_object(refused))}; run `podenv deploy`, and check the names in `access`."
         )
-    everybody = sorted({who.shown for name in deployed for who in named[name]})
+    everybody = sorted({who.description for name in deployed for who in named[name]})
     if not everybody:
         raise NotHere("no environment is deployed yet")
     return State.OK, f"{', '.join(everybody)} may launch pods"

@@ -49,32 +49,35 @@ class Decider:
 
     def change(self, use: Use) -> Change:
         """What becomes of ``use``. Raises `Unfit` where it must stay as it is."""
-        given = self._arguments(use)
-        self._check(use, given)
-        remarks: list[str] = [REMARKED[name] for name in sorted(given.keys() & REMARKED_OF[use.kind])]
+        arguments = self._arguments(use)
+        self._check(use, arguments)
+        remarks: list[str] = [REMARKED[name] for name in sorted(arguments.keys() & REMARKED_OF[use.kind])]
         read = {
             Kind.VIRTUALENV: self._virtualenv,
             Kind.EXTERNAL_PYTHON: self._external,
             Kind.POD: self._pod,
         }[use.kind]
-        asked, content = read(use, given, remarks)
-        name = self._task_name(use, given)
+        asked, content = read(use, arguments, remarks)
+        name = self._task_name(use, arguments)
         return Change(
             use,
             Wish(
                 content,
-                self._hint(use, given) or name,
+                self._hint(use, arguments) or name,
                 comments={line: text for line, text in asked.comments.items() if line in content.requirements},
                 heading=tuple(comments.above(use.call, "requirements") if use.call else ()),
             ),
             name,
-            dropped=frozenset(given.keys() & (READ[use.kind] | DROPPED[use.kind] | REMARKED_OF[use.kind])),
-            added=self._added(use, given),
-            remarks=(*((use.line, text) for text in (*remarks, *asked.remarks)), *self._of_function(use, given, asked)),
+            dropped=frozenset(arguments.keys() & (READ[use.kind] | DROPPED[use.kind] | REMARKED_OF[use.kind])),
+            added=self._added(use, arguments),
+            remarks=(
+                *((use.line, text) for text in (*remarks, *asked.remarks)),
+                *self._of_function(use, arguments, asked),
+            ),
         )
 
     def _arguments(self, use: Use) -> dict[str, cst.BaseExpression]:
-        given: dict[str, cst.BaseExpression] = {}
+        arguments: dict[str, cst.BaseExpression] = {}
         for argument in use.call.args if use.call else ():
             if argument.star:
                 raise Unfit(
@@ -83,19 +86,19 @@ class Decider:
                 )
             if argument.keyword is None:
                 raise Unfit("it has an argument without a name; write `name=value`")
-            given[argument.keyword.value] = argument.value
-        return given
+            arguments[argument.keyword.value] = argument.value
+        return arguments
 
-    def _check(self, use: Use, given: Mapping[str, cst.BaseExpression]) -> None:
+    def _check(self, use: Use, arguments: Mapping[str, cst.BaseExpression]) -> None:
         known = KEPT[use.kind] | READ[use.kind] | DROPPED[use.kind] | REMARKED_OF[use.kind]
-        for name in given:
+        for name in arguments:
             if name in REFUSED:
                 raise Unfit(f"{name} has no counterpart: {REFUSED[name]}")
             if name not in known:
                 raise Unfit(
                     f"podenv does not know its argument {name};{nearest(name, known)} remove it, then migrate again"
                 )
-        self._check_elsewhere(use, given)
+        self._check_elsewhere(use, arguments)
         if use.function is not None:
             name = use.function.name.value
             if also := sorted(self._elsewhere.overridden.get(name, set()) & DECIDING):
@@ -105,9 +108,9 @@ class Decider:
             if line := self._functions.uses(self._source.line(use.function), "virtualenv_string_args"):
                 raise Unfit(f"line {line}: {REFUSED['string_args']}")
 
-    def _check_elsewhere(self, use: Use, given: Mapping[str, cst.BaseExpression]) -> None:
+    def _check_elsewhere(self, use: Use, arguments: Mapping[str, cst.BaseExpression]) -> None:
         before = self._elsewhere.defaults & {"image", "namespace"}  # they would go before the environment's
-        if also := sorted(before | (self._elsewhere.defaults & DECIDING & READ[use.kind]) - given.keys()):
+        if also := sorted(before | (self._elsewhere.defaults & DECIDING & READ[use.kind]) - arguments.keys()):
             raise Unfit(
                 f"default_args of this file hold {', '.join(also)}; write it into the calls, then migrate again"
             )
@@ -117,41 +120,41 @@ class Decider:
         if also := sorted(words & (READ[use.kind] | DROPPED[use.kind])):
             raise Unfit(f"it is mapped over {', '.join(also)}, and each environment needs a task of its own")
 
-    def _value(self, given: Mapping[str, cst.BaseExpression], name: str) -> Any:
-        """The value of an argument, None where it is not given. Raises `Unfit` for what only a run knows."""
-        if name not in given:
+    def _value(self, arguments: Mapping[str, cst.BaseExpression], name: str) -> Any:
+        """The value of an argument, None where it is missing. Raises `Unfit` for what only a run knows."""
+        if name not in arguments:
             return None
         try:
-            return self._source.value(given[name])
+            return self._source.value(arguments[name])
         except Computed:
             raise Unfit(
-                f"its {name} is computed ({packages.brief(self._source.code(given[name]))}); write the value itself, "
-                "then migrate again"
+                f"its {name} is computed ({packages.brief(self._source.code(arguments[name]))}); "
+                "write the value itself, then migrate again"
             ) from None
 
-    def _texts(self, given: Mapping[str, cst.BaseExpression], name: str) -> list[str]:
-        value = self._value(given, name)
+    def _texts(self, arguments: Mapping[str, cst.BaseExpression], name: str) -> list[str]:
+        value = self._value(arguments, name)
         texts = [value] if isinstance(value, str) else value or []
         if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
             raise Unfit(f"its {name} is neither a text nor a list of texts")
         return texts
 
     def _virtualenv(
-        self, use: Use, given: Mapping[str, cst.BaseExpression], remarks: list[str]
+        self, use: Use, arguments: Mapping[str, cst.BaseExpression], remarks: list[str]
     ) -> tuple[Asked, Content]:
         asked = Asked()
-        requirements = self._value(given, "requirements")
+        requirements = self._value(arguments, "requirements")
         if isinstance(requirements, str) and requirements.endswith(".txt") and not packages.is_template(requirements):
             packages.of_file(asked, self._file.parent / requirements)
         else:
-            for text in self._texts(given, "requirements"):
+            for text in self._texts(arguments, "requirements"):
                 asked.add(text)
-            if "requirements" in given:
-                asked.comments |= comments.of_list(self._source.resolved(given["requirements"]))
-        asked.option(self._texts(given, "pip_install_options"))
-        for number, url in enumerate(self._texts(given, "index_urls")):
+            if "requirements" in arguments:
+                asked.comments |= comments.of_list(self._source.resolved(arguments["requirements"]))
+        asked.option(self._texts(arguments, "pip_install_options"))
+        for number, url in enumerate(self._texts(arguments, "index_urls")):
             asked.from_index(url, extra=number > 0)
-        python = self._version(self._value(given, "python_version"), remarks)
+        python = self._version(self._value(arguments, "python_version"), remarks)
         return asked, Content(python, tuple(sorted(set(asked.lines))), asked.index, tuple(asked.indexes))
 
     def _version(self, value: object, remarks: list[str]) -> str:
@@ -166,12 +169,14 @@ class Decider:
             remarks.append(f"an environment names no patch release: Python {value} becomes {found[1]}")
         return found[1]
 
-    def _external(self, use: Use, given: Mapping[str, cst.BaseExpression], remarks: list[str]) -> tuple[Asked, Content]:
-        path = self._interpreter(given)
+    def _external(
+        self, use: Use, arguments: Mapping[str, cst.BaseExpression], remarks: list[str]
+    ) -> tuple[Asked, Content]:
+        path = self._interpreter(arguments)
         if path and (found := packages.installed(Path(path))):
             version, asked = found
             return asked, Content(version, tuple(sorted(asked.lines)))
-        what = path or self._source.code(given["python"]) if "python" in given else "its interpreter"
+        what = path or self._source.code(arguments["python"]) if "python" in arguments else "its interpreter"
         if use.function is None:
             raise Unfit(
                 f"what {what} holds cannot be read here; make an environment, then write @task.env or EnvPodOperator"
@@ -185,23 +190,23 @@ class Decider:
         spoken = _IN_PATH.search(path or "")
         return Asked(), Content(spoken[1] if spoken and is_python_version(spoken[1]) else self._python)
 
-    def _interpreter(self, given: Mapping[str, cst.BaseExpression]) -> str | None:
+    def _interpreter(self, arguments: Mapping[str, cst.BaseExpression]) -> str | None:
         """The path that ``python`` names; None where only a run knows it."""
-        if "python" not in given:
+        if "python" not in arguments:
             return None
         try:
-            value = self._source.value(given["python"])
+            value = self._source.value(arguments["python"])
         except Computed:
             return None
         return value if isinstance(value, str) and not packages.is_template(value) else None
 
-    def _pod(self, use: Use, given: Mapping[str, cst.BaseExpression], remarks: list[str]) -> tuple[Asked, Content]:
-        if "image" not in given:
+    def _pod(self, use: Use, arguments: Mapping[str, cst.BaseExpression], remarks: list[str]) -> tuple[Asked, Content]:
+        if "image" not in arguments:
             raise Unfit("it names no image here; make an environment for what it runs by hand")
-        image = self._value(given, "image")
+        image = self._value(arguments, "image")
         if not isinstance(image, str) or packages.is_template(image):
             raise Unfit("its image is a template, known only when the task runs; make an environment for each image")
-        if not use.decorates and "cmds" not in given:
+        if not use.decorates and "cmds" not in arguments:
             raise Unfit("it runs the image's own entrypoint; name the command by cmds=[...], then migrate again")
         images.values(image)  # raises for one that cannot be
         python = images.python(image)
@@ -210,11 +215,11 @@ class Decider:
                 f"which Python the image {image} has cannot be read here: correct `python` in values.yaml if it is not "
                 f"{self._python}"
             )
-        return Asked(), Content(python or self._python, image=image, namespace=self._namespace(given, remarks))
+        return Asked(), Content(python or self._python, image=image, namespace=self._namespace(arguments, remarks))
 
-    def _namespace(self, given: Mapping[str, cst.BaseExpression], remarks: list[str]) -> str:
+    def _namespace(self, arguments: Mapping[str, cst.BaseExpression], remarks: list[str]) -> str:
         try:
-            value = self._source.value(given["namespace"]) if "namespace" in given else None
+            value = self._source.value(arguments["namespace"]) if "namespace" in arguments else None
         except Computed:
             value = "{{ computed }}"
         if not isinstance(value, str):
@@ -227,15 +232,17 @@ class Decider:
         )
         return ""
 
-    def _added(self, use: Use, given: Mapping[str, cst.BaseExpression]) -> dict[str, str]:
+    def _added(self, use: Use, arguments: Mapping[str, cst.BaseExpression]) -> dict[str, str]:
         """Arguments that keep what podenv does otherwise by itself."""
-        if use.kind is not Kind.POD or "do_xcom_push" in given:
+        if use.kind is not Kind.POD or "do_xcom_push" in arguments:
             return {}
         # KubernetesPodOperator pushes no value unless it is told to.
         quiet = use.function is not None and not self._functions.returns_value(self._source.line(use.function))
         return {} if quiet else {"do_xcom_push": "False"}
 
-    def _of_function(self, use: Use, given: Mapping[str, cst.BaseExpression], asked: Asked) -> list[tuple[int, str]]:
+    def _of_function(
+        self, use: Use, arguments: Mapping[str, cst.BaseExpression], asked: Asked
+    ) -> list[tuple[int, str]]:
         if use.kind is Kind.POD and not use.decorates:
             return []
         if use.function is None:
@@ -247,22 +254,22 @@ class Decider:
             )
             return [(use.line, f"{why} ({', '.join(imports)})")] if imports else []
         inherits = use.kind is not Kind.POD and (
-            "inherit_env" not in given or self._value(given, "inherit_env") is not False
+            "inherit_env" not in arguments or self._value(arguments, "inherit_env") is not False
         )
         line = self._source.line(use.function)
         return list(self._functions.remarks(line, distributions=asked.distributions, inherits=inherits))
 
-    def _task_name(self, use: Use, given: Mapping[str, cst.BaseExpression]) -> str:
+    def _task_name(self, use: Use, arguments: Mapping[str, cst.BaseExpression]) -> str:
         if use.function is not None:
             return use.function.name.value
         try:
-            return str(self._source.value(given["task_id"]))
+            return str(self._source.value(arguments["task_id"]))
         except (Computed, KeyError):
             return use.what.lstrip("@")
 
-    def _hint(self, use: Use, given: Mapping[str, cst.BaseExpression]) -> str:
+    def _hint(self, use: Use, arguments: Mapping[str, cst.BaseExpression]) -> str:
         """A name for the environment that the file itself uses for it."""
-        if use.kind is Kind.EXTERNAL_PYTHON and (path := self._interpreter(given)):
+        if use.kind is Kind.EXTERNAL_PYTHON and (path := self._interpreter(arguments)):
             folder = Path(path).parent.parent.name
             return "" if folder.lstrip(".") in _PLAIN_VENV else folder
         return ""

@@ -93,14 +93,14 @@ class LogJoiner:
             return True
         room = LOG_ENTRY_BYTES - self._entry
         if len(self._buffer) < room + _STAMP_BYTES and b"\n" not in self._buffer[room:]:
-            taken = min(len(self._buffer), room)
+            size = min(len(self._buffer), room)
             more = False
         else:
-            taken = room
+            size = room
             more = True
-        self._line += self._buffer[:taken]
-        self._buffer = self._buffer[taken:]
-        self._entry += taken
+        self._line += self._buffer[:size]
+        self._buffer = self._buffer[size:]
+        self._entry += size
         if more:
             match = _STAMP.match(self._buffer)
             self._buffer = self._buffer[match.end() :] if match else self._buffer

@@ -75,7 +75,7 @@ def _merge_named(base: list[Json], over: list[Json], key: str) -> list[Json]:
     return list(merged.values())
 
 
-def given(values: Mapping[str, Any]) -> Json:
+def without_empty(values: Mapping[str, Any]) -> Json:
     """``values`` without those that say nothing, such as an argument's default; what is inside them stays."""
     return {key: value for key, value in values.items() if value is not None and value not in ("", {}, [])}
 

@@ -121,7 +121,7 @@ class PodRequest:
         """This request, for the ``pod`` of it that exists already, maybe with more memory and after other starts."""
         return replace(self, pod=pod)
 
-    def named(self, name: str) -> PodRequest:
+    def with_name(self, name: str) -> PodRequest:
         """This request as the pod ``name``, which may be gone: how often it was launched again is in its name."""
         again = _AGAIN.search(name)
         return self._as(name, int(again[1]) if again else 0)

@@ -86,7 +86,7 @@ def test_a_timeout_keeps_the_pod_that_is_to_be_kept() -> None:
 def test_a_lost_pod_is_launched_again_freely_before_it_ran_and_else_by_the_authors_word(
     started: bool, allowed: Relaunches, starts: int, again: Relaunch | None
 ) -> None:
-    one = request(relaunches=allowed).named(f"n-again{starts}" if starts else "n")
+    one = request(relaunches=allowed).with_name(f"n-again{starts}" if starts else "n")
     assert decisions.relaunch(LOST, one, started=started) == again
 
 

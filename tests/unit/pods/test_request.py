@@ -81,9 +81,9 @@ def test_memory_grows_twofold_up_to_its_most() -> None:
 
 
 def test_the_name_of_a_pod_that_is_gone_says_how_often_it_was_started_again() -> None:
-    assert request().named("etl-x").starts == 0
-    assert request().named("etl-x-again2").starts == 2
-    assert request().again(request().named("etl-x-again2"), counted=True).name == "etl-x-again3"
+    assert request().with_name("etl-x").starts == 0
+    assert request().with_name("etl-x-again2").starts == 2
+    assert request().again(request().with_name("etl-x-again2"), counted=True).name == "etl-x-again3"
 
 
 def test_a_pod_that_starts_again_has_another_name_and_counts() -> None:

@@ -45,8 +45,8 @@ def live(**more: Any) -> dict[str, Any]:
     return made
 
 
-def paths(there: dict[str, Any]) -> list[str]:
-    return [manifest.dotted(path) for path, _, _ in manifest.changes(RENDERED, there)]
+def paths(cluster_object: dict[str, Any]) -> list[str]:
+    return [manifest.dotted(path) for path, _, _ in manifest.changes(RENDERED, cluster_object)]
 
 
 def test_what_the_api_server_fills_in_is_no_change() -> None:
@@ -54,15 +54,15 @@ def test_what_the_api_server_fills_in_is_no_change() -> None:
 
 
 def test_a_quantity_is_compared_as_a_number_and_a_text_as_a_text() -> None:
-    there = live()
-    there["template"]["spec"]["containers"][0]["env"][0]["value"] = "1"
-    assert paths(there) == ["template.spec.containers.base.env.A.value"]
+    cluster_object = live()
+    cluster_object["template"]["spec"]["containers"][0]["env"][0]["value"] = "1"
+    assert paths(cluster_object) == ["template.spec.containers.base.env.A.value"]
 
 
 def test_a_false_that_means_something_is_missed_when_it_goes() -> None:
-    there = live()
-    del there["template"]["spec"]["automountServiceAccountToken"]
-    assert paths(there) == ["template.spec.automountServiceAccountToken"]
+    cluster_object = live()
+    del cluster_object["template"]["spec"]["automountServiceAccountToken"]
+    assert paths(cluster_object) == ["template.spec.automountServiceAccountToken"]
 
 
 def test_a_path_names_elements_as_people_do() -> None:
@@ -84,9 +84,9 @@ def test_a_label_goes_from_an_object_and_its_pods_where_it_has_that_value() -> N
 
 
 def test_an_element_more_or_less_is_a_change() -> None:
-    there = live()
-    there["template"]["spec"]["containers"][0]["env"] = [{"name": "B", "value": "1"}]
-    assert sorted(paths(there)) == [
+    cluster_object = live()
+    cluster_object["template"]["spec"]["containers"][0]["env"] = [{"name": "B", "value": "1"}]
+    assert sorted(paths(cluster_object)) == [
         "template.spec.containers.base.env.A",
         "template.spec.containers.base.env.B",
     ]
@@ -103,13 +103,13 @@ def test_a_removal_takes_the_later_elements_of_a_list_first_and_escapes_keys() -
 
 @given(st.dictionaries(st.text("abc/~", min_size=1), st.integers(), max_size=4))
 def test_an_object_does_not_differ_from_itself_and_labels_added_by_hand_are_found_again(labels: dict[str, int]) -> None:
-    there = copy.deepcopy(RENDERED)
+    cluster_object = copy.deepcopy(RENDERED)
     added = {f"x{key}": value for key, value in labels.items()}
-    there["metadata"]["labels"] |= added
+    cluster_object["metadata"]["labels"] |= added
     fields: dict[str, Any] = {"f:metadata": {"f:labels": {f"f:{key}": {} for key in added}}}
-    there["metadata"]["managedFields"] = [{"manager": "kubectl", "fieldsV1": fields}]
-    assert paths(there) == []
-    assert {one.path[-1] for one in ownership.additions(RENDERED, there)} == set(added)
+    cluster_object["metadata"]["managedFields"] = [{"manager": "kubectl", "fieldsV1": fields}]
+    assert paths(cluster_object) == []
+    assert {one.path[-1] for one in ownership.additions(RENDERED, cluster_object)} == set(added)
 
 
 def test_hooks_and_empty_documents_are_no_objects_of_a_release() -> None:
