@@ -51,7 +51,7 @@ def build_sdist(folder, config_settings=None):
 
 
 def write(folder: Path, name: str, version: str, *, requires: Sequence[str] = (), code: str | None = None) -> Path:
-    """The sources of a package with one module; written over what is there."""
+    """The sources of a package with one module; it replaces files that exist."""
     folder.mkdir(parents=True, exist_ok=True)
     needs = "".join(f'  "{one}",\n' for one in requires)
     about = f'[project]\nname = "{name}"\nversion = "{version}"\ndependencies = [\n{needs}]\n'

@@ -23,7 +23,7 @@ Validator: Any = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
     jsonschema.Draft7Validator, {"pattern": _whole_pattern}
 )
 
-# No surrogates (they are no text), no NUL (no process can have one in its variables).
+# Without surrogates (they are not text) and NUL (variables of a process cannot hold it).
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 scalars = (
     st.none() | st.booleans() | st.integers(-(2**31), 2**31) | st.floats(allow_nan=False, allow_infinity=False) | text
@@ -100,7 +100,7 @@ _OF_TYPE: dict[str, Callable[[Schema], st.SearchStrategy[Any]]] = {
 
 @st.composite
 def damaged(draw: st.DrawFn, sound: st.SearchStrategy[Any]) -> Any:
-    """A value of ``sound`` with one place in it replaced, removed, or given a key that nobody knows."""
+    """A value of ``sound`` with one place in it replaced, removed, or given an unknown key."""
     tree = draw(sound)
     places: list[tuple[Any, Any]] = []
 

@@ -1,4 +1,4 @@
-"""What Kubernetes lets nobody change stays the same from release to release."""
+"""What Kubernetes does not allow to change stays the same from release to release."""
 
 from __future__ import annotations
 

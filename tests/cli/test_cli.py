@@ -325,7 +325,7 @@ def on_terminal(words: list[str], cwd: Path, variables: Mapping[str, str], *, co
         while True:
             try:
                 chunk = os.read(ours, 4096)
-            except OSError:  # Linux says so when nobody holds the other end
+            except OSError:  # Linux says so when no process holds the other end
                 break
             if not chunk:
                 break

@@ -106,7 +106,7 @@ def project(_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "PODENV_NAMESPACE_PREFIX": prefix,
         "AIRFLOW__PODENV__NAMESPACE_PREFIX": prefix,
         "PODENV_HELM": os.environ.get("PODENV_HELM") or str(fetch(SUPPORTED[0])),
-        # Airflow's home and the virtual environments: nobody else's.
+        # Airflow's home and the virtual environments are this test's own.
         "PODENV_CACHE": str(tmp_path_factory.mktemp("cache")),
     }
     with swept(Cluster(), prefix):

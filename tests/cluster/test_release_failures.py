@@ -251,7 +251,7 @@ def test_after_kill_9_in_mid_deploy_the_next_deploy_works(stage: Stage) -> None:
     until(lambda: not _helms(stage), seconds=5)  # helm does not outlive it
     stage.write("etl", env={"A": "2"})
     with pytest.raises(ReleaseBusy):
-        stage.deploy(name, wait=0)  # for as long as nobody can know that the other is dead
+        stage.deploy(name, wait=0)  # as long as podenv cannot know that the other is dead
     (row,) = json.loads(stage.run("status", "--json")[1])
     assert (row["state"], row["revision"]) == ("pending-upgrade", 1)
     assert "is changing it" in row["health"]
@@ -384,7 +384,7 @@ def _kubeconfig(cluster: Cluster, file: Path, *, server: str = "", user: Any = N
 
 
 class _Gate:
-    """A way to the API server that can be shut: nobody else loses it."""
+    """A way to the API server that can be shut for one test alone."""
 
     def __init__(self, server: str) -> None:
         parts = urlsplit(server)

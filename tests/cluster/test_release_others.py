@@ -368,7 +368,7 @@ def test_a_rollback_says_first_what_goes_back_and_asks_where_access_is_lost(stag
     code, stdout, _ = stage.run("rollback", name, "--yes")
     assert (code, stdout.splitlines()[:-1]) == (0, said)
     assert stage.revisions(name)[0] == (3, "deployed")
-    code, stdout, stderr = stage.run("rollback", name, "2", "--json")  # nobody loses anything: not asked
+    code, stdout, stderr = stage.run("rollback", name, "2", "--json")  # no rights are lost: it does not ask
     assert code == 0
     assert json.loads(stdout)["lost_access"] == []
     assert "etl: RoleBinding/etl-launcher is added" in stderr.splitlines()

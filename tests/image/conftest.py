@@ -45,7 +45,7 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Stores:
-    """Stores of buildah that nobody else uses, each empty at first."""
+    """Stores of buildah for one test alone, each empty at first."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -1,4 +1,4 @@
-"""Pods of the images, as strict as a cluster may ask for: by digest, nobody's user, a read-only root."""
+"""Pods of the images, as strict as a cluster may ask for: by digest, an unprivileged user, a read-only root."""
 
 import time
 import uuid

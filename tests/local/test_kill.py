@@ -226,7 +226,7 @@ def test_a_signal_handler_can_kill_the_run_that_it_interrupts(catalogue: Catalog
 
 
 def test_a_signal_handler_that_interrupts_a_look_at_the_process_waits_for_no_grace() -> None:
-    """Popen.poll holds a lock meanwhile, and says that the process lives to whoever finds it taken."""
+    """Popen.poll holds a lock meanwhile; a caller that does not get it hears that the process lives."""
     with Child([sys.executable, "-c", "import time; time.sleep(300)"], env=dict(os.environ)) as child:
         with child._process._waitpid_lock:  # type: ignore[attr-defined]
             began = time.monotonic()

@@ -16,7 +16,7 @@ from podenv.local import Limits, cgroup
 from .conftest import Runner
 
 needs_cgroup = pytest.mark.skipif(
-    (_made := cgroup.make(None)) is None, reason="this machine lets nobody make a memory control group here"
+    (_made := cgroup.make(None)) is None, reason="this machine does not allow a memory control group here"
 )
 if _made is not None:
     _made.remove()

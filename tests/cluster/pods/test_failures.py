@@ -365,7 +365,7 @@ def test_a_pod_that_is_evicted_is_started_again(start: Callable[..., InBackgroun
 
 
 def spare_cpu(core: Any) -> tuple[str, int]:
-    """A node that takes pods, and how many thousandths of a core nobody has asked for there."""
+    """A node that takes pods, and how many thousandths of a core are free there."""
     from podenv.catalogue import quantity
 
     node = next(node for node in core.list_node().items if not node.spec.unschedulable and not node.spec.taints)

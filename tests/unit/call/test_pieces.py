@@ -36,7 +36,7 @@ def load(tmp_path: Path) -> Callable[[str], dict[str, Any]]:
 
 
 def sent(function: Any) -> list[str]:
-    """The lines that travel, but for the function's own."""
+    """The lines that travel, without the function's own."""
     source = extract(function)
     lines = [line for text in texts(source.code).values() for line in text.split("\n") if line]
     return lines[: lines.index(next(line for line in lines if re.search(rf"def {source.name}(\[|\()", line)))]
