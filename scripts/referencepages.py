@@ -39,7 +39,7 @@ VARIABLES = {
     "PODENV_CATALOGUE": "The `envs/` folder. Goes before `[podenv] catalogue`.",
     "PODENV_CODE": "Folders with modules that travel, with commas between. Goes before `[podenv] code`.",
     "PODENV_HELM": "The helm program. Default: `helm` on PATH.",
-    "PODENV_NAMESPACE_PREFIX": "What the namespaces of environments begin with, for the command line and scripts.",
+    "PODENV_NAMESPACE_PREFIX": "What environments' namespaces begin with. Goes before `[podenv] namespace_prefix`.",
     "PODENV_PASS_ENV": "Further variables of your shell that local tasks get; names and patterns, like `AWS_*`.",
     "PODENV_PLAIN_HTTP": "Registries without TLS, with commas between, beside localhost and `image.plainHttp`.",
     "PODENV_REGISTRY": "The registry of images, like `registry.example.com/team`. Goes before `image.registry`.",

@@ -273,7 +273,12 @@ def test_the_settings_are_airflows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(options) == {"airflow_id", "backend", "catalogue", "code", "namespace_prefix", "payload", "pod_url"}
     monkeypatch.delenv("PODENV_BACKEND", raising=False)
     assert settings.backend() == options["backend"]["default"]
+    monkeypatch.delenv("PODENV_NAMESPACE_PREFIX", raising=False)
     assert settings.namespace("plain", None) == f"{options['namespace_prefix']['default']}plain"
+    monkeypatch.setenv("AIRFLOW__PODENV__NAMESPACE_PREFIX", "b-")
+    assert settings.namespace("plain", None) == "b-plain"
+    monkeypatch.setenv("PODENV_NAMESPACE_PREFIX", "a-")  # where `podenv up` deploys then
+    assert settings.namespace("plain", None) == "a-plain"
     assert (settings.payload(), settings.pod_url()) == ("env", "")
     monkeypatch.setenv("AIRFLOW__PODENV__PAYLOAD", "sekret")
     with pytest.raises(SettingError, match="Did you mean 'secret'"):

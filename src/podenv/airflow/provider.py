@@ -57,7 +57,8 @@ def get_provider_info() -> dict[str, Any]:
                     "namespace_prefix": {
                         "description": (
                             "How the namespaces of environments begin that have one of their own; the same as "
-                            "``podenv deploy --namespace-prefix``."
+                            "``podenv deploy --namespace-prefix``. The variable PODENV_NAMESPACE_PREFIX goes before "
+                            "it."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",

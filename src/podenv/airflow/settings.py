@@ -120,7 +120,8 @@ def _catalogue(file: str | None, variable: str | None) -> Catalogue:
 
 
 def _prefix() -> str:
-    return str(conf.get("podenv", "namespace_prefix", fallback=names.NAMESPACE_PREFIX))
+    variable = os.environ.get("PODENV_NAMESPACE_PREFIX")
+    return variable or str(conf.get("podenv", "namespace_prefix", fallback=names.NAMESPACE_PREFIX))
 
 
 def _configured() -> str | None:

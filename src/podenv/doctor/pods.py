@@ -234,10 +234,10 @@ def _unfit(pod: Json, prefix: str) -> Iterator[str]:
 def _variables(pod: Json) -> dict[str, str]:
     """podenv's settings by their names in Airflow's section, as the pod's containers set them."""
     found = {}
-    for container in pod["spec"].get("containers") or ():
-        for one in container.get("env") or ():
-            key = str(one.get("name", ""))
-            for start in ("AIRFLOW__PODENV__", "PODENV_"):
+    for start in ("AIRFLOW__PODENV__", "PODENV_"):  # the latter go before the former
+        for container in pod["spec"].get("containers") or ():
+            for one in container.get("env") or ():
+                key = str(one.get("name", ""))
                 if key.startswith(start) and one.get("value") is not None:
                     found[key.removeprefix(start).lower()] = str(one["value"])
     return found
