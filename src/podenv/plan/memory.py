@@ -58,7 +58,9 @@ class Memory:
         return None
 
     def keep(self, demand: Demand, answer: Answer) -> None:
-        """Remember an answer; one that contradicts what followed from an older one takes its place."""
+        """Remember an answer; one that contradicts what followed from an older one takes its place, no answer never."""
+        if answer.verdict == "unknown" and demand in self.answers:
+            return
         if answer.is_online:
             self.answers = {
                 one: known for one, known in self.answers.items() if not _contradicts(demand, answer, one, known)

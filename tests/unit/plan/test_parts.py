@@ -116,6 +116,8 @@ def test_what_the_index_says_takes_the_place_of_what_contradicts_it() -> None:
     assert memory.find(demand("a", "b")) == Answer("fits", is_online=True)
     memory.keep(demand("x"), Answer("clashes", is_online=True))
     assert memory.find(demand("x", "y")) == Answer("clashes", is_online=True)
+    memory.keep(demand("x"), Answer("unknown", words="no network"))
+    assert memory.find(demand("x")) == Answer("clashes", is_online=True)
 
 
 def test_the_conclusion_is_uvs_last_two_sentences_without_its_hints() -> None:
