@@ -52,15 +52,17 @@ def handed(node: ast.stmt) -> Iterator[str]:
 
 
 def changed(function: Function) -> Iterator[str]:
-    """The names of its module whose objects a call of ``function``, or of what it returns, may change."""
-    own = {argument.arg for argument in ast.walk(function.args) if isinstance(argument, ast.arg)}
+    """The names whose objects a call of ``function``, or of what it returns, may change; its parameters are among them."""
     for node in ast.walk(function):
-        found: Iterator[str] = iter(())
         if isinstance(node, ast.Return) and isinstance(node.value, ast.Call):
-            found = _beginning(node.value.func)
+            yield from _beginning(node.value.func)
         elif isinstance(node, ast.stmt) and not isinstance(node, Function | ast.ClassDef):
-            found = touched(node)
-        yield from (name for name in found if name not in own)
+            yield from touched(node)
+
+
+def parameters(function: Function) -> Iterator[str]:
+    """The names of what it takes."""
+    yield from (one.arg for one in ast.walk(function.args) if isinstance(one, ast.arg))
 
 
 def _beginning(target: ast.expr) -> Iterator[str]:

@@ -165,10 +165,10 @@ class _Follower:
         return found
 
     def _changed(self, unit: Unit) -> set[str]:
-        """The containers that the functions change which ``unit`` calls for what they do."""
-        names = set(unit.handed)
-        for name in unit.called:
-            names.update(*(other.changed for other in self._module_binding(name)))
+        """The containers that functions of this file change which ``unit`` calls for what they do."""
+        names: set[str] = set()
+        for function in (one for name in unit.called for one in self._module_binding(name)):
+            names |= function.changed | (unit.handed if function.changes_arguments else frozenset())
         return {name for name in names if isinstance(self._globals.get(name), _CONTAINERS)}
 
     # Where names are bound

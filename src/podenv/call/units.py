@@ -81,15 +81,27 @@ class Unit:
         """What it hands to such a call, which may change it."""
         return frozenset(effects.handed(self.node))
 
-    @cached_property
+    @property
     def changed(self) -> frozenset[str]:
         """Of a function, the names of its module whose objects a call of it may change."""
-        return frozenset(effects.changed(self.node)) if isinstance(self.node, Function) else frozenset()
+        return self._effects[0]
+
+    @property
+    def changes_arguments(self) -> bool:
+        """Of a function, True if it may change what it is handed."""
+        return bool(self._effects[1])
+
+    @cached_property
+    def _effects(self) -> tuple[frozenset[str], frozenset[str]]:
+        if not isinstance(self.node, Function):
+            return frozenset(), frozenset()
+        names, own = frozenset(effects.changed(self.node)), frozenset(effects.parameters(self.node))
+        return names - own, names & own
 
     @property
     def may_touch(self) -> bool:
         """True if it may change what other statements have made."""
-        return bool(self.touched or self.registered or self.called or self.handed or getattr(self.node, "bases", ()))
+        return bool(self.touched or self.registered or self.called or getattr(self.node, "bases", ()))
 
     @cached_property
     def imports_airflow(self) -> bool:
