@@ -52,7 +52,7 @@ def handed(node: ast.stmt) -> Iterator[str]:
 
 
 def changed(function: Function) -> Iterator[str]:
-    """The names whose objects a call of ``function``, or of what it returns, may change; its parameters are among them."""
+    """The names whose objects a call of ``function``, or of what it returns, may change; parameters are among them."""
     for node in ast.walk(function):
         if isinstance(node, ast.Return) and isinstance(node.value, ast.Call):
             yield from _beginning(node.value.func)

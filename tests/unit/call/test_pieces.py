@@ -192,7 +192,8 @@ def test_what_registers_itself_in_what_is_used_travels(load: Callable[[str], dic
     used = "def f():\n    return KNOWN\ndef g():\n    return show(1)\ndef h():\n    return Step.all\n"
     names = load(REGISTERING + used)
     lines = sent(names["f"])
-    assert [line for line in lines if line.startswith(("@", "fill", "learn", "look", "print", "KNOWN", "OTHER", "import"))] == [
+    heads = ("@", "fill", "learn", "look", "print", "KNOWN", "OTHER", "import")
+    assert [line for line in lines if line.startswith(heads)] == [
         "KNOWN = {}", "@known", '@known_as("two")', "fill(KNOWN)", "learn()"
     ]  # fmt: skip
     assert sent(names["g"]) == [
