@@ -234,6 +234,18 @@ def test_write_refuses_a_folder_that_holds_something_before_uv_is_asked(
     assert errors == f"error: {project.root / folder} {why.format(root=project.root)}\n"
 
 
+def test_of_many_clashes_some_are_explained_and_the_rest_is_counted(project: Project, index: Index) -> None:
+    for number in range(8):
+        index.add("alpha", str(number))
+        project.environment(f"e{number}", f"alpha=={number}\n")
+    found = project.json("plan")
+    assert (found["environments"], found["proven"], len(found["clashes"])) == (8, True, 20)
+    assert found["notes"][-1] == (
+        "8 more clashes are not explained; name two environments (`podenv plan ONE OTHER`) to see what keeps them "
+        "apart."
+    )
+
+
 def test_the_sizes_of_wheels_tell_what_is_saved_where_the_index_says_them(project: Project, letters: Index) -> None:
     project.environment("one", "alpha\n")
     project.environment("two", "beta\n")

@@ -56,29 +56,40 @@ def plan(
     Raises `ProgramNotFound`.
     """
     judging = Judging(members, oracle, say)
-    judging.ask_each_alone()
-    partition = judging.partition()
-    grouped = [[judging.members[at] for at in group] for group in partition.groups]
-    say("sizes")
-    proposals = Proposing(catalogue, judging, images).proposals(partition.groups)
-    say("why the others cannot share")
-    found, apart = _reasons(judging, partition, grouped)
-    oracle.save()
+    try:
+        judging.ask_each_alone()
+        partition = judging.partition()
+        say("sizes")
+        proposals = Proposing(catalogue, judging, images).proposals(partition.groups)
+        say("why the others cannot share")
+        found, apart = _reasons(judging, partition)
+    finally:
+        oracle.save()
     return Plan(
         tuple(proposals), partition.at_least, tuple(found), tuple(apart), tuple(judging.not_judged),
-        tuple(judging.notes(partition)), oracle.asked,
+        (*judging.notes(partition), *_left_out(judging, partition)), oracle.asked,
     )  # fmt: skip
 
 
-def _reasons(
-    judging: Judging, partition: Partition, grouped: Sequence[Sequence[Member]]
-) -> tuple[list[Clash], list[tuple[str, str]]]:
+def _clashing(judging: Judging, partition: Partition) -> list[list[Member]]:
+    """The members of each clash of versions, the smallest first."""
+    smallest_first = sorted(partition.clashes, key=lambda one: (len(one), sorted(one)))
+    found = [[judging.members[at] for at in sorted(clash)] for clash in smallest_first]
+    return [one for one in found if len({demands.basis(member.subject) for member in one}) == 1]
+
+
+def _left_out(judging: Judging, partition: Partition) -> list[str]:
+    """What to say of clashes that are too many to be explained all."""
+    more = len(_clashing(judging, partition)) - _MOST_EXPLAINED
+    hint = "name two environments (`podenv plan ONE OTHER`) to see what keeps them apart."
+    return [f"{more} more clashes are not explained; {hint}"] if more > 0 else []
+
+
+def _reasons(judging: Judging, partition: Partition) -> tuple[list[Clash], list[tuple[str, str]]]:
     """Why the groups cannot be one, and the pairs that only their Python keeps apart."""
     found = clashes.of_settings(judging.members)
-    smallest_first = sorted(partition.clashes, key=lambda one: (len(one), sorted(one)))
-    explained = [[judging.members[at] for at in sorted(clash)] for clash in smallest_first]
-    alike = [one for one in explained if len({demands.basis(member.subject) for member in one}) == 1]
-    for members in alike[:_MOST_EXPLAINED]:
+    grouped = [[judging.members[at] for at in group] for group in partition.groups]
+    for members in _clashing(judging, partition)[:_MOST_EXPLAINED]:
         if clash := clashes.of_versions(members, judging.oracle):
             found.append(clash)
     apart = []
