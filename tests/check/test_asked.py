@@ -165,3 +165,17 @@ def test_a_probe_finds_what_no_reading_can() -> None:
     seen = [one for one in report.findings if "load_boston" in one.message]
     assert len(seen) == 1
     assert "has been removed from scikit-learn" in seen[0].message
+
+
+def test_a_probe_leaves_modules_beside_the_dag_to_the_task(index: Index, project: Project) -> None:
+    project.environment("a", python=HERE)
+    (project.root / "dags" / "shared.py").write_text("def three():\n    return 3\n")
+    project.dag("""
+        import shared
+        from shared import three
+
+        @task.env("a")
+        def count() -> int:
+            return three() + shared.three()
+        """)
+    assert held(project, Options(rules=("import", "import-name"), probe=True, roots=[project.root / "dags"])) == []

@@ -114,7 +114,7 @@ def _asked(subject: Subject, luggage: Luggage) -> Iterator[tuple[Asked, tuple[in
     """The imports that are certain, the names that they take, and the attributes of modules that the code names."""
     bound: dict[str, str] = {}
     for one in collect(luggage.parts, subject.python):
-        if one.certainty != "certain" or one.level or one.instead_of:
+        if one.certainty != "certain" or one.level or one.instead_of or _travels(subject, one.module):
             continue
         place = (one.line, one.column)
         yield (one.module, ()), place
@@ -129,8 +129,14 @@ def _asked(subject: Subject, luggage: Luggage) -> Iterator[tuple[Asked, tuple[in
         while isinstance(inner, ast.Attribute):
             names.insert(0, inner.attr)
             inner = inner.value
-        if names and isinstance(inner, ast.Name) and inner.id in bound:
+        if names and isinstance(inner, ast.Name) and inner.id in bound and not _travels(subject, bound[inner.id]):
             yield (bound[inner.id], tuple(names[:1])), (inner.lineno, inner.col_offset + 1)
+
+
+def _travels(subject: Subject, module: str) -> bool:
+    """True if ``module`` is beside the DAG, and not in the environment, whose own goes first."""
+    top = module.partition(".")[0]
+    return subject.sources.has(top) and (subject.modules is None or top not in subject.modules)
 
 
 def _run(python: Path, sets: list[tuple[Asked, ...]], environment: str) -> list[dict[str, Any] | None]:
