@@ -39,7 +39,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(RegistryLoginNeeded, match=r"docker-credential-nowhere is not on PATH"):
         credentials.find("r.example", "etl", environ)
     write(tmp_path / "a.json", "{")
-    with pytest.raises(RegistryLoginNeeded, match=r"a\.json is no JSON"):
+    with pytest.raises(RegistryLoginNeeded, match=r"a\.json is not valid JSON"):
         credentials.find("r.example", "etl", environ)
     write(tmp_path / "a.json", {"auths": {"r.example": {"auth": "!"}}})
     assert credentials.find("r.example", "etl", environ) is None

@@ -72,7 +72,7 @@ def _read(file: Path) -> dict[str, Any]:
             f"{file} cannot be read: {error.strerror}; it holds the logins of registries."
         ) from None
     except ValueError:
-        raise RegistryLoginNeeded(f"{file} is no JSON; log in again, or remove it.") from None
+        raise RegistryLoginNeeded(f"{file} is not valid JSON; log in again, or remove it.") from None
 
 
 def _map(value: object) -> dict[str, Any]:

@@ -149,7 +149,7 @@ def _text(file: Path) -> str:
             "`source` in the values."
         ) from None
     except UnicodeDecodeError:
-        raise RequirementsInvalid(f"{file} is no UTF-8 text; save it as UTF-8.") from None
+        raise RequirementsInvalid(f"{file} is not UTF-8 text; save it as UTF-8.") from None
     except OSError as error:
         raise RequirementsInvalid(f"{file} cannot be read: {error.strerror}.") from None
 
@@ -162,7 +162,9 @@ def _check(line: str, where: str) -> Requirement:
         why = str(error).splitlines()[0].rstrip(":")
         if line.startswith((".", "/", "~")) or "://" in line:
             why = "a path or an address alone has no name; write `name @ https://…`"
-        raise RequirementsInvalid(f"{where} is no requirement: {why}. Write it like `pandas>=2.1,<3`.") from None
+        raise RequirementsInvalid(
+            f"{where} is not a valid requirement: {why}. Write it like `pandas>=2.1,<3`."
+        ) from None
     if requirement.url and not requirement.url.startswith(("https://", "http://", *_GIT)):
         raise RequirementsInvalid(
             f"{where}: only an https:// archive or a git+https:// repository can be locked so that every machine can "

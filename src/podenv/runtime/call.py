@@ -87,7 +87,7 @@ class Result:
                 seconds=float(document["seconds"]),
             )
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise Refused("this is no result of podenv") from None
+            raise Refused("this is not a result of podenv") from None
 
 
 class Code:

@@ -17,7 +17,7 @@ def decode(encoded: str) -> Any:
     try:
         return loads(encoded, _revive)
     except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
-        raise Refused(f"this is no value that podenv encoded ({error})") from None
+        raise Refused(f"this is not a value that podenv encoded ({error})") from None
 
 
 def _revive(found: dict[str, Any]) -> Any:

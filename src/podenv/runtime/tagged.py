@@ -131,7 +131,7 @@ class _Encoder:
             try:
                 value.encode()
             except UnicodeEncodeError:
-                raise Refused("the text holds a lone surrogate, which is no UTF-8: encode it first") from None
+                raise Refused("the text holds a lone surrogate, which is not valid UTF-8: encode it first") from None
         return value
 
     def _int(self, value: int) -> Any:
@@ -145,7 +145,7 @@ class _Encoder:
         if value - value == 0:
             return value
         if self.result:
-            raise Refused(f"{value!r} is no JSON and nothing that XCom keeps: return None in its place")
+            raise Refused(f"{value!r} is not valid JSON, and XCom does not keep it: return None in its place")
         return {TAG: "float", "v": repr(value)}
 
     def _enter(self, value: Any) -> None:

@@ -13,7 +13,7 @@ from podenv.lock import requirements
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("pandas>>2", "is no requirement: "),
+        ("pandas>>2", "is not a valid requirement: "),
         ("./wheels/x.whl", "a path or an address alone has no name; write `name @ https://…`"),
         ("-e .", "an editable install has no hash; publish the package"),
         ("x @ git+ftp://example.org/x", "only an https:// archive or a git+https:// repository can be locked"),
@@ -56,7 +56,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         f"{file}, line 1: '-r ../base.in': there is no such file; correct the path, it is relative to {file.parent}."
     )
     file.write_bytes(b"\xff\xfe")
-    with pytest.raises(RequirementsInvalid, match=r"requirements\.in is no UTF-8 text; save it as UTF-8\."):
+    with pytest.raises(RequirementsInvalid, match=r"requirements\.in is not UTF-8 text; save it as UTF-8\."):
         lock.check(environment(tmp_path, None))
 
 

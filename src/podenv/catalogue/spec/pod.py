@@ -49,7 +49,7 @@ class Reference(Model):
     """A Secret or a ConfigMap of the environment's namespace."""
 
     name: ObjectName
-    optional: bool = Field(default=False, description="Whether pods start without it.")
+    optional: bool = Field(default=False, description="True: pods start without it.")
 
 
 class KeyReference(Reference):
@@ -132,7 +132,7 @@ class InitContainer(Model):
 class EmptyDir(Model):
     """An empty folder, gone with the pod."""
 
-    size: Size | None = Field(default=None, description="The most it may hold, in bytes; beyond it the pod goes.")
+    size: Size | None = Field(default=None, description="The most it may hold, in bytes; beyond it the pod is evicted.")
     medium: Literal["", "Memory"] | None = Field(
         default=None, description="Memory: files count as memory of the task. Empty: the node's disk."
     )
@@ -150,7 +150,7 @@ class ServiceAccount(Model):
     create: bool | None = None
     name: OptionalName | None = Field(default=None, description="Empty: the environment's own name.")
     annotations: dict[OwnAnnotationKey, str] = Field(default={}, description="For workload identity.")
-    automount: bool | None = Field(default=None, description="Whether pods get a token of the Kubernetes API.")
+    automount: bool | None = Field(default=None, description="True: pods get a token of the Kubernetes API.")
 
 
 class PullSecret(Model):
