@@ -656,7 +656,7 @@ def test_a_value_that_xcom_does_not_keep_is_refused_there(python: str) -> None:
     ran = run(python, refused)
     assert (ran.error.kind, ran.code) == ("refused", 1)
     assert ran.error.message == (
-        "the returned value['rows'][0]['raw']: a bytes is nothing that XCom keeps: "
+        "the returned value['rows'][0]['raw']: XCom does not keep a bytes: "
         "return text, or write it to storage and return its path"
     )
 

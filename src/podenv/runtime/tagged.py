@@ -124,7 +124,7 @@ class _Encoder:
 
     def _only_argument(self, value: Any, advice: str) -> None:
         if self.result:
-            raise Refused(f"{_article(value)} is nothing that XCom keeps: {advice}")
+            raise Refused(f"XCom does not keep {_article(value)}: {advice}")
 
     def _text(self, value: str) -> str:
         if self.result and not value.isascii():
