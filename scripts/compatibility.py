@@ -10,6 +10,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -73,12 +74,18 @@ class Outcome:
 
 
 def claimed() -> tuple[list[str], list[Requirement]]:
-    """The Pythons that pyproject.toml names, and what ``podenv[airflow,cli]`` asks for."""
+    """The Pythons that pyproject.toml names, and what podenv asks for with all `extras`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     prefix = "Programming Language :: Python :: "
     pythons = [one.removeprefix(prefix) for one in project["classifiers"] if one.startswith(prefix)]
-    extras = project["optional-dependencies"]
-    return pythons, [Requirement(one) for one in (*project["dependencies"], *extras["airflow"], *extras["cli"])]
+    asked = [*project["dependencies"], *chain(*extras().values())]
+    return pythons, [one for one in map(Requirement, asked) if one.name != project["name"]]
+
+
+def extras() -> dict[str, list[str]]:
+    """What a user may install podenv with, and what each asks for."""
+    every = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    return {name: asked for name, asked in every.items() if name != "dev"}
 
 
 def pinned(lock: Path) -> dict[str, str]:
@@ -106,7 +113,7 @@ def resolve(combination: Combination, asked: Sequence[Requirement]) -> dict[str,
         # uv keeps what the file has where that fits; what we ask for ourselves becomes the lowest.
         combination.lock.write_text("".join(line for line in of_its_days if line.partition("==")[0] not in direct))
     tools = pinned(ROOT / "requirements-dev.txt")
-    argv += ["pyproject.toml", "--extra", "airflow", "--extra", "cli", "--resolution", ENDS[combination.end]]
+    argv += ["pyproject.toml", "--resolution", ENDS[combination.end], *(f"--extra={name}" for name in extras())]
     run_uv(*argv, sent="\n".join(f"{name}=={tools[name]}" for name in TOOLS))
     return pinned(combination.lock)
 
