@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.pods.apiserver import ApiServer
 from tests.pods.engine import IMAGE, until
+from tests.pods.test_relaunch import evicted_while_it_ran
 
 SCRIPT = """
 import sys
@@ -88,3 +89,16 @@ def test_an_environment_that_is_not_deployed_is_told(server: ApiServer, tmp_path
     output, _ = started(server, tmp_path, 0).communicate(timeout=60)
     assert "NotDeployed: Environment 'etl' is not deployed: there is no PodTemplate 'etl' in namespace" in output
     assert server.asked("POST") == []
+
+
+def test_a_function_that_may_have_run_is_run_again_only_where_the_environment_allows_it(
+    deployed: ApiServer, tmp_path: Path
+) -> None:
+    deployed.kubelet.plans = [evicted_while_it_ran]
+    output, _ = started(deployed, tmp_path, 0).communicate(timeout=60)
+    assert "it is not started again; set retries, or relaunch=N of the task or in the environment's values." in output
+    template, allow = ("podtemplates", "podenv-etl", "etl"), {"podenv.dev/relaunch": "1"}
+    deployed.objects.edit(template, lambda item: item["metadata"].update(annotations=allow))
+    deployed.kubelet.plans = [evicted_while_it_ran]
+    output, _ = started(deployed, tmp_path, 0).communicate(timeout=60)
+    assert output.splitlines() == ["working", "doubling", "value 42", "False"]

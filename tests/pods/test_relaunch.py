@@ -85,6 +85,14 @@ def test_a_function_that_may_have_run_is_not_run_again_without_retries(
     until(lambda: server.pods() == [])
 
 
+def test_a_task_that_chose_no_relaunch_is_not_told_how_to_have_one(engine: Engine, server: ApiServer) -> None:
+    server.kubelet.plans = [evicted_while_it_ran]
+    with pytest.raises(PodLost) as raised:
+        engine.call(functions.double, 21, relaunches=Relaunches.of(retries=2, task=0, environment=None))
+    assert str(raised.value).endswith("The cluster says: EvictionByEvictionAPI: Eviction API: evicting.")
+    assert launches(server) == ["etl-task"]
+
+
 @pytest.mark.parametrize("plan", WHILE, ids=lambda plan: plan.__name__)
 @pytest.mark.parametrize("get_logs", [True, False])
 def test_with_retries_it_is_launched_again_in_place(

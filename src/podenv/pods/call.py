@@ -28,7 +28,7 @@ from podenv.pods.client import KubernetesClient
 from podenv.pods.compose import Identity
 from podenv.pods.events import PodEvents
 from podenv.pods.life import PodLife
-from podenv.pods.request import PodRequest
+from podenv.pods.request import PodRequest, Relaunches
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def call(
         where=f"run_in_env({name!r})",
     )
     pod, secret = compose.split_secret(pod) if place.secret else (pod, {})
-    request = PodRequest(environment=name, pod=pod, secret=secret)
+    relaunches = Relaunches.of(retries=0, task=None, environment=found.relaunch)
+    request = PodRequest(environment=name, pod=pod, secret=secret, relaunches=relaunches)
     events.note(f"Environment {name!r} ({found.facts}), {request.facts}.")
     life = PodLife(client, events)
     with ended_by_sigterm(life.kill):

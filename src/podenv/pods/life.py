@@ -22,7 +22,7 @@ from podenv.pods.decisions import CHECKED_LABEL, End
 from podenv.pods.events import PodEvents
 from podenv.pods.manifest import CONTAINER
 from podenv.pods.refusal import refusal
-from podenv.pods.request import PodRequest
+from podenv.pods.request import PodRequest, Relaunches
 from podenv.pods.watching import PodWatch
 from podenv.runtime.call import Result
 
@@ -286,8 +286,11 @@ class PodLife:
         """``error`` with what the cluster says of why it took the pod away, and why it is not launched again."""
         why = status.why_taken(self.pod, self._client.events_of(request.namespace, request.name))
         words = [str(error), *([f"The cluster says: {why}."] if why else [])]
-        if rerun_refused and request.relaunches.started == 0:
-            words.append("Its function may have run, so it is not started again; set retries, or relaunch=N.")
+        if rerun_refused and request.relaunches == Relaunches():  # else its author chose a number
+            words.append(
+                "Its function may have run, so it is not started again; set retries, or relaunch=N of the task or in "
+                "the environment's values."
+            )
         return PodLost(" ".join(words))
 
 

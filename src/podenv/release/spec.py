@@ -53,7 +53,9 @@ class ReleaseSpec:
             found.append("lock")
         if chart.content(self.chart) != chart.recorded(record.content.get("chart") or {}):
             found.append("chart")
-        own, theirs = _other_values(self.values), _other_values(record.values)
+        # Who deploys with plain helm may repeat the chart's defaults: `helm get values --all` writes them.
+        defaults = (record.content.get("chart") or {}).get("values") or {}
+        own, theirs = (_other_values(_without_nulls(merge(defaults, of))) for of in (self.values, record.values))
         return found + sorted(key for key in own | theirs if own.get(key) != theirs.get(key))
 
 
@@ -70,6 +72,12 @@ def _other_values(values: Json) -> dict[str, str]:
     image = {f"image.{key}": one for key, one in (values.get("image") or {}).items() if key not in _IMAGE_KEYS}
     others = {key: one for key, one in values.items() if key not in ("image", "lock", "check")} | image
     return {key: json.dumps(_as_helm_writes(value), sort_keys=True) for key, value in others.items()}
+
+
+def _without_nulls(values: Json) -> Json:
+    """The values as the chart sees them: a null has removed its key."""
+    kept = {key: one for key, one in values.items() if one is not None}
+    return {key: _without_nulls(one) if isinstance(one, dict) else one for key, one in kept.items()}
 
 
 def _as_helm_writes(value: Any) -> Any:

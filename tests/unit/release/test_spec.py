@@ -59,7 +59,7 @@ def test_a_release_of_the_same_values_and_chart_does_not_differ() -> None:
     ("values", "differences"),
     [
         ({**VALUES, "env": {"A": "2", "B": None}}, ["env"]),
-        ({**VALUES, "env": {"A": "1"}}, ["env"]),
+        ({**VALUES, "env": {}}, ["env"]),
         ({**VALUES, "nodeLossSeconds": True}, ["nodeLossSeconds"]),
         (
             {**VALUES, "image": {**VALUES["image"], "pullPolicy": ""}, "access": {"users": ["jane"]}},
@@ -72,6 +72,14 @@ def test_a_release_of_the_same_values_and_chart_does_not_differ() -> None:
 )
 def test_what_differs_is_named(values: dict[str, Any], differences: list[str]) -> None:
     assert spec().differences(recorded(values)) == differences
+
+
+def test_values_that_repeat_the_charts_defaults_do_not_differ() -> None:
+    """`helm get values --all` writes them, and removes what a null takes away."""
+    defaults = yaml.safe_load((chart.folder() / "values.yaml").read_text())
+    everything = {**defaults, **VALUES, "env": {"A": "1"}, "image": {**defaults["image"], **VALUES["image"]}}
+    assert spec().differences(recorded(everything)) == []
+    assert spec().differences(recorded({**everything, "tmp": {**defaults["tmp"], "sizeLimit": "9Gi"}})) == ["tmp"]
 
 
 @pytest.mark.parametrize(
