@@ -7,7 +7,8 @@ import importlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -56,8 +57,6 @@ def execute(operator: Any, *, run_id: str = "run", try_number: int = 1, map_inde
     from podenv.airflow import settings
 
     ExecutorSafeguard.test_mode = True
-    settings.log.setLevel(logging.INFO)
-    settings.log.propagate = False
     outcome, thread = Outcome(operator=operator), threading.get_ident()
     ti = TaskInstance(operator.task_id, run_id, try_number, map_index)
     handler = logging.Handler()
@@ -75,6 +74,21 @@ def execute(operator: Any, *, run_id: str = "run", try_number: int = 1, map_inde
     outcome.seconds = time.monotonic() - began
     outcome.xcoms = ti.xcoms
     return outcome
+
+
+@contextmanager
+def task_log() -> Iterator[None]:
+    """The task's log takes what `execute` wants to see, and hands nothing on, as long as this lasts."""
+    from podenv.airflow import settings
+
+    before = settings.log.level, settings.log.propagate
+    settings.log.setLevel(logging.INFO)
+    settings.log.propagate = False
+    try:
+        yield
+    finally:
+        settings.log.setLevel(before[0])
+        settings.log.propagate = before[1]
 
 
 def through_deferrals(operator: Any, context: dict[str, Any]) -> Any:
