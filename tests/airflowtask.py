@@ -54,41 +54,56 @@ def execute(operator: Any, *, run_id: str = "run", try_number: int = 1, map_inde
     """What the operator comes to, executed in this thread; its triggers run here too. ``more`` is of the context."""
     from airflow.sdk.bases.operator import ExecutorSafeguard
 
-    from podenv.airflow import settings
-
     ExecutorSafeguard.test_mode = True
     outcome, thread = Outcome(operator=operator), threading.get_ident()
     ti = TaskInstance(operator.task_id, run_id, try_number, map_index)
     handler = logging.Handler()
     handler.emit = lambda record: outcome.log.append(record.getMessage())  # type: ignore[method-assign]
     handler.addFilter(lambda record: record.thread == thread)
-    settings.log.addHandler(handler)
     context = {"ti": ti, "run_id": run_id, "dag": operator.dag, **more}
     began = time.monotonic()
-    try:
-        outcome.value = through_deferrals(operator, context)
-    except BaseException as error:
-        outcome.error = error
-    finally:
-        settings.log.removeHandler(handler)
+    with _task_log.heard(handler):
+        try:
+            outcome.value = through_deferrals(operator, context)
+        except BaseException as error:
+            outcome.error = error
     outcome.seconds = time.monotonic() - began
     outcome.xcoms = ti.xcoms
     return outcome
 
 
-@contextmanager
-def task_log() -> Iterator[None]:
-    """The task's log takes what `execute` wants to see, and hands nothing on, as long as this lasts."""
-    from podenv.airflow import settings
+class _TaskLog:
+    """The task's log, which takes what `execute` wants to see and hands nothing on while one is under way."""
 
-    before = settings.log.level, settings.log.propagate
-    settings.log.setLevel(logging.INFO)
-    settings.log.propagate = False
-    try:
-        yield
-    finally:
-        settings.log.setLevel(before[0])
-        settings.log.propagate = before[1]
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._active = 0
+        self._before = (logging.NOTSET, True)
+
+    @contextmanager
+    def heard(self, handler: logging.Handler) -> Iterator[None]:
+        """Give ``handler`` the log's records as long as this lasts; threads may do so at once."""
+        from podenv.airflow import settings
+
+        with self._lock:
+            if not self._active:
+                self._before = settings.log.level, settings.log.propagate
+                settings.log.setLevel(logging.INFO)
+                settings.log.propagate = False
+            self._active += 1
+        settings.log.addHandler(handler)
+        try:
+            yield
+        finally:
+            settings.log.removeHandler(handler)
+            with self._lock:
+                self._active -= 1
+                if not self._active:
+                    settings.log.setLevel(self._before[0])
+                    settings.log.propagate = self._before[1]
+
+
+_task_log = _TaskLog()
 
 
 def through_deferrals(operator: Any, context: dict[str, Any]) -> Any:

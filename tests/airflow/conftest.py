@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import airflowtask
 from tests.airflowhome import prepare
 from tests.pods.apiserver import ApiServer
 
@@ -29,12 +28,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             # Of Airflow's own, on what it imports.
             for said in ("Using `httpx` with `starlette.testclient`", "Could not import graphviz", "'HTTP_422_"):
                 item.add_marker(pytest.mark.filterwarnings(f"ignore:{said}"))
-
-
-@pytest.fixture(autouse=True)
-def _task_log() -> Iterator[None]:
-    with airflowtask.task_log():
-        yield
 
 
 @pytest.fixture

@@ -129,12 +129,6 @@ class Cluster:
         raise AssertionError(f"no pod of {task_id} in 60 s")
 
 
-@pytest.fixture(autouse=True)
-def _task_log() -> Iterator[None]:
-    with airflowtask.task_log():
-        yield
-
-
 @pytest.fixture(scope="session")
 def cluster(_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     from kubernetes import client, config
