@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.chart.helm import SUPPORTED, VERSIONS, fetch
+from tests.chart.helm import SUPPORTED, fetch
 from tests.cluster.releases import Stage
 
 from podenv.catalogue.values import read
@@ -179,7 +179,7 @@ def test_a_deploy_that_sets_a_field_again_says_what_it_took_back_and_keeps_what_
     assert (spec["containers"][0]["image"], spec["hostNetwork"]) == (str(stage.ref), True)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", SUPPORTED)
 def test_a_release_of_plain_helm_shows_no_false_drift(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
@@ -299,7 +299,7 @@ def test_templates_can_be_applied_twice_and_their_status_is_told(stage: Stage) -
     assert stage.revisions(name) == []
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", SUPPORTED)
 def test_a_release_with_every_value_is_unchanged_when_it_is_deployed_again(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
