@@ -23,6 +23,10 @@ LOGIN = ("team", "s3cret-of-the-team")
 PUBLISHED = {"name": "bericht-uber-2026-01-31", "tool": "1.0", "total": 129}
 
 
+# As it is before any fixture of a session changes it for tests elsewhere.
+SHELL = dict(os.environ)
+
+
 @dataclass(frozen=True)
 class Team:
     """The repository in ``root``; ``environ`` is what its people have in their shells."""
@@ -76,7 +80,7 @@ def made(folder: Path) -> Iterator[Team]:
             if file.is_file():
                 file.write_text(file.read_text().replace("INDEX", url).replace("GIT", git))
         others = ("PODENV_CA", "PODENV_CODE", "PODENV_BACKEND", "PODENV_NAMESPACE", "AIRFLOW", "_PODENV")
-        kept = {name: one for name, one in os.environ.items() if not name.startswith(others)}
+        kept = {name: one for name, one in SHELL.items() if not name.startswith(others)}
         login = {"UV_INDEX_INHOUSE_USERNAME": LOGIN[0], "UV_INDEX_INHOUSE_PASSWORD": LOGIN[1]}
         team = Team(root, url, git, {**kept, **login, "PODENV_CACHE": str(folder / "cache")})
         team.podenv("lock")
