@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.callbacks import ExecutionMode
 from airflow.version import version as airflow_version
-from kubernetes.client import ApiException
 
 from podenv.airflow import compat, identity, overrides, settings
 from podenv.airflow.compat import TaskDeferred, add_unique_suffix, create_unique_id
@@ -28,7 +27,6 @@ from podenv.pods.client import Json, KubernetesClient
 from podenv.pods.compose import Identity
 from podenv.pods.life import PodLife
 from podenv.pods.manifest import CONTAINER, base_container, merge, to_json, with_base
-from podenv.pods.refusal import refusal
 from podenv.pods.request import FinishAction, PodRequest, Relaunches
 from podenv.pods.template import EnvironmentTemplate
 
@@ -113,16 +111,13 @@ class PodTask:
             raise error from None
 
     def _pod_of(self, request: PodRequest) -> Json:
-        where = f"{request.namespace}/{request.name}"
-        try:
-            return self._client.read_pod(request.namespace, request.name)
-        except ApiException as error:
-            if error.status != 404:
-                raise refusal(error, request.environment, f"read a pod in {request.namespace}") from None
+        pod = self._life.look(request)
+        if pod is None:
             raise PodLost(
-                f"Environment {request.environment!r}: the pod {where} was deleted by somebody else before its result "
-                "was read; look for who deletes pods in its namespace."
-            ) from None
+                f"Environment {request.environment!r}: the pod {request.namespace}/{request.name} was deleted by "
+                "somebody else before its result was read; look for who deletes pods in its namespace."
+            )
+        return pod
 
     def _followed(self, event: Mapping[str, Any], pod: Json | None = None) -> PodRequest:
         """The request as whose pod the trigger's ``event`` tells, which may be gone."""

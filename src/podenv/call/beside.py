@@ -110,7 +110,7 @@ class _Search:
                     todo.append((_scan_file(module.text, str(module.file)), own, str(module.file)))
 
     def modules(self) -> Modules:
-        """All that was found; a folder without anything that travels is no package."""
+        """All that was found; a folder without anything that travels is not a package."""
         found = {one.name: one for one in self._found.values() if one is not None}
         data = {
             name: files

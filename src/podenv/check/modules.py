@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import Distribution, distributions
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from packaging.utils import canonicalize_name
 
@@ -93,16 +94,14 @@ def write(shelf: Shelf) -> Modules:
     return found
 
 
-def _loaded(stored: dict[str, object]) -> Modules:
-    owners: Mapping[str, Iterable[str]] = stored["owners"]  # type: ignore[assignment]  # written above
-    requires: Mapping[str, Iterable[str]] = stored["requires"]  # type: ignore[assignment]
+def _loaded(stored: dict[str, Any]) -> Modules:
     return Modules(
-        {name: tuple(names) for name, names in owners.items()},
-        stored["programs"],  # type: ignore[arg-type]
-        tuple(stored["entry_points"]),  # type: ignore[arg-type]
-        {name: tuple(names) for name, names in requires.items()},
-        frozenset(stored["packages"]),  # type: ignore[call-overload]
-        tuple(stored["open"]),  # type: ignore[arg-type]
+        {name: tuple(names) for name, names in stored["owners"].items()},
+        stored["programs"],
+        tuple(stored["entry_points"]),
+        {name: tuple(names) for name, names in stored["requires"].items()},
+        frozenset(stored["packages"]),
+        tuple(stored["open"]),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from podenv.check import literals
 from podenv.check.literals import Computed, Scope, keywords
-from podenv.check.sources import Function, Source, Sources, Unreadable
+from podenv.check.sources import Function, Source, Sources, Unreadable, binds
 
 Kind = Literal["task", "operator", "call"]
 _DECORATORS = ("podenv.env", "podenv.airflow.decorator.env")
@@ -147,7 +147,7 @@ class _Finder(ast.NodeVisitor):
     def _defaults(self, given: Mapping[str, ast.expr]) -> dict[str, ast.expr]:
         node = given.get("default_args")
         if isinstance(node, ast.Name):
-            bound = [n.value for n in ast.walk(self.source.tree) if isinstance(n, ast.Assign) and _binds(n, node.id)]
+            bound = [n.value for n in ast.walk(self.source.tree) if isinstance(n, ast.Assign) and node.id in binds(n)]
             node = bound[0] if len(bound) == 1 else None
         if not isinstance(node, ast.Dict):
             return {}
@@ -323,10 +323,6 @@ def _functions(body: list[ast.stmt]) -> Iterator[Function]:
                 yield from _functions(getattr(node, block, []))
             for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
                 yield from _functions(part.body)
-
-
-def _binds(node: ast.Assign, name: str) -> bool:
-    return any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
 
 
 def _command(arguments: Mapping[str, Any]) -> tuple[str, ...]:

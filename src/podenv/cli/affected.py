@@ -13,8 +13,8 @@ import typer
 from podenv import lock
 from podenv.catalogue.environment import Catalogue
 from podenv.cli import output
-from podenv.cli.choice import AsJson, chosen, shown
-from podenv.cli.plan import Dags, NoSync, counted, listed, read_uses, use_json
+from podenv.cli.choice import AsJson, DagsFolder, chosen, shown
+from podenv.cli.plan import NoSync, counted, listed, read_uses, use_json
 from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, releases
 from podenv.errors import LockStale, PodenvError, ReleaseError
 from podenv.plan import advisories, held, lockdiff
@@ -39,7 +39,7 @@ def affected(
             help="A package like urllib3 or 'urllib3<2.2.2', an OSV file, or a list of ids or packages, one a line.",
         ),
     ],
-    folder: Dags = None,
+    folder: DagsFolder = None,
     no_sync: NoSync = False,
     no_cluster: _NoCluster = False,
     context: Context = None,

@@ -34,6 +34,15 @@ Names = Annotated[
     list[str] | None,
     typer.Argument(metavar="NAME", help="Environments; all when none is named.", autocompletion=complete),
 ]
+DagsFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--dags",
+        metavar="FOLDER",
+        envvar="AIRFLOW__CORE__DAGS_FOLDER",
+        help="The folder of the DAG files. Default: dags/ beside the catalogue.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 
 

@@ -21,7 +21,7 @@ from podenv.catalogue.environment import Catalogue
 from podenv.catalogue.request import GPU
 from podenv.cli import certain, output
 from podenv.cli.certain import NoCheck
-from podenv.cli.choice import AsJson
+from podenv.cli.choice import AsJson, DagsFolder
 from podenv.dagrun import folder as dagfolder
 from podenv.dagrun import home
 from podenv.dagrun import run as dagrun
@@ -29,16 +29,6 @@ from podenv.dagrun import usage as dagusage
 from podenv.dagrun.results import RunResult, TaskResult, TaskUse
 from podenv.errors import LockError, SettingError
 from podenv.lock import cache
-
-Folder = Annotated[
-    Path | None,
-    typer.Option(
-        "--dags",
-        metavar="FOLDER",
-        envvar="AIRFLOW__CORE__DAGS_FOLDER",
-        help="The folder of the DAG files. Default: dags/ beside the catalogue.",
-    ),
-]
 
 
 class Backend(Enum):
@@ -63,7 +53,7 @@ def run(
     conf: Annotated[
         Any, typer.Option(metavar="JSON", parser=_conf, help="The run's configuration, a JSON object.")
     ] = None,
-    folder: Folder = None,
+    folder: DagsFolder = None,
     backend: Annotated[
         Backend, typer.Option(help="Where the tasks run: in virtual environments here, or as pods.")
     ] = Backend.LOCAL,
@@ -112,7 +102,7 @@ def run(
         raise typer.Exit(1)
 
 
-def usage(folder: Folder = None, json: AsJson = False) -> None:
+def usage(folder: DagsFolder = None, json: AsJson = False) -> None:
     """Show which task uses which environment.
 
     Each with its limits; then the environments that no task uses. Calls of run_in_env are not seen. The exit code is 1

@@ -16,8 +16,7 @@ from podenv.catalogue.values import dump
 from podenv.cli import certain, output
 from podenv.cli.affected import lock_diff
 from podenv.cli.certain import NoCheck
-from podenv.cli.choice import AsJson, Names, chosen, complete
-from podenv.cli.plan import Dags
+from podenv.cli.choice import AsJson, DagsFolder, Names, chosen, complete
 from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, Yes, releases
 from podenv.errors import PodenvError
 from podenv.image.build import Images, Options
@@ -214,7 +213,7 @@ def diff(
     lock: Annotated[
         bool, typer.Option("--lock", help="Compare packages: those of the deployed image with those of the lock here.")
     ] = False,
-    folder: Dags = None,
+    folder: DagsFolder = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     namespace_prefix: Prefix = DEFAULT_PREFIX,

@@ -12,7 +12,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from podenv.catalogue.environment import Catalogue
 from podenv.cli import output
-from podenv.cli.choice import AsJson, Names, chosen, shown
+from podenv.cli.choice import AsJson, DagsFolder, Names, chosen, shown
 from podenv.image.build import Images
 from podenv.plan import members, planning, uses, writing
 from podenv.plan import upgrade as upgrading
@@ -23,15 +23,6 @@ from podenv.plan.proposals import Change, Proposal
 from podenv.plan.upgrade import Upgrade
 from podenv.plan.uses import Use, Uses
 
-Dags = Annotated[
-    Path | None,
-    typer.Option(
-        "--dags",
-        metavar="FOLDER",
-        envvar="AIRFLOW__CORE__DAGS_FOLDER",
-        help="The folder of the DAG files. Default: dags/ beside the catalogue.",
-    ),
-]
 NoSync = Annotated[
     bool, typer.Option("--no-sync", help="Do not unpack locks that are not here yet; fewer imports are known then.")
 ]
@@ -67,7 +58,7 @@ def plan(
         ),
     ] = None,
     forget: Annotated[bool, typer.Option("--forget", help="Forget today's answers of uv, and ask it again.")] = False,
-    folder: Dags = None,
+    folder: DagsFolder = None,
     no_sync: NoSync = False,
     json: AsJson = False,
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,14 +31,14 @@ def prune(
         bool, typer.Option("--pods", help="Delete pods in the cluster that ended and that no worker came for.")
     ] = False,
     older_than: Annotated[
-        float,
+        Any,
         typer.Option(
             "--older-than",
             metavar="AGE",
             parser=_seconds,
             help="With --pods: only those that ended at least so long ago: 90m, 24h, 7d. Until then retries find them.",
         ),
-    ] = "24h",  # type: ignore[assignment]  # the parser reads it
+    ] = "24h",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="With --pods: show them, and delete none.")] = False,
     context: Context = None,
     kubeconfig: Kubeconfig = None,

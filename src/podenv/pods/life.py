@@ -21,7 +21,7 @@ from podenv.pods.client import Json, KubernetesClient, Patience, reason_of, word
 from podenv.pods.decisions import CHECKED_LABEL, End
 from podenv.pods.events import PodEvents
 from podenv.pods.manifest import CONTAINER
-from podenv.pods.refusal import refusal
+from podenv.pods.refusal import refusal, refusals
 from podenv.pods.request import PodRequest, Relaunches
 from podenv.pods.watching import PodWatch
 from podenv.runtime.call import Result
@@ -95,15 +95,23 @@ class PodLife:
         self._held, self.pod = _Held(request.of_pod(pod), pod["metadata"]["uid"]), pod
         self._settle(End.INTERRUPTED)
 
+    def look(self, request: PodRequest) -> Json | None:
+        """The pod that has the request's name; None where there is none. Raises `PodFailure`, `Killed`."""
+        with refusals(request.environment, f"read a pod in {request.namespace}"):
+            try:
+                return self._client.read_pod(request.namespace, request.name)
+            except ApiException as error:
+                if error.status == 404:
+                    return None
+                raise
+
     def find(self, request: PodRequest, selector: str) -> Json | None:
         """A pod that an earlier worker left of this very work; other leftovers of the task are deleted.
 
         ``selector`` must match no pod but those of this task in this run. Raises `PodFailure`, `Killed`.
         """
-        try:
+        with refusals(request.environment, f"list pods in {request.namespace}"):
             left = self._client.list_pods(request.namespace, selector)
-        except ApiException as error:
-            raise refusal(error, request.environment, f"list pods in {request.namespace}") from None
         adopted, stale = decisions.choose(left, request)
         for pod in stale:
             with suppress(ApiException, HTTPError):  # the cluster removes it, or the next try does
@@ -217,7 +225,7 @@ class PodLife:
                 self._held = None  # a refused request leaves none behind; a pod of this name is another's
                 if error.status != 409 or reason_of(error) != "AlreadyExists":
                     raise refusal(error, request.environment, f"create a pod in {request.namespace}") from None
-            other = self._pod_of_that_name(request)
+            other = self.look(request)
             if other is not None and decisions.is_own(other, request):
                 return other  # an earlier request arrived although its answer did not
             if (other is not None and not status.is_going(other)) or time.monotonic() >= deadline:
@@ -228,24 +236,17 @@ class PodLife:
             self._client.pause(1.0)
             self._client.refuse_stopped()
 
-    def _pod_of_that_name(self, request: PodRequest) -> Json | None:
-        try:
-            return self._client.read_pod(request.namespace, request.name)
-        except ApiException as error:
-            if error.status == 404:
-                return None
-            raise refusal(error, request.environment, f"read a pod in {request.namespace}") from None
-
     def _give_secret(self, request: PodRequest, pod: Json) -> None:
         body = request.secret_of(pod)
         if body is None:
             return
-        try:
-            self._client.create_secret(request.namespace, body)
-        except ApiException as error:
-            # Its name holds the pod's token: one that exists was made by an earlier request for this very pod.
-            if reason_of(error) != "AlreadyExists":
-                raise refusal(error, request.environment, f"create a Secret in {request.namespace}") from None
+        with refusals(request.environment, f"create a Secret in {request.namespace}"):
+            try:
+                self._client.create_secret(request.namespace, body)
+            except ApiException as error:
+                # Its name holds the pod's token: one that exists was made by an earlier request for this very pod.
+                if reason_of(error) != "AlreadyExists":
+                    raise
 
     def _mark(self, held: _Held) -> None:
         """Label a pod that is left, so that the next try does not take its result for its own."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from kubernetes.client import ApiException
 
@@ -43,6 +45,15 @@ def refusal(error: ApiException, environment: str, what: str) -> PodFailure:
         f"Environment {environment!r}: the API server refused to {what} ({words}); "
         "change what it names in the task or in the environment's values."
     )
+
+
+@contextmanager
+def refusals(environment: str, what: str) -> Iterator[None]:
+    """Raise what a refusal by the API server within this means for a task, as `refusal` has it."""
+    try:
+        yield
+    except ApiException as error:
+        raise refusal(error, environment, what) from None
 
 
 def _access_line(words: str) -> str:

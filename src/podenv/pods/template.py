@@ -11,7 +11,7 @@ from podenv.catalogue import names
 from podenv.errors import NotDeployed, PodRefused
 from podenv.pods.client import Json, KubernetesClient
 from podenv.pods.manifest import base_container
-from podenv.pods.refusal import refusal
+from podenv.pods.refusal import refusals
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,16 @@ def read(client: KubernetesClient, namespace: str) -> EnvironmentTemplate:
     Raises `NotDeployed`, `PodRefused`, `ClusterUnreachable`.
     """
     name = client.environment
-    try:
-        found = client.read_pod_template(namespace, names.release(name))
-    except ApiException as error:
-        if error.status == 404:
+    with refusals(name, f"read the PodTemplate {name!r} in {namespace}"):
+        try:
+            found = client.read_pod_template(namespace, names.release(name))
+        except ApiException as error:
+            if error.status != 404:
+                raise
             raise NotDeployed(
                 f"Environment {name!r} is not deployed: there is no PodTemplate {name!r} in namespace {namespace!r}; "
                 f"run `podenv deploy {name}`."
             ) from None
-        raise refusal(error, name, f"read the PodTemplate {name!r} in {namespace}") from None
     template = found.get("template") or {}
     try:
         base_container(template)

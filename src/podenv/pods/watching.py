@@ -7,15 +7,13 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from kubernetes.client import ApiException
-
 from podenv.errors import OutOfMemory, PodLost, StartTimedOut, TaskFailure, Unschedulable
 from podenv.pods import status
 from podenv.pods.client import Json, KubernetesClient
 from podenv.pods.events import PodEvents
 from podenv.pods.follow import PodFollower, PodName
 from podenv.pods.manifest import CONTAINER
-from podenv.pods.refusal import refusal
+from podenv.pods.refusal import refusals
 from podenv.pods.request import PodRequest
 from podenv.runtime.call import Result
 from podenv.runtime.frame import FrameReader
@@ -58,12 +56,10 @@ class PodWatch:
     def result_of(self, pod: Json, *, adopted: bool) -> Result:
         """The Result that ``pod`` brings. Raises a `TaskFailure`."""
         self._pod = pod
-        try:
+        with refusals(self._request.environment, "follow the pod"):
             self._pod = self._await_start(pod, adopted=adopted)
             self._events.started(self._pod)
             return self._result()
-        except ApiException as error:
-            raise refusal(error, self._request.environment, "follow the pod") from None
 
     def _line(self, line: str) -> None:
         # Where the log is not asked for, only the frame in it is of interest.
