@@ -32,6 +32,10 @@ WIDTH = 100  # characters of a line of help
 
 # What is set outside of Airflow's configuration; a test compares the names with those in the code.
 VARIABLES = {
+    "PODENV_AIRFLOW_PASSWORD": "The password of `podenv sizes --user`, which asks for it otherwise.",
+    "PODENV_AIRFLOW_TOKEN": "The token with which `podenv sizes` reads Airflow's REST API.",
+    "PODENV_AIRFLOW_URL": "The address of the Airflow whose REST API `podenv sizes` reads.",
+    "PODENV_AIRFLOW_USER": "The user as whom `podenv sizes` reads it, in place of a token.",
     "PODENV_BACKEND": "`local` or `kubernetes`: where tasks and `run_in_env` run. Goes before `[podenv] backend`.",
     "PODENV_BASE_IMAGE": "The base image of builds; `{python}` in it becomes the version. Goes before `image.base`.",
     "PODENV_BUILDER": "The program that builds images: `docker`, `buildah` or `podman`. Goes before `image.builder`.",

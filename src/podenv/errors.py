@@ -26,6 +26,7 @@
     ├── DagsUnreadable          DAG files that Airflow cannot import
     ├── DagFileInvalid          a DAG file that cannot be read, parsed or written
     ├── UnknownDag              no DAG of that name in the folder
+    ├── AirflowApiError         Airflow's REST API cannot be read: unreachable, a login is wanted, no such DAG
     ├── ImageError              building, finding or checking an image
     │   ├── BuilderNotFound
     │   ├── BuildFailed
@@ -249,6 +250,10 @@ class UnknownDag(PodenvError):
         self.dag_id = dag_id
         hint = nearest(dag_id, known) or (f" It has: {', '.join(known)}." if known else " It has none.")
         super().__init__(f"There is no DAG {dag_id!r} in {folder}.{hint}")
+
+
+class AirflowApiError(PodenvError):
+    """Airflow's REST API is not reached, wants a login, or does not have what is asked for."""
 
 
 class ImageError(PodenvError):

@@ -16,8 +16,8 @@ import pytest
 from tests.cli.conftest import PODENV, Run
 
 COMMANDS = [
-    "list", "init", "new", "migrate", "doctor", "lock", "sync", "prune", "run", "usage", "plan", "affected", "outdated",
-    "schema",
+    "list", "init", "new", "migrate", "doctor", "lock", "sync", "prune", "run", "usage", "sizes", "plan", "affected",
+    "outdated", "schema",
 ]  # fmt: skip
 
 

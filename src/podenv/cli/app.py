@@ -42,6 +42,7 @@ COMMANDS = {
     "uninstall": "release:uninstall",
     "run": "dags:run",
     "usage": "dags:usage",
+    "sizes": "sizes:sizes",
     "plan": "plan:plan",
     "affected": "affected:affected",
     "outdated": "outdated:outdated",

@@ -1,0 +1,1 @@
+"""What tasks used, and what to give them."""

@@ -1,0 +1,94 @@
+"""`podenv sizes`: what it draws, what it refuses, what it says where there is nothing yet."""
+
+from __future__ import annotations
+
+import importlib.util
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from podenv.cli.app import app
+from podenv.errors import SettingError
+from podenv.usage import plot
+from podenv.usage.airflowapi import AirflowApi, Login
+from podenv.usage.runs import Run, Sizes, TaskSizes
+
+MIB = 2**20
+
+
+def tasks(count: int = 3) -> list[TaskSizes]:
+    found = Sizes()
+    for number in range(count):
+        usage = {"environment": "etl", "lock": "a" * 64, "state": "success", "seconds": 9.0, "cpu_seconds": 3.0,
+                 "started": datetime.now(UTC).isoformat(), "peak_memory_bytes": (100 + number) * MIB,
+                 "memory_limit_bytes": 512 * MIB if number else None, "cpu_limit_cores": 1.0}  # fmt: skip
+        found.add(one for one in [Run.of("dag", f"task-{number}", usage)] * 3 if one)
+    return found.tasks()
+
+
+def absent(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    """Let ``module`` be a package that is not installed."""
+    find = importlib.util.find_spec
+    for place in ("podenv.usage.plot", "podenv.usage.airflowapi"):
+        monkeypatch.setattr(f"{place}.find_spec", lambda name: None if name == module else find(name))
+
+
+def test_a_picture_is_drawn_as_its_suffix_says(tmp_path: Path) -> None:
+    plot.draw(tasks(), tmp_path / "a.png", title="Sizes")
+    plot.draw(tasks(), tmp_path / "a.svg", title="Sizes")
+    png = (tmp_path / "a.png").read_bytes()
+    assert png.startswith(b"\x89PNG")
+    assert int.from_bytes(png[16:20]) == 2200  # 11 inches at 200 dots an inch: legible in print
+    assert "<svg" in (tmp_path / "a.svg").read_text()
+
+
+def test_the_same_figures_are_the_same_svg(tmp_path: Path) -> None:
+    for name in ("a.svg", "b.svg"):
+        plot.draw(tasks(), tmp_path / name, title="Sizes")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_a_page_holds_the_tasks_that_waste_most(tmp_path: Path) -> None:
+    plot.draw(tasks(200), tmp_path / "a.png", title="Sizes")
+    height = int.from_bytes((tmp_path / "a.png").read_bytes()[20:24])
+    assert height == pytest.approx(200 * (1.7 + 0.5 * plot.MOST_TASKS), abs=2)
+
+
+@pytest.mark.parametrize("name", ["a.pdf", "a", "a.svg.gz"])
+def test_an_unknown_suffix_is_refused_before_anything_is_read(name: str) -> None:
+    done = CliRunner().invoke(app, ["sizes", "--airflow", "http://127.0.0.1:9", "--plot", name])
+    assert done.exit_code == 1
+    assert done.output == (f"error: {name} is not a picture that podenv draws; let its name end with .svg or .png.\n")
+
+
+def test_a_missing_matplotlib_is_named_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent(monkeypatch, "matplotlib")
+    with pytest.raises(SettingError, match=r"needs matplotlib, .*pip install 'podenv\[plot\]'"):
+        plot.check(Path("a.png"))
+
+
+def test_a_missing_client_is_named_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent(monkeypatch, "airflow_client")
+    with pytest.raises(SettingError, match=r"apache-airflow-client, .*pip install 'podenv\[sizes\]'"):
+        AirflowApi(Login("http://127.0.0.1:9"))
+
+
+def test_a_picture_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="cannot be written: No such file or directory; name another file"):
+        plot.draw(tasks(), tmp_path / "no/a.png", title="Sizes")
+
+
+@pytest.mark.parametrize("span", ["3x", "", "0d", "d", "-3d", "9999999d"])
+def test_a_span_of_time_without_sense_is_refused(span: str) -> None:
+    done = CliRunner().invoke(app, ["sizes", "--since", span])
+    assert done.exit_code == 2
+    assert "write it like 12h, 30d or 8w" in done.output
+
+
+def test_where_nothing_ran_yet_it_says_how_to_get_a_history() -> None:
+    done = CliRunner().invoke(app, ["sizes"])
+    assert done.exit_code == 0
+    assert done.output.startswith("No run of a task in an environment is known from the last 30d.")
+    assert "--airflow URL" in done.output
