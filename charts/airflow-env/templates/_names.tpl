@@ -60,6 +60,21 @@ podenv.dev/digest: {{ . | trimPrefix "sha256:" | trunc 32 | quote }}
 {{- $own | toYaml -}}
 {{- end }}
 
+{{/* How the memory of a task is learned, for the metadata of the PodTemplate alone. */}}
+{{- define "podenv.memory" -}}
+{{- $given := .Values.resources | default dict -}}
+{{- $own := dict -}}
+{{- if eq "auto" (($given.limits | default dict).memory | default "" | toString) }}{{ $_ := set $own "podenv.dev/first-memory" (include "podenv.quantity" (($given.requests | default dict).memory | default "512Mi")) }}{{ end -}}
+{{- with $given.maxMemory }}{{ $_ := set $own "podenv.dev/max-memory" (include "podenv.quantity" .) }}{{ end -}}
+{{- $hard := (.Values.resourceQuota).hard | default dict -}}
+{{- $bounds := list -}}
+{{- range list ((.Values.limitRange).max | default dict).memory (index $hard "limits.memory") (index $hard "requests.memory") (index $hard "memory") }}
+{{- if not (kindIs "invalid" .) }}{{ $bounds = append $bounds (include "podenv.quantity" .) }}{{ end -}}
+{{- end -}}
+{{- with $bounds }}{{ $_ := set $own "podenv.dev/memory-bounds" (join "," .) }}{{ end -}}
+{{- $own | toYaml -}}
+{{- end }}
+
 {{/* name, namespace, labels and annotations of one object: root, and where given its role, labels, annotations. */}}
 {{- define "podenv.metadata" -}}
 {{- $root := .root -}}

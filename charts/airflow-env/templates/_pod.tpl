@@ -62,17 +62,24 @@ securityContext:
 {{- end }}
 {{- end }}
 
+{{/* Requests and limits of a task. Memory that is auto is learned by podenv; to all others it is the most it grows to. */}}
+{{- define "podenv.resources" -}}
+{{- $given := .Values.resources | default dict -}}
+{{- $resources := dict -}}
+{{- range $kind := list "requests" "limits" }}
+{{- with include "podenv.quantities" (index $given $kind) | fromYaml }}{{ $_ := set $resources $kind . }}{{ end -}}
+{{- end -}}
+{{- if eq "auto" (dig "limits" "memory" "" $resources) }}{{ $_ := set $resources.limits "memory" (include "podenv.quantity" $given.maxMemory) }}{{ end -}}
+{{- $resources | toYaml -}}
+{{- end }}
+
 {{/* The settings that the container of a task shares with the init containers. */}}
 {{- define "podenv.container" -}}
 image: {{ include "podenv.image" . | quote }}
 {{- with (.Values.image).pullPolicy }}
 imagePullPolicy: {{ . }}
 {{- end }}
-{{- $resources := dict }}
-{{- range $kind, $quantities := .Values.resources }}
-{{- with include "podenv.quantities" $quantities | fromYaml }}{{ $_ := set $resources $kind . }}{{ end }}
-{{- end }}
-{{- with $resources }}
+{{- with include "podenv.resources" . | fromYaml }}
 resources:
   {{- toYaml . | nindent 2 }}
 {{- end }}

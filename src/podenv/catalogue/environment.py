@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from podenv.catalogue import units, values
+from podenv.catalogue import automemory, units, values
 from podenv.catalogue.names import check_environment_name
 from podenv.catalogue.spec import EnvironmentSpec, dependencies, explain, validate
 from podenv.catalogue.spec import image as imagespec
@@ -44,6 +44,11 @@ class Environment:
     def python(self) -> str:
         """The Python version, like ``3.13``."""
         return self.spec.python
+
+    @property
+    def resources(self) -> automemory.Defaults:
+        """What a task has unless it says otherwise."""
+        return automemory.defaults(self.spec)
 
     @property
     def requirements_in(self) -> Path:
@@ -182,7 +187,8 @@ def _load(folder: Path, own_stamp: tuple[int, int], defaults_stamp: tuple[int, i
     merged = values.merge(defaults, own)
     try:
         spec = validate(merged)
-        units.check_resources(spec.resources.requests, spec.resources.limits, "resources")
+        given = automemory.defaults(spec)
+        units.check_resources(given.requests, given.limits, "resources")
         path: tuple[int | str, ...] = ("image",)
         imagespec.check(spec.image)
         path = ("indexes",)

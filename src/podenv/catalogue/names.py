@@ -24,6 +24,10 @@ AIRFLOW_LABEL = "podenv.dev/airflow"
 OWNER_LABEL = "podenv.dev/owner"
 # Of a PodTemplate: how often a pod that the cluster took away is launched again.
 RELAUNCH_ANNOTATION = "podenv.dev/relaunch"
+# Of a PodTemplate: with what memory that is auto begins, grows to at most, and what its namespace allows a container.
+FIRST_MEMORY_ANNOTATION = "podenv.dev/first-memory"
+MAX_MEMORY_ANNOTATION = "podenv.dev/max-memory"  # of a task's own pods too: what its memory grows to
+MEMORY_BOUNDS_ANNOTATION = "podenv.dev/memory-bounds"
 REVISION_LABEL = "podenv.dev/revision"  # on Helm's record of a revision that podenv deployed: its number
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 PYTHON = r"3\.([89]|[1-9][0-9])"  # the runtime needs 3.8

@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from podenv.catalogue import quantity, units
+from podenv.catalogue import automemory, quantity, units
+from podenv.catalogue.automemory import AUTO, AutoMemory, Defaults
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.catalogue.names import check_environment_name
 from podenv.errors import ResourceError, nearest
@@ -16,11 +17,15 @@ GPU = "nvidia.com/gpu"
 
 @dataclass(frozen=True)
 class Resources:
-    """Requests and limits by resource name, as Kubernetes quantities; ``max_memory`` is the last resort's limit."""
+    """Requests and limits by resource name, as Kubernetes quantities; ``max_memory`` is the last resort's limit.
+
+    ``is_auto``: the memory is learned; it is the one of a first run here.
+    """
 
     requests: dict[str, str]
     limits: dict[str, str]
     max_memory: str | None = None
+    is_auto: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,33 @@ class TaskRequest:
 
         A value that is still a template is left out. Raises `ResourceError`.
         """
-        base = environment.spec.resources if environment else None
-        return self.upon(base.requests if base else {}, base.limits if base else {}, where, whole=base is not None)
+        base = environment.resources if environment else None
+        auto = self.auto(base, where)
+        request = self if auto is None else self.with_memory(auto.first, auto.cap)
+        found = request.upon(base.requests if base else {}, base.limits if base else {}, where, whole=base is not None)
+        return found if auto is None else replace(found, is_auto=True)
+
+    def auto(self, base: Defaults | None, where: str) -> AutoMemory | None:
+        """What holds for the memory before it is learned; None where it is given, here or by the environment.
+
+        Raises `ResourceError` where it has no cap; without ``base``, the environment's own, that is not known.
+        """
+        if self.memory != AUTO:
+            if self.memory is not None or base is None or base.first is None:
+                return None
+            if any("memory" in own for own in _container_resources(self.container_resources, where)):
+                return None
+        if self.max_memory is not None:
+            units.check("memory", _text("max_memory", self.max_memory, where), f"{where}: max_memory")
+        found = automemory.settled(base or Defaults({}, {}), self.max_memory)
+        if found.cap is None and base is not None:
+            raise ResourceError(f"{where}: {automemory.NEEDS_CAP}")
+        return found
+
+    def with_memory(self, memory: int, cap: int | None) -> TaskRequest:
+        """This request with so many bytes in the place of what was to be learned."""
+        most = None if cap is None else quantity.of_bytes(cap)
+        return replace(self, memory=quantity.of_bytes(memory), max_memory=most)
 
     def upon(
         self, requests: Mapping[str, str], limits: Mapping[str, str], where: str, *, whole: bool = True

@@ -237,7 +237,7 @@ def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs:
     """
     environment = Catalogue.of_function(function)[name]
     call = source.build_call(function, args, kwargs, python=environment.python)
-    most = environment.spec.resources.limits
+    most = environment.resources.limits
     limits = Limits(cpu=most.get("cpu"), memory=most.get("memory"))
     run = LocalRun(environment, limits=limits, env={}, emit=lambda line: _print(line, sys.stdout))
     if run.missing:

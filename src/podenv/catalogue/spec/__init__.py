@@ -4,25 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import NoneType
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Self, get_args, get_origin
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from podenv.catalogue.automemory import AUTO, NEEDS_CAP
 from podenv.catalogue.spec.check import CheckSpec
 from podenv.catalogue.spec.dependencies import DependencySettings
-from podenv.catalogue.spec.fields import Limits, Model, Python, Requests
+from podenv.catalogue.spec.fields import Model, Python, Requests, Size, TaskLimits
 from podenv.catalogue.spec.helmschema import for_helm
 from podenv.catalogue.spec.image import ImageSettings
 from podenv.catalogue.spec.pod import PodSettings
 from podenv.catalogue.spec.release import SHARED_NAMESPACE_RULE, ReleaseSettings
 from podenv.errors import nearest
 
+# What `ResourcesSpec._check` says, in JSON schema.
+_CAP_RULE: dict[str, Any] = {
+    "if": {
+        "required": ["limits"],
+        "properties": {"limits": {"required": ["memory"], "properties": {"memory": {"const": AUTO}}}},
+    },
+    "then": {"required": ["maxMemory"], "properties": {"maxMemory": {"type": ["string", "number"]}}},
+}
+
 
 class ResourcesSpec(Model):
     """What a task of this environment asks for and may use, unless the task says otherwise."""
 
+    model_config = ConfigDict(json_schema_extra=_CAP_RULE)
+
     requests: Requests = Field(default={}, description="Reserved for the task: cpu in cores, memory in bytes.")
-    limits: Limits = Field(default={}, description="The most the task may use.")
+    limits: TaskLimits = Field(default={}, description="The most the task may use. memory: auto is learned from runs.")
+    max_memory: Size | None = Field(
+        default=None, description="The most that memory which is auto grows to, in bytes; auto limits need it."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.limits.get("memory") == AUTO and self.max_memory is None:
+            raise ValueError(NEEDS_CAP.rstrip("."))
+        return self
 
 
 _MOST_RELAUNCHES = 100

@@ -21,6 +21,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from podenv.catalogue import units
+from podenv.catalogue.automemory import AUTO
 from podenv.catalogue.names import PYTHON, is_python_version
 from podenv.errors import ResourceError, nearest
 
@@ -129,14 +130,17 @@ def _size(text: str) -> str:
 class Amounts:
     """A map of resources to quantities, each in the unit of its resource.
 
-    ``zero``: one may be nothing. ``quota``: the names are those of a ResourceQuota.
+    ``zero``: one may be nothing. ``quota``: the names are those of a ResourceQuota. ``auto``: memory may be learned.
     """
 
     zero: bool = False
     quota: bool = False
+    auto: bool = False
 
     def check(self, amounts: dict[str, str]) -> dict[str, str]:
         for name, text in amounts.items():
+            if self.auto and name == "memory" and text == AUTO:
+                continue
             unit = units.of_quota(name) if self.quota else units.of(name)
             try:
                 assert unit is not None, name  # the name was checked before
@@ -166,6 +170,9 @@ class Amounts:
                 f"^{_SUBDOMAIN}/gpu$": kinds[units.GPUS],  # is a piece too: both hold
             }
             rest = {"additionalProperties": False}
+            if self.auto:
+                patterns[f"^({sized})$".replace("memory|", "")] = patterns.pop(f"^({sized})$")
+                patterns["^memory$"] = {"anyOf": [kinds[units.BYTES], {"const": AUTO}]}
         return {"type": "object", "patternProperties": patterns, **rest}
 
 
@@ -209,6 +216,7 @@ Port = Annotated[
 QuotaName = Annotated[str, Form(_QUOTA_NAME, "resource that a quota counts", 317)]
 Requests = Annotated[dict[ResourceName, Quantity], Amounts(zero=True)]
 Limits = Annotated[dict[ResourceName, Quantity], Amounts()]
+TaskLimits = Annotated[dict[ResourceName, Quantity], Amounts(auto=True)]
 Quota = Annotated[dict[QuotaName, Quantity], Amounts(zero=True, quota=True)]
 DnsLabel = Annotated[str, Form(_LABEL, "name that Kubernetes takes here (a DNS-1123 label)", 63)]
 ObjectName = Annotated[str, Form(_SUBDOMAIN, "name of a Kubernetes object (a DNS-1123 subdomain)")]

@@ -45,15 +45,15 @@ def above(subject: Subject, room: Room | None = None) -> Iterator[Finding]:
             continue
         for message, remedy in _refusals(subject, resources, room):
             yield _of_task(subject, task, f"`{task.task}` {message}", remedy)
-    spec = subject.environment.spec
-    for message, remedy in _refusals(subject, Resources(spec.resources.requests, spec.resources.limits), room):
+    given = subject.environment.resources
+    for message, remedy in _refusals(subject, Resources(dict(given.requests), dict(given.limits)), room):
         yield subject.about("limit", subject.values_file, f"A task of {subject.name!r} {message}", remedy)
 
 
 def mapped(subject: Subject, graph: Graph, room: Room | None = None) -> Iterator[Finding]:
     """The same for tasks whose limits are mapped or computed, as Airflow loaded them."""
     known = {(task.dag, task.task) for task in subject.tasks if _RESOURCES & set(task.arguments)}
-    own = subject.environment.spec.resources.limits
+    own = subject.environment.resources.limits
     for environment, dag, task, asked in graph.limits:
         # The environment's own limits are told once.
         more = {name: value for name, value in asked.items() if name not in own or _more(value, own[name])}
