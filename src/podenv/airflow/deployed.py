@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError
 
 from podenv.airflow import compat
 from podenv.catalogue import names
+from podenv.catalogue.automemory import AUTO
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.catalogue.spec import EnvironmentSpec, ResourcesSpec
 from podenv.errors import PodenvError, UnknownEnvironment
@@ -105,11 +106,15 @@ def _environment(template: Json) -> Environment | None:
         resources = base_container(template["template"]).get("resources") or {}
     except KeyError:
         return None
+    annotations = metadata.get("annotations") or {}
+    requests, limits = dict(resources.get("requests") or {}), dict(resources.get("limits") or {})
+    if names.FIRST_MEMORY_ANNOTATION in annotations:
+        requests["memory"], limits["memory"] = annotations[names.FIRST_MEMORY_ANNOTATION], AUTO
     spec = EnvironmentSpec.model_construct(
-        python=(metadata.get("annotations") or {}).get(names.PYTHON_ANNOTATION, ""),
+        python=annotations.get(names.PYTHON_ANNOTATION, ""),
         namespace=metadata["namespace"],
         resources=ResourcesSpec.model_construct(
-            requests=resources.get("requests") or {}, limits=resources.get("limits") or {}
+            requests=requests, limits=limits, max_memory=annotations.get(names.MAX_MEMORY_ANNOTATION)
         ),
     )
     return Environment(metadata["name"], Path(_PLACE, metadata["name"]), {}, spec)

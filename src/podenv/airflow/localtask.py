@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from podenv.airflow import overrides, settings
 from podenv.airflow.exchange import context_values
+from podenv.airflow.learned import LearnedMemory
 from podenv.call import source
 from podenv.local import Limits, LocalRun, clusteronly
 from podenv.local.clusteronly import ClusterOnly
@@ -38,6 +40,7 @@ class LocalTask:
         resources = task.request.resources(self._environment, task.where)
         variables = overrides.variables(task)
         self._limits = resources.limits
+        self.memory = LearnedMemory(task, context)
         self._run = LocalRun(
             self._environment,
             limits=Limits(resources.limits.get("cpu"), resources.limits.get("memory"), resources.max_memory),
@@ -54,6 +57,9 @@ class LocalTask:
     def run(self) -> Any:
         """The value that the function returned; None where XCom does not get it. Raises a `PodenvError`."""
         task = self._task
+        asked = self.memory.settle(self._environment.resources, self._run.lock)
+        if asked.memory != task.memory:
+            self._run.limits = replace(self._run.limits, memory=asked.memory, max_memory=asked.max_memory)
         settings.log.info("%s", self._run.facts)
         if self._run.missing:
             settings.log.warning("%s", self._run.missing)

@@ -34,12 +34,14 @@ class EnvPodOperator(EnvTask):
     context values that its signature names (``ds``, ``params``, ``try_number`` …), none by ``**kwargs``. ``cpu``,
     ``memory`` and ``gpu`` (Kubernetes quantities) set request and limit alike; for different ones pass
     ``container_resources``, merged key by key over the environment's. Out of memory, the task runs again in the same
-    try with twice the memory, up to ``max_memory``. ``relaunch`` says how often, in one try, a pod that the cluster
-    took away (evicted, preempted, its node lost) is launched again: 0 is never; without it three times, but where the
-    function may have started only if the task has ``retries``. ``connections`` names Airflow Connections that the task
-    gets as environment variables (``AIRFLOW_CONN_<ID>``, or a mapping of variables to ids), ``variables`` Airflow
-    Variables (``AIRFLOW_VAR_<KEY>``); a Secret that lives and dies with the pod brings them. All other arguments are
-    those of KubernetesPodOperator; what they say of the pod is laid upon the environment's PodTemplate key by key.
+    try with twice the memory, up to ``max_memory``. With ``memory="auto"`` it begins with what its earlier runs on this
+    lock used and a quarter more; that needs ``max_memory``, or ``resources.maxMemory`` of the environment. ``relaunch``
+    says how often, in one try, a pod that the cluster took away (evicted, preempted, its node lost) is launched again:
+    0 is never; without it three times, but where the function may have started only if the task has ``retries``.
+    ``connections`` names Airflow Connections that the task gets as environment variables (``AIRFLOW_CONN_<ID>``, or a
+    mapping of variables to ids), ``variables`` Airflow Variables (``AIRFLOW_VAR_<KEY>``); a Secret that lives and dies
+    with the pod brings them. All other arguments are those of KubernetesPodOperator; what they say of the pod is laid
+    upon the environment's PodTemplate key by key.
 
     Raises a `PodenvError` or TypeError when the DAG is parsed, for what can never run.
     """
@@ -67,9 +69,12 @@ class EnvPodOperator(EnvTask):
                 raise Killed(f"{self.where} was ended from outside.")
             value = do(self._task)
         except PodenvError as error:
+            if self._task is not None:
+                self._task.memory.ended(error)
             self._fail(error)
         if self._killed:  # Airflow lets a task that returns after SIGTERM count as success
             raise Killed(f"{self.where} was ended from outside.")
+        self._task.memory.ended(None)
         return self._conclude(context, readable(value))
 
     def _conclude(self, context: Context, value: Any) -> Any:

@@ -14,6 +14,7 @@ from airflow.version import version as airflow_version
 from podenv.airflow import compat, identity, overrides, settings
 from podenv.airflow.compat import TaskDeferred, add_unique_suffix, create_unique_id
 from podenv.airflow.exchange import context_values
+from podenv.airflow.learned import LearnedMemory
 from podenv.airflow.observer import OperatorObserver
 from podenv.airflow.task import EnvTask
 from podenv.airflow.trigger import EnvPodTrigger
@@ -49,6 +50,7 @@ class PodTask:
         self._observer = OperatorObserver(task, context, self._client)
         self._life = PodLife(self._client, self._observer)
         self._owner = identity.labels(context)
+        self.memory = LearnedMemory(task, context)
 
     def kill(self) -> None:
         """Delete the pod; for a signal handler."""
@@ -78,6 +80,7 @@ class PodTask:
         request, pod = self._followed(event), None
         try:
             pod = self._pod_of(request)
+            self.memory.resume(pod["metadata"].get("annotations") or {})
             request = self._followed(event, pod)
             if _is_out_of_time(event):
                 self._life.abandon(request, pod)
@@ -130,11 +133,12 @@ class PodTask:
     def _request(self, *, quiet: bool = False) -> PodRequest:
         task = self._task
         found = template.read(self._client, self._namespace())
+        asked = self.memory.settle(found.defaults, found.lock or str(task.image))
         pod = compose.pod(
             found,
             self._call(found),
-            [self._deadline(), *overrides.of_operator(task), *self._xcom_folder()],
-            request=task.request,
+            [self._deadline(), *overrides.of_operator(task), *self._xcom_folder(), self._cap()],
+            request=asked,
             identity=Identity(self._name(), self._labels(), identity.call_key()),
             where=task.where,
             discard=task.discards_value,
@@ -161,7 +165,7 @@ class PodTask:
             pod=pod,
             schedule_timeout=task.schedule_timeout_seconds,
             start_timeout=task.startup_timeout_seconds,
-            max_memory=task.max_memory,
+            max_memory=status.annotation(pod, names.MAX_MEMORY_ANNOTATION) or task.max_memory,
             on_finish=FinishAction(task.on_finish_action.value),
             keep_when_killed=task.on_kill_action.value == "keep_pod",
             relaunches=Relaunches.of(retries=task.retries or 0, task=task.relaunch, environment=relaunch),
@@ -195,6 +199,11 @@ class PodTask:
         if timeout is None:
             return {}
         return {"spec": {"activeDeadlineSeconds": math.ceil(timeout.total_seconds()) + DEADLINE_SLACK_SECONDS}}
+
+    def _cap(self) -> Json:
+        """What memory that is auto grows to, for a worker that resumes: the environment may say something else then."""
+        cap = self._task.ran_max_memory
+        return {"metadata": {"annotations": {names.MAX_MEMORY_ANNOTATION: cap}}} if cap else {}
 
     def _xcom_folder(self) -> list[Json]:
         """Where a command writes its XCom, as the stock operator has it; the file system may be read-only."""

@@ -41,6 +41,7 @@ class EnvTask(KubernetesPodOperator):
     pod_page: str = ""
     ran_python: str | None = None  # what the environment was that it ran in; None where that cannot be told
     ran_lock: str | None = None
+    ran_max_memory: str | None = None  # of memory that is auto
     env: str
     cpu: str | float | None
     memory: str | None

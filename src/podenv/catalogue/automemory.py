@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from podenv.catalogue import quantity
-
-if TYPE_CHECKING:
-    from podenv.catalogue.spec import EnvironmentSpec
 
 AUTO = "auto"
 FIRST = "512Mi"  # of a task without history, where its environment names no figure
@@ -34,17 +30,6 @@ class Defaults:
     first: str | None = None
     cap: str | None = None
     bounds: tuple[str, ...] = ()
-
-
-def defaults(spec: EnvironmentSpec) -> Defaults:
-    """What the values of an environment say; a limit ``auto`` is the cap, as the chart has it."""
-    resources = spec.resources
-    requests, limits, first = resources.requests, dict(resources.limits), None
-    if limits.get("memory") == AUTO and resources.max_memory is not None:
-        limits["memory"], first = resources.max_memory, requests.get("memory", FIRST)
-    bounds = [spec.limit_range.max["memory"]] if "memory" in spec.limit_range.max else []
-    bounds += [spec.resource_quota.hard[name] for name in QUOTA_NAMES if name in spec.resource_quota.hard]
-    return Defaults(requests, limits, first, resources.max_memory, tuple(bounds))
 
 
 @dataclass(frozen=True)

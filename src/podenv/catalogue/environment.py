@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from podenv.catalogue import automemory, units, values
+from podenv.catalogue import units, values
+from podenv.catalogue.automemory import AUTO, FIRST, QUOTA_NAMES, Defaults
 from podenv.catalogue.names import check_environment_name
 from podenv.catalogue.spec import EnvironmentSpec, dependencies, explain, validate
 from podenv.catalogue.spec import image as imagespec
@@ -46,9 +47,9 @@ class Environment:
         return self.spec.python
 
     @property
-    def resources(self) -> automemory.Defaults:
-        """What a task has unless it says otherwise."""
-        return automemory.defaults(self.spec)
+    def resources(self) -> Defaults:
+        """What a task has unless it says otherwise; where the memory is auto its limit is the cap, as in the chart."""
+        return _defaults(self.spec)
 
     @property
     def requirements_in(self) -> Path:
@@ -187,7 +188,7 @@ def _load(folder: Path, own_stamp: tuple[int, int], defaults_stamp: tuple[int, i
     merged = values.merge(defaults, own)
     try:
         spec = validate(merged)
-        given = automemory.defaults(spec)
+        given = _defaults(spec)
         units.check_resources(given.requests, given.limits, "resources")
         path: tuple[int | str, ...] = ("image",)
         imagespec.check(spec.image)
@@ -204,6 +205,17 @@ def _load(folder: Path, own_stamp: tuple[int, int], defaults_stamp: tuple[int, i
     inherited = _has(defaults, path) and not _has(own, path)
     file = folder.parent / DEFAULTS if inherited else folder / VALUES
     raise ValuesError(file, ".".join(map(str, path)), why)
+
+
+def _defaults(spec: EnvironmentSpec) -> Defaults:
+    resources = spec.resources
+    limits, first = dict(resources.limits), None
+    if limits.get("memory") == AUTO and resources.max_memory is not None:
+        limits["memory"], first = resources.max_memory, resources.requests.get("memory", FIRST)
+    hard, most = spec.resource_quota.hard, spec.limit_range.max
+    bounds = [most["memory"]] if "memory" in most else []
+    bounds += [hard[name] for name in QUOTA_NAMES if name in hard]
+    return Defaults(resources.requests, limits, first, resources.max_memory, tuple(bounds))
 
 
 def _has(tree: Any, path: Sequence[int | str]) -> bool:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from podenv.catalogue.automemory import AUTO
 from podenv.catalogue.request import GPU
 from podenv.check.graph import Edge, Graph, Place
 from podenv.dagrun.folder import DagFolder
@@ -20,7 +21,7 @@ def graph(folder: DagFolder) -> Graph:
     limits = []
     for use in uses:
         asked = {"cpu": use.cpu, "memory": use.memory, GPU: use.gpu}
-        found = {name: value for name, value in asked.items() if value is not None}
+        found = {name: value for name, value in asked.items() if value not in (None, AUTO)}
         limits.append((use.environment, use.dag_id, use.task_id, found))
     return Graph(
         tuple(edge for dag in folder.dags.values() for task in dag.tasks for edge in _edges(dag.dag_id, task)),

@@ -9,7 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TaskUse:
-    """A task, the environment it runs in and its limits there (Kubernetes quantities; None means no limit)."""
+    """A task, the environment it runs in and its limits there (Kubernetes quantities; None means no limit).
+
+    ``memory`` is ``auto`` where it is learned.
+    """
 
     dag_id: str
     task_id: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from podenv.catalogue.automemory import AUTO
 from podenv.catalogue.request import GPU
 from podenv.dagrun.folder import DagFolder
 from podenv.dagrun.results import TaskUse
@@ -30,7 +31,7 @@ def usage(folder: DagFolder) -> list[TaskUse]:
                         task.task_id,
                         request.env,
                         cpu=resources.limits.get("cpu"),
-                        memory=resources.limits.get("memory"),
+                        memory=AUTO if resources.is_auto else resources.limits.get("memory"),
                         max_memory=resources.max_memory,
                         gpu=resources.limits.get(GPU),
                         file=dag.fileloc,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from kubernetes.client import ApiException
 
 from podenv.catalogue import names
+from podenv.catalogue.automemory import Defaults
 from podenv.errors import NotDeployed, PodRefused
 from podenv.pods.client import Json, KubernetesClient
 from podenv.pods.manifest import base_container
@@ -38,6 +39,19 @@ class EnvironmentTemplate:
     def lock(self) -> str | None:
         """SHA-256 of the lock that its image was made from; None where the template does not say."""
         return self.annotations.get(names.LOCK_ANNOTATION)
+
+    @property
+    def defaults(self) -> Defaults:
+        """What a task has unless it says otherwise."""
+        resources = base_container(self.template).get("resources") or {}
+        bounds = self.annotations.get(names.MEMORY_BOUNDS_ANNOTATION, "")
+        return Defaults(
+            resources.get("requests") or {},
+            resources.get("limits") or {},
+            self.annotations.get(names.FIRST_MEMORY_ANNOTATION),
+            self.annotations.get(names.MAX_MEMORY_ANNOTATION),
+            tuple(bounds.split(",")) if bounds else (),
+        )
 
     @property
     def facts(self) -> str:
