@@ -45,18 +45,34 @@ class TaskInstance:
         self.try_number, self.map_index = try_number, map_index
         self.start_date = datetime.now(UTC)
         self.xcoms: dict[str, Any] = {}
+        self.earlier: dict[str, Any] = {}  # of runs before
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.xcoms[key] = value
 
+    def xcom_pull(self, *, key: str, **_: Any) -> Any:
+        return self.earlier.get(key)
 
-def execute(operator: Any, *, run_id: str = "run", try_number: int = 1, map_index: int = -1, **more: Any) -> Outcome:
-    """What the operator comes to, executed in this thread; its triggers run here too. ``more`` is of the context."""
+
+def execute(
+    operator: Any,
+    *,
+    run_id: str = "run",
+    try_number: int = 1,
+    map_index: int = -1,
+    earlier: dict[str, Any] | None = None,
+    **more: Any,
+) -> Outcome:
+    """What the operator comes to, executed in this thread; its triggers run here too.
+
+    ``earlier`` are the XComs of an earlier run; ``more`` is of the context.
+    """
     from airflow.sdk.bases.operator import ExecutorSafeguard
 
     ExecutorSafeguard.test_mode = True
     outcome, thread = Outcome(operator=operator), threading.get_ident()
     ti = TaskInstance(operator.task_id, run_id, try_number, map_index)
+    ti.earlier = earlier or {}
     handler = logging.Handler()
     handler.emit = lambda record: outcome.log.append(record.getMessage())  # type: ignore[method-assign]
     handler.addFilter(lambda record: record.thread == thread)

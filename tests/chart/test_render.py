@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from tests.chart.helm import BASE, CHART, DIGEST, Helm, Object, at
 
+from podenv.catalogue import automemory, names
 from podenv.errors import ProgramFailed
 
 SHORT = DIGEST.removeprefix("sha256:")[:32]
@@ -128,6 +129,17 @@ OPTIONS: list[tuple[Object, str, Any]] = [
         },
     ),
     ({"resources": {"limits": {"cpu": None}}}, f"{BOX}.resources.limits", {"memory": "1Gi"}),
+    # memory that is learned: no pod ever has `auto`
+    (
+        {"resources": {"requests": {"memory": "64Mi"}, "limits": {"memory": "auto"}, "maxMemory": "2Gi"}},
+        f"{BOX}.resources",
+        {"requests": {"cpu": "250m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "2Gi"}},
+    ),
+    (
+        {"resources": {"limits": {"memory": "auto"}, "maxMemory": "2Gi"}, "resourceQuota": {"hard": {"pods": 1}}},
+        "LimitRange.spec.limits.0.default",
+        {"cpu": "1", "memory": "2Gi"},
+    ),
     ({"tmp": {"size": "5Gi"}}, f"{POD}.volumes.0.emptyDir", {"sizeLimit": "5Gi"}),
     ({"tmp": {"medium": "Memory"}}, f"{POD}.volumes.0.emptyDir", {"sizeLimit": "1Gi", "medium": "Memory"}),
     ({"tmp": None}, f"{POD}.volumes", None),
@@ -541,3 +553,27 @@ def test_the_notes_say_how_a_dag_uses_the_environment(helm: Helm) -> None:
         "\n"
         "Try it: helm test etl --namespace ns\n"
     )
+
+
+def test_the_template_alone_says_how_memory_is_learned(helm: Helm) -> None:
+    found = helm.render(
+        {
+            "resources": {"limits": {"memory": "auto"}, "requests": {"memory": None}, "maxMemory": 4294967296},
+            "limitRange": {"max": {"memory": "8Gi"}},
+            "resourceQuota": {"hard": {"limits.memory": "16Gi", "pods": 4}},
+        }
+    )["PodTemplate"]
+    said = {
+        names.FIRST_MEMORY_ANNOTATION: "512Mi",
+        names.MAX_MEMORY_ANNOTATION: "4294967296",
+        names.MEMORY_BOUNDS_ANNOTATION: "8Gi,16Gi",
+    }
+    assert found["metadata"]["annotations"].items() >= said.items()
+    # A pod says of itself what it begins with.
+    assert not said.keys() & found["template"]["metadata"]["annotations"].keys()
+    assert automemory.FIRST == "512Mi"
+
+
+def test_memory_that_is_auto_needs_a_cap(any_helm: Helm) -> None:
+    with pytest.raises(ProgramFailed, match="maxMemory"):
+        any_helm.render({"resources": {"limits": {"memory": "auto"}}})

@@ -8,6 +8,7 @@ import pytest
 from tests.check.project import Project, line
 from tests.packageindex import Index
 
+from podenv.catalogue.automemory import NEEDS_CAP
 from podenv.check import standard
 from podenv.check.findings import Skipped
 
@@ -439,6 +440,23 @@ def test_a_package_that_only_another_one_asks_for_is_a_note(index: Index, projec
         """)
     (found,) = project.found("transitive-import")
     assert (found.severity, found.message) == ("note", "`beta` is in 'a' only through alpha.")
+
+
+def test_memory_that_is_auto_without_a_cap_is_an_error_in_the_words_of_airflow(project: Project) -> None:
+    project.environment("a")
+    project.environment("b", values="resources: {maxMemory: 2Gi}\nlimitRange: {max: {memory: 1Gi}}\n")
+    project.dag("""
+        @task.env("a", memory="auto")
+        def without(): ...
+
+        @task.env("a", memory="auto", max_memory="64Gi")
+        def of_its_own(): ...
+
+        @task.env("b", memory="auto")
+        def of_the_environment(): ...
+    """)
+    (found,) = project.found("limit")
+    assert (found.task, found.severity, found.message) == ("without", "error", f"`without`: {NEEDS_CAP}")
 
 
 def test_a_task_that_needs_nothing_is_a_note_but_for_limits_faults_and_other_pythons(

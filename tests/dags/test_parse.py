@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from podenv.catalogue.automemory import NEEDS_CAP
 from podenv.dagrun import folder as dagfolder
 from podenv.dagrun import run as dagrun
 from podenv.dagrun import usage as dagusage
@@ -114,6 +115,12 @@ def test_wrong_name_is_an_import_error_with_the_nearest_one(
             "memory is set twice, by memory (1Gi) and by container_resources.limits (2Gi); pass one of them.",
         ),
         ("container_resources={'limit': {}}", "container_resources has no 'limit'. Did you mean 'limits'?"),
+        ("memory='auto'", NEEDS_CAP),
+        ("memory='auto', max_memory='8'", "max_memory: 8 is 8 bytes; did you mean 8Gi?"),
+        (
+            "memory='auto', max_memory='1Gi', container_resources={'limits': {'memory': '2Gi'}}",
+            "memory is set twice, by memory (512Mi) and by container_resources.limits (2Gi); pass one of them.",
+        ),
     ],
 )
 @pytest.mark.parametrize(
@@ -294,3 +301,31 @@ def test_a_parameter_named_like_a_context_value_has_no_default_but_none_as_in_ai
 ) -> None:
     why = refused(parse, "@task.env('plain')\ndef rated(var=0.5): ...\nrated()")
     assert why == "ValueError: Context key parameter var can't have a default other than None"
+
+
+AUTO = [
+    "task.env('plain', task_id='t', memory='auto', max_memory='2Gi')(function)()",
+    "task.env('plain', task_id='t', memory='auto', max_memory='2Gi')(function).expand(x=[1])",
+    "task.env('plain', task_id='t')(function).override(memory='auto', max_memory='2Gi')()",
+    "EnvPodOperator(task_id='t', env='plain', python_callable=function, memory='auto', max_memory='2Gi')",
+    "EnvPodOperator.partial(task_id='t', env='plain', memory='auto', max_memory='2Gi').expand(op_args=[[1]])",
+    "EnvPodOperator.partial(task_id='t', env='plain', max_memory='2Gi', cmds=['true']).expand(memory=['auto'])",
+    "task.env('learned', task_id='t')(function)()",
+    "task.env('learned', task_id='t', memory='auto')(function)()",
+]
+
+
+@pytest.mark.parametrize("body", AUTO)
+def test_memory_that_is_learned_is_shown_with_its_cap(parse: Callable[..., Any], body: str, tmp_path: Path) -> None:
+    parse(body)
+    found = [use for use in dagusage.usage(dagfolder.read(tmp_path / "dags")) if use.memory is not None]
+    assert {(use.memory, use.max_memory) for use in found if use.memory == "auto"} == {("auto", "2Gi")}
+
+
+def test_a_mapped_memory_without_a_cap_is_refused(parse: Callable[..., Any]) -> None:
+    body = "EnvPodOperator.partial(task_id='t', env='plain', python_callable=function).expand(memory=['auto'])"
+    assert refused(parse, body) == f"Task 't': {NEEDS_CAP}"
+
+
+def test_where_there_is_no_catalogue_a_cap_may_be_the_environments(parse: Callable[..., Any]) -> None:
+    parse("task.env('plain', memory='auto')(function)()", catalogue=False)

@@ -51,11 +51,20 @@ class LearnedMemory:
         self._lock, self._begin, task.ran_max_memory = lock, figure.memory, request.max_memory
         return request
 
+    @property
+    def annotations(self) -> dict[str, str]:
+        """What a pod says of it, for a worker that resumes: the environment may say something else by then."""
+        if self._begin is None or self._task.ran_max_memory is None:
+            return {}
+        begin = quantity.of_bytes(self._begin)
+        return {names.FIRST_MEMORY_ANNOTATION: begin, names.MAX_MEMORY_ANNOTATION: self._task.ran_max_memory}
+
     def resume(self, annotations: Mapping[str, str]) -> None:
-        """Take up what the pod of an earlier worker says of itself."""
-        if names.MAX_MEMORY_ANNOTATION in annotations:
+        """Take up what the pod of an earlier worker says."""
+        if names.FIRST_MEMORY_ANNOTATION in annotations:
             self._lock = annotations.get(names.LOCK_ANNOTATION, "")
-            self._task.ran_max_memory = annotations[names.MAX_MEMORY_ANNOTATION]
+            self._begin = quantity.to_bytes(annotations[names.FIRST_MEMORY_ANNOTATION])
+            self._task.ran_max_memory = annotations.get(names.MAX_MEMORY_ANNOTATION)
 
     def ended(self, error: BaseException | None) -> None:
         """Keep what this execution, which ended so, tells of the next; never raises."""

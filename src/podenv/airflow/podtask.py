@@ -134,10 +134,11 @@ class PodTask:
         task = self._task
         found = template.read(self._client, self._namespace())
         asked = self.memory.settle(found.defaults, found.lock or str(task.image))
+        own = {"metadata": {"annotations": self.memory.annotations}}
         pod = compose.pod(
             found,
             self._call(found),
-            [self._deadline(), *overrides.of_operator(task), *self._xcom_folder(), self._cap()],
+            [self._deadline(), *overrides.of_operator(task), *self._xcom_folder(), own],
             request=asked,
             identity=Identity(self._name(), self._labels(), identity.call_key()),
             where=task.where,
@@ -199,11 +200,6 @@ class PodTask:
         if timeout is None:
             return {}
         return {"spec": {"activeDeadlineSeconds": math.ceil(timeout.total_seconds()) + DEADLINE_SLACK_SECONDS}}
-
-    def _cap(self) -> Json:
-        """What memory that is auto grows to, for a worker that resumes: the environment may say something else then."""
-        cap = self._task.ran_max_memory
-        return {"metadata": {"annotations": {names.MAX_MEMORY_ANNOTATION: cap}}} if cap else {}
 
     def _xcom_folder(self) -> list[Json]:
         """Where a command writes its XCom, as the stock operator has it; the file system may be read-only."""

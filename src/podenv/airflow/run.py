@@ -16,7 +16,6 @@ from podenv.airflow import settings
 from podenv.airflow.exchange import readable
 from podenv.call import source
 from podenv.call.termination import ended_by_sigterm
-from podenv.catalogue.request import TaskRequest
 
 
 def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -35,7 +34,7 @@ def _locally(
     from podenv.local import Limits, LocalRun  # the local backend is loaded when a task executes, not at parse
 
     environment = settings.folder_catalogue(_start(function, context))[name]
-    limits = TaskRequest(env=name).resources(environment, f"run_in_env({name!r})").limits
+    limits = environment.resources.limits
     call = source.build_call(function, args, kwargs, python=environment.python, code=settings.code())
     run = LocalRun(
         environment,

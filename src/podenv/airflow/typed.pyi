@@ -73,7 +73,7 @@ class Env(Protocol):
         """Run the decorated function in ``environment``.
 
         ``cpu``, ``memory`` and ``gpu`` (Kubernetes quantities) set request and limit alike. Out of memory, the task
-        runs again with twice the memory, up to ``max_memory``. ``connections`` names Airflow Connections, ``variables``
-        Airflow Variables, that the task gets as environment variables. All other arguments are those of
-        KubernetesPodOperator.
+        runs again with twice the memory, up to ``max_memory``. ``memory="auto"`` is learned from its earlier runs.
+        ``connections`` names Airflow Connections, ``variables`` Airflow Variables, that the task gets as environment
+        variables. All other arguments are those of KubernetesPodOperator.
         """

@@ -25,8 +25,9 @@ OWNER_LABEL = "podenv.dev/owner"
 # Of a PodTemplate: how often a pod that the cluster took away is launched again.
 RELAUNCH_ANNOTATION = "podenv.dev/relaunch"
 # Of a PodTemplate: with what memory that is auto begins, grows to at most, and what its namespace allows a container.
+# The first two are also of the pods of a task whose memory is auto.
 FIRST_MEMORY_ANNOTATION = "podenv.dev/first-memory"
-MAX_MEMORY_ANNOTATION = "podenv.dev/max-memory"  # of a task's own pods too: what its memory grows to
+MAX_MEMORY_ANNOTATION = "podenv.dev/max-memory"
 MEMORY_BOUNDS_ANNOTATION = "podenv.dev/memory-bounds"
 REVISION_LABEL = "podenv.dev/revision"  # on Helm's record of a revision that podenv deployed: its number
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")

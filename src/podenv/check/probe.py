@@ -174,15 +174,16 @@ def _memory(subject: Subject, task: Task, taken: int) -> Iterator[Finding]:
     """A limit that the imports alone go beyond, or nearly."""
     try:
         request = replace(TaskRequest.of(task.arguments), env=subject.name) if task.kind != "call" else TaskRequest()
-        limit = request.resources(subject.environment, task.task).limits.get("memory")
+        found = request.resources(subject.environment, task.task)
+        limit = found.max_memory if found.is_auto else found.limits.get("memory")  # what is learned grows to its cap
     except (PodenvError, TypeError):  # another rule says so
         return
     if limit is None or quantity.to_bytes(limit) >= taken * _CLOSE:
         return
     over = quantity.to_bytes(limit) < taken
-    found = Finding(
+    finding = Finding(
         "memory", task.file.name, task.line, task.column,
         f"The imports of `{task.task}` take {taken / 1024**2:.0f} MiB, and its limit is {limit}.",
         "Raise its memory.", task.dag, task.task, subject.name,
     )  # fmt: skip
-    yield found if over else replace(found, weight="warning")
+    yield finding if over else replace(finding, weight="warning")

@@ -108,6 +108,24 @@ def test_a_deferred_task_that_runs_too_long_fails_and_leaves_no_pod(deferred: Ru
     assert cluster.pods(dag_id="deferred") == []
 
 
+def test_memory_that_is_auto_begins_higher_after_a_run_that_was_out_of_memory(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow.settings.DAGS_FOLDER", str(PROJECT / "dags"))
+    first, second = Run("learned"), Run("learned")
+    for task in ("grows", "grows_deferred"):
+        assert (first[task].value, second[task].value) == (150_000_000, 150_000_000)
+        (told,) = (
+            line for line in first.log(task) if line.startswith("Memory is auto: 128Mi of at most 400Mi; no run")
+        )
+        assert any("Out of memory" in line and "started again with 256Mi" in line for line in first.log(task))
+        (told,) = (line for line in second.log(task) if line.startswith("Memory is auto"))
+        begin = told.split()[3]
+        assert quantity.to_bytes(begin) > 150_000_000
+        assert (second[task].limits or {})["memory"] == begin
+        assert not any("Out of memory" in line for line in second.log(task))
+
+
 @pytest.mark.usefixtures("_sigterm")
 def test_a_worker_that_gets_sigterm_fails_its_task_soon_and_leaves_no_pod(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch

@@ -67,6 +67,14 @@ def test_names_namespaces_pythons_and_limits_are_those_that_are_deployed(monkeyp
     assert core.asked == ["podenv.dev/environment"]
 
 
+def test_memory_that_is_auto_is_read_from_what_is_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
+    learned = template("etl", "team-etl", resources={"limits": {"memory": "2Gi"}})
+    learned["metadata"]["annotations"] |= {"podenv.dev/first-memory": "64Mi", "podenv.dev/max-memory": "2Gi"}
+    serve(monkeypatch, [learned])
+    found = TaskRequest(env="etl").resources(settings.catalogue("dags/x.py")["etl"], "Task 't'")
+    assert (found.is_auto, found.limits["memory"], found.max_memory) == (True, "64Mi", "2Gi")
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_of_two_environments_of_one_name_the_one_in_the_namespace_by_the_prefix_counts(
     monkeypatch: pytest.MonkeyPatch, order: int

@@ -3,6 +3,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from podenv.catalogue.automemory import NEEDS_CAP, AutoMemory, Defaults, settled
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.catalogue.spec import EnvironmentSpec, json_schema
 from podenv.errors import CatalogueNotFound, InvalidName, UnknownEnvironment, ValuesError
@@ -173,6 +174,17 @@ def test_an_environment_is_its_values_laid_upon_the_defaults(tmp_path: Path) -> 
             "the request of memory (2Gi) is above its limit (1Gi); lower the request or raise the limit.",
         ),
         ("python: '3.11'\nresources: 5\n", "resources", "it must be a map of keys to values, not 5."),
+        ("python: '3.11'\nresources: {limits: {memory: auto}}\n", "resources", NEEDS_CAP.rstrip(".")),
+        (
+            "python: '3.11'\nresources: {requests: {memory: 2Gi}, limits: {memory: auto}, maxMemory: 1Gi}\n",
+            "resources",
+            "the request of memory (2Gi) is above its limit (1Gi); lower the request or raise the limit.",
+        ),
+        (
+            "python: '3.11'\nlimitRange: {max: {memory: auto}}\n",
+            "limitRange.max.memory",
+            "'auto' is not a Kubernetes quantity; write it like '500m' (cpu) or '2Gi' (memory)",
+        ),
     ],
 )
 def test_a_wrong_value_names_file_key_and_remedy(tmp_path: Path, text: str, key: str, why: str) -> None:
@@ -180,6 +192,18 @@ def test_a_wrong_value_names_file_key_and_remedy(tmp_path: Path, text: str, key:
     error = refusal(tmp_path, "etl")
     assert (error.file, error.key, error.why) == (file, key, why)
     assert str(error) == f"{file}: {key}: {why}"
+
+
+def test_memory_that_is_auto_is_its_cap_to_all_that_do_not_learn_it(tmp_path: Path) -> None:
+    write(tmp_path, "defaults", "resources: {requests: {memory: 64Mi}, limits: {memory: 1Gi}, maxMemory: 4Gi}\n")
+    write(tmp_path, "etl", "python: '3.11'\nresources: {limits: {memory: auto}}\nlimitRange: {max: {memory: 2Gi}}\n")
+    write(tmp_path, "given", "python: '3.11'\nresourceQuota: {hard: {limits.memory: 3Gi}}\n")
+    etl, given = Catalogue(tmp_path)["etl"].resources, Catalogue(tmp_path)["given"].resources
+    assert etl == Defaults({"memory": "64Mi"}, {"memory": "4Gi"}, "64Mi", "4Gi", ("2Gi",))
+    assert given == Defaults({"memory": "64Mi"}, {"memory": "1Gi"}, None, "4Gi", ("3Gi",))
+    assert settled(etl, None) == AutoMemory(64 * 2**20, 2 * 2**30, is_bounded=True)
+    assert settled(given, "2Gi") == AutoMemory(2**30, 2 * 2**30)
+    assert settled(Defaults({}, {}), "256Mi") == AutoMemory(256 * 2**20, 256 * 2**20)
 
 
 def test_a_mistake_in_the_defaults_names_the_defaults(tmp_path: Path) -> None:

@@ -74,6 +74,20 @@ def deferred():
 
 
 @dag(schedule=None)
+def learned():
+    @task.env("plain", memory="auto", max_memory="400Mi")
+    def grows() -> int:
+        return len(bytearray(150_000_000))
+
+    @task.env("plain", memory="auto", max_memory="400Mi", deferrable=True, poll_interval=0.5)
+    def grows_deferred() -> int:
+        return len(bytearray(150_000_000))
+
+    grows()
+    grows_deferred()
+
+
+@dag(schedule=None)
 def interrupted():
     @task.env("plain")
     def sleeps() -> None:
@@ -87,4 +101,5 @@ def interrupted():
 
 real()
 deferred()
+learned()
 interrupted()
