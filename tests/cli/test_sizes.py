@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from podenv.cli.app import app
 from podenv.errors import SettingError
@@ -92,3 +93,73 @@ def test_where_nothing_ran_yet_it_says_how_to_get_a_history() -> None:
     assert done.exit_code == 0
     assert done.output.startswith("No run of a task in an environment is known from the last 30d.")
     assert "--airflow URL" in done.output
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose tasks have run, as Airflow tells it."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("PODENV_CATALOGUE", "AIRFLOW__CORE__DAGS_FOLDER"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "envs/etl").mkdir(parents=True)
+    (tmp_path / "envs/etl/values.yaml").write_text('python: "3.11"  # quoted\nresources:\n  limits: {memory: 4Gi}\n')
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags/dag.py").write_text(
+        "from airflow.sdk import dag, task\n\n\n@dag(schedule=None)\ndef dag():\n"
+        '    @task.env("etl", task_id="task-0", memory="2Gi")  # once more than enough\n    def a(): ...\n\n'
+        '    @task.env("etl", task_id="task-1")\n    def b(): ...\n\n'
+        '    @task.env("etl", task_id="task-2", memory=size())\n    def c(): ...\n'
+    )
+
+    def read(found: Sizes, *_: object) -> None:
+        for number in range(3):
+            usage = {"environment": "etl", "seconds": 9.0, "peak_memory_bytes": 100 * MIB, "state": "success"}
+            found.add(one for one in [Run.of("dag", f"task-{number}", usage)] * 3 if one)
+
+    monkeypatch.setattr("podenv.cli.sizes._read", read)
+    return tmp_path
+
+
+def write(*words: str) -> Result:
+    return CliRunner().invoke(app, ["sizes", "--airflow", "http://127.0.0.1:9", "--write", *words])
+
+
+def test_writing_shows_what_it_does_and_what_is_left_and_asks_first(project: Path) -> None:
+    before = (project / "dags/dag.py").read_text()
+    done = write()
+    assert done.exit_code == 1
+    assert "Write 2 files? There is no terminal to ask on; --yes says so beforehand." in done.output
+    assert '+    @task.env("etl", task_id="task-0", memory="128Mi")  # once more than enough' in done.output
+    assert "+  limits: {memory: 128Mi}" in done.output
+    assert 'dag.task-2: memory="128Mi"; memory in dags/dag.py:12 is computed.' in done.output
+    assert (project / "dags/dag.py").read_text() == before
+
+
+def test_with_yes_it_writes_and_once_more_there_is_nothing_to_write(project: Path) -> None:
+    assert write("--yes").exit_code == 0
+    assert 'memory="128Mi")  # once more' in (project / "dags/dag.py").read_text()
+    values = 'python: "3.11"  # quoted\nresources:\n  limits: {memory: 128Mi}\n'
+    assert (project / "envs/etl/values.yaml").read_text() == values
+    assert "Nothing to write." in write("--yes").output
+
+
+def test_for_a_program_it_prints_the_same_as_json(project: Path) -> None:
+    told = json.loads(write("--yes", "--json").stdout)
+    assert [Path(one["file"]).name for one in told["files"]] == ["dag.py", "values.yaml"]
+    assert told["left"] == [
+        {"where": "dag.task-2", "what": 'memory="128Mi"', "why": "memory in dags/dag.py:12 is computed"}
+    ]
+
+
+def test_a_file_that_was_changed_meanwhile_is_left_alone(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = project / "dags/dag.py"
+    monkeypatch.setattr("podenv.cli.output.agree", lambda question: file.write_text("# somebody else's\n"))
+    done = write()
+    assert done.exit_code == 1
+    assert "was changed while it was read; run `podenv sizes --write` again." in done.output
+    assert file.read_text() == "# somebody else's\n"
+
+
+def test_yes_alone_is_refused() -> None:
+    done = CliRunner().invoke(app, ["sizes", "--yes"])
+    assert (done.exit_code, "it goes with --write" in done.output) == (2, True)

@@ -13,6 +13,7 @@ from podenv.catalogue.environment import Catalogue
 from podenv.cli import output
 from podenv.cli.choice import PYTHON, AsJson, checked_python, home, shown
 from podenv.errors import CatalogueNotFound
+from podenv.migrate import changes as edits
 from podenv.migrate import plan as planning
 from podenv.migrate.findings import Migration, Proposal
 
@@ -94,7 +95,7 @@ def _show(migration: Migration, *, write: bool) -> None:
     new = [proposal for proposal in migration.proposals if proposal.new is not None]
     if not write:
         for change in changed:
-            output.diff(planning.diff(change, shown(change.file)))
+            output.diff(edits.diff(change, shown(change.file)))
         for proposal in new:
             output.diff(planning.diff_of_new(migration, proposal, shown(migration.catalogue)))
     if migration.proposals:
@@ -166,7 +167,7 @@ def _json(migration: Migration, *, write: bool) -> dict[str, Any]:
         "files": [
             {
                 "file": str(change.file),
-                "diff": planning.diff(change, str(change.file)) if change.changed or change.written else "",
+                "diff": edits.diff(change, str(change.file)) if change.changed or change.written else "",
                 "written": change.written,
                 "error": str(change.error) if change.error else None,
             }

@@ -5,24 +5,28 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from podenv import lock
 from podenv.catalogue.environment import Catalogue
 from podenv.cli import output
-from podenv.cli.choice import AsJson
-from podenv.errors import CatalogueNotFound, PodenvError
+from podenv.cli.choice import AsJson, DagsFolder, shown
+from podenv.cli.target import Yes
+from podenv.errors import CatalogueNotFound, PodenvError, SettingError
 from podenv.usage import plot as plotting
 from podenv.usage import sizing
 from podenv.usage.airflowapi import AirflowApi, Login
 from podenv.usage.runs import Sizes, Spread, TaskSizes
 from podenv.usage.text import cores_text, seconds_text, size_text, sizes_text
+
+if TYPE_CHECKING:
+    from podenv.sizes.writing import Edits
 
 _UNITS = {"h": 1, "d": 24, "w": 168}  # hours
 _EMPTY = (
@@ -71,6 +75,14 @@ def sizes(
         Path | None,
         typer.Option(metavar="FILE", parser=_picture, help="Draw use against limits, as FILE.svg or FILE.png."),
     ] = None,
+    write: Annotated[
+        bool,
+        typer.Option(
+            "--write", help="Show the proposals as a diff of DAG files and of environments' values, then ask and edit."
+        ),
+    ] = False,
+    yes: Yes = False,
+    folder: DagsFolder = None,
     json: AsJson = False,
 ) -> None:  # fmt: skip
     """Show what each task used, and what to give it.
@@ -81,26 +93,37 @@ def sizes(
 
     RULE
 
+    With --write a task that is given memory= or cpu= by its own call gets the proposal there. Where no call says it,
+    the environment's resources.limits in values.yaml get the largest proposal of its tasks, if each of them has one.
+    What cannot be edited (a computed value, a loop) is named. Memory that is auto stays.
+
     \b
     Example:  podenv sizes
               podenv sizes multi_env_dag --airflow https://airflow.example.com --user ada
               podenv sizes --plot sizes.svg
+              podenv sizes --write
               podenv sizes --json | jq -r '.tasks[] | "\\(.task) \\(.proposed_memory)"'
     """
     begin = _since(since)
+    if yes and not write:
+        raise typer.BadParameter("it goes with --write.", param_hint="--yes")
     found = Sizes(_locks())
     if airflow:
         login = Login(airflow, token, "" if token else user, "" if token or not user else _password(user))
         _read(found, dag, begin, login)
     tasks = found.tasks()
+    edits = _edits(tasks, folder) if write else None
     if json:
-        output.as_json({"since": begin.isoformat(), "runs": found.runs, "tasks": [asdict(task) for task in tasks]})
+        told = {"since": begin.isoformat(), "runs": found.runs, "tasks": [asdict(task) for task in tasks]}
+        output.as_json(told if edits is None else {**told, **_json(edits)})
     elif tasks:
         _show(tasks)
     else:
         output.say(_EMPTY.format(since=since))
     if plot is not None and tasks:
         plotting.draw(tasks, plot, title=f"What tasks used in the last {since}")
+    if edits is not None:
+        _write(edits, yes=yes, quiet=json)
 
 
 sizes.__doc__ = (sizes.__doc__ or "").replace("RULE", sizing.RULE)
@@ -113,6 +136,50 @@ def _read(found: Sizes, dag: str | None, begin: datetime, login: Login) -> None:
             doing(f"{read:,} runs read" + (f" of {total:,}" if total is not None else ""))
 
         found.add(AirflowApi(login).runs(dag, begin, progress=progress))
+
+
+def _edits(tasks: Sequence[TaskSizes], folder: Path | None) -> Edits:
+    catalogue = Catalogue.find(folder)
+    folder = folder or catalogue.root.parent / "dags"
+    if not folder.is_dir():
+        raise SettingError(f"There is no folder {folder}; name the folder of the DAG files with --dags.")
+    from podenv.sizes import writing
+
+    return writing.plan(tasks, folder, catalogue)
+
+
+def _write(edits: Edits, *, yes: bool, quiet: bool) -> None:
+    """Show the edits, ask, and make them; each file wholly or not at all."""
+    from podenv.migrate import changes
+
+    if not quiet:
+        if edits.left:
+            output.say("\nBy hand:")
+        for one in edits.left:
+            output.say(f"  {one.where}: {one.what}; {one.why}.")
+        output.say("")
+        for change in edits.files:
+            output.diff(changes.diff(change, shown(change.file)))
+    if not edits.files:
+        if not quiet:
+            output.say("Nothing to write.")
+        return
+    count = f"{len(edits.files)} file{'s' * (len(edits.files) != 1)}"
+    if not yes:
+        output.agree(f"Write {count}?")
+    for change in edits.files:
+        changes.put(change, again="run `podenv sizes --write` again")
+    if not quiet:
+        output.say(f"{count} written. Next: podenv check, then podenv deploy for environments whose values changed.")
+
+
+def _json(edits: Edits) -> dict[str, Any]:
+    from podenv.migrate import changes
+
+    return {
+        "files": [{"file": str(one.file), "diff": changes.diff(one, str(one.file))} for one in edits.files],
+        "left": [asdict(one) for one in edits.left],
+    }
 
 
 def _password(user: str) -> str:

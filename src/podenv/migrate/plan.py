@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import libcst as cst
 from podenv.catalogue import scaffold
 from podenv.catalogue.environment import Catalogue
 from podenv.errors import DagFileInvalid, PodenvError
-from podenv.migrate import uses
+from podenv.migrate import changes, uses
 from podenv.migrate.decide import Change, Decider
 from podenv.migrate.edit import edit
 from podenv.migrate.findings import FileChange, Left, Migration, Proposal, Remark, Task
@@ -64,15 +62,9 @@ def write(migration: Migration) -> None:
         try:
             if why is not None:
                 raise why
-            _replace(change)
-            change.written = True
+            changes.put(change, again="migrate again")
         except PodenvError as error:
             change.error = error
-
-
-def diff(change: FileChange, name: str) -> str:
-    """What the edit changes, as a unified diff of the file ``name``."""
-    return "".join(_diff(change.before.decode(errors="replace"), change.after.decode(errors="replace"), name, name))
 
 
 def diff_of_new(migration: Migration, proposal: Proposal, catalogue: str) -> str:
@@ -82,7 +74,7 @@ def diff_of_new(migration: Migration, proposal: Proposal, catalogue: str) -> str
     return "".join(
         line
         for name, text in texts.items()
-        for line in _diff("", text, "/dev/null", f"{catalogue}/{proposal.name}/{name}")
+        for line in changes.unified("", text, "/dev/null", f"{catalogue}/{proposal.name}/{name}")
     )
 
 
@@ -102,7 +94,7 @@ def _read(change: FileChange, migration: Migration, namer: Namer, python: str) -
     found = uses.find(source)
     migration.left += [Left(change.file, *other) for other in found.others]
     decider = Decider(source, functions, change.file, python=python)
-    changes: list[tuple[Change, str]] = []
+    decisions: list[tuple[Change, str]] = []
     for use in found.uses:
         try:
             decided = decider.change(use)
@@ -114,9 +106,9 @@ def _read(change: FileChange, migration: Migration, namer: Namer, python: str) -
             migration.proposals.append(proposal)
         proposal.tasks.append(Task(change.file, use.line, use.what, decided.name, proposal.name))
         migration.remarks += [Remark(change.file, line, text) for line, text in dict.fromkeys(decided.remarks)]
-        changes.append((decided, proposal.name))
+        decisions.append((decided, proposal.name))
     migration.left.sort(key=lambda one: (str(one.file), one.line))
-    change.after = edit(source, changes).bytes if changes else change.before
+    change.after = edit(source, decisions).bytes if decisions else change.before
 
 
 def _parse(change: FileChange) -> tuple[Source, Functions]:
@@ -138,24 +130,6 @@ def _parse(change: FileChange) -> tuple[Source, Functions]:
         raise DagFileInvalid(f"{file}: it does not parse as Python: {error}.") from None
 
 
-def _replace(change: FileChange) -> None:
-    """Put the edited file in the place of the old one. Raises `DagFileInvalid` if that was changed meanwhile."""
-    with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
-        ast.parse(change.after, str(change.file))
-    try:
-        if change.file.read_bytes() != change.before:
-            raise DagFileInvalid(f"{change.file} was changed while it was read; migrate again.")
-        scaffold.put(change.file, change.after)
-    except OSError as error:
-        raise DagFileInvalid(f"{change.file} cannot be written: {error.strerror}; it is unchanged.") from None
-
-
 def _description(proposal: Proposal) -> str:
     tasks = list(dict.fromkeys(f"{task.name} of {task.file.stem}" for task in proposal.tasks))
     return f"For {tasks[0]}" + (f" and {len(tasks) - 1} more" if len(tasks) > 1 else "")
-
-
-def _diff(before: str, after: str, old: str, new: str) -> Iterator[str]:
-    lines = difflib.unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), old, new)
-    for line in lines:
-        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"

@@ -9,6 +9,7 @@ import pytest
 
 from podenv import image
 from podenv.catalogue.environment import Catalogue
+from podenv.migrate import changes
 from podenv.migrate import plan as planning
 from podenv.migrate.findings import Content, Migration
 
@@ -821,7 +822,7 @@ def test_planning_writes_nothing(tmp_path: Path) -> None:
     migration = plan(tmp_path, text)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["dag.py", "dags"]
     assert migration.files[0].file.read_text() == text
-    diff = planning.diff(migration.files[0], "dag.py")
+    diff = changes.diff(migration.files[0], "dag.py")
     assert diff.splitlines()[3:] == [
         " from airflow.sdk import task",
         "-@task.virtualenv(requirements='a')",
