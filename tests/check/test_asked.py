@@ -14,6 +14,8 @@ from podenv.check.findings import Finding
 from podenv.check.rules.limits import Room
 from podenv.check.run import Options, check
 from podenv.check.standard import HERE
+from podenv.local import imports
+from podenv.lock.lockfile import lock_hash
 from podenv.release.room import room
 
 PODENV = Path(sys.executable).parent / "podenv"
@@ -156,6 +158,9 @@ def test_a_probe_sees_what_an_import_does_and_what_it_takes(index: Index, projec
     ]
     assert found[2].line == line("import load", file)
     assert found[2].message == "`fickle.load` cannot be had in 'a': ImportError: it was removed."
+    # A task whose memory is auto never begins with less.
+    lock = lock_hash(Catalogue(project.root / "envs")["a"])
+    assert imports.taken(lock, "", "close") > 10 * 2**20
 
 
 def test_a_probe_finds_what_no_reading_can() -> None:

@@ -6,7 +6,7 @@ retry, whose run's XComs Airflow has cleared, finds it in the task's state store
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from podenv.airflow import settings
@@ -35,16 +35,16 @@ class LearnedMemory:
         self._kept: History | None = None
         self._begin: int | None = None
 
-    def settle(self, base: Defaults, lock: str, *, imports: int = 0) -> TaskRequest:
+    def settle(self, base: Defaults, lock: str, *, imports: Callable[[], int] = lambda: 0) -> TaskRequest:
         """The task's request with the memory that it begins with; ``base`` is its environment's, ``lock`` its hash.
 
-        ``imports``: bytes that its imports take, 0 where not known. Raises `ResourceError` without a cap.
+        ``imports`` tells the bytes that its imports take, 0 where not known. Raises `ResourceError` without a cap.
         """
         task = self._task
         auto = task.request.auto(base, task.where)
         if auto is None:
             return task.request
-        figure = learning.begin(auto, self._history(), lock, imports=imports)
+        figure = learning.begin(auto, self._history(), lock, imports=imports())
         request = task.request.with_memory(figure.memory, auto.cap)
         if self._begin is None:
             settings.log.info("Memory is auto: %s of at most %s; %s.", request.memory, request.max_memory, figure.why)

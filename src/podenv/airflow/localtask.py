@@ -57,7 +57,10 @@ class LocalTask:
     def run(self) -> Any:
         """The value that the function returned; None where XCom does not get it. Raises a `PodenvError`."""
         task = self._task
-        asked = self.memory.settle(self._environment.resources, self._run.lock)
+        run = self._run
+        asked = self.memory.settle(
+            self._environment.resources, run.lock, imports=lambda: run.imports_take(task.dag_id, task.task_id)
+        )
         if asked.memory != task.memory:
             self._run.limits = replace(self._run.limits, memory=asked.memory, max_memory=asked.max_memory)
         settings.log.info("%s", self._run.facts)

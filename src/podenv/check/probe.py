@@ -25,6 +25,8 @@ from podenv.check.tasks import Task
 from podenv.check.travel import Luggage
 from podenv.check.views import View
 from podenv.errors import CheckImpossible, PodenvError, ProgramError
+from podenv.local import imports
+from podenv.lock.lockfile import lock_hash
 
 _TIMEOUT = 300.0  # seconds for all sets of one environment
 _CLOSE = 1.25  # a limit below this many times of what the imports take is a warning
@@ -88,7 +90,7 @@ class _Probe:
 
 
 def hold(subject: Subject, *, log: Callable[[str], None] = lambda _: None) -> Iterator[Finding]:
-    """Import what the tasks import, and compare the memory that this takes with their limits.
+    """Import what the tasks import, and compare the memory that this takes with their limits; it is remembered.
 
     Raises `PodenvError` where the virtual environment cannot be made, or the program does not end.
     """
@@ -103,6 +105,8 @@ def hold(subject: Subject, *, log: Callable[[str], None] = lambda _: None) -> It
     python = venv.interpreter(venv.sync(subject.environment, log=log).path)
     sets = list(dict.fromkeys(tuple(sorted(probe.places)) for probe in probes))
     answers = dict(zip(sets, _run(python, sets, subject.name), strict=True))
+    seen = {(p.task.dag, p.task.task): answers[tuple(sorted(p.places))] for p in probes if p.task.kind != "call"}
+    imports.remember(lock_hash(subject.environment), {one: int(a["bytes"]) for one, a in seen.items() if a is not None})
     for probe in probes:
         answer = answers[tuple(sorted(probe.places))]
         if answer is not None:

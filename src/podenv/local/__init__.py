@@ -26,7 +26,7 @@ from podenv.errors import (
     OutOfMemory,
     ProgramNotFound,
 )
-from podenv.local import clusteronly, variables, xcomfile
+from podenv.local import clusteronly, imports, variables, xcomfile
 from podenv.local.child import Child
 from podenv.local.clusteronly import ClusterOnly
 from podenv.lock.lockfile import lock_hash
@@ -97,6 +97,10 @@ class LocalRun:
     def lock(self) -> str:
         """SHA-256 of its environment's lock. Raises `LockError` if it has none."""
         return lock_hash(self._environment)
+
+    def imports_take(self, dag: str, task: str) -> int:
+        """The bytes that the imports of a task take, as `podenv check --probe` measured it here; 0 if it did not."""
+        return imports.taken(self.lock, dag, task)
 
     @property
     def facts(self) -> str:

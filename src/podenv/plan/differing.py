@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from podenv.catalogue import quantity
+from podenv.catalogue.automemory import AUTO
 
 Json = dict[str, Any]
 # What no environment that takes the place of others has from them, or has from its lock.
@@ -39,12 +40,20 @@ def _resources(each: Sequence[Mapping[str, Any]]) -> Json:
         }
         if kept := {name: value for name, value in largest.items() if value is not None}:
             found[kind] = kept
+    # What memory that is auto grows to is no less than what any of them may have.
+    caps = [one.get("maxMemory") for one in each]
+    if found.get("limits", {}).get("memory") == AUTO:
+        caps += [limit for one in each if (limit := (one.get("limits") or {}).get("memory")) != AUTO]
+    if (most := _largest(caps, is_limit=False)) is not None:
+        found["maxMemory"] = most
     return found
 
 
 def _largest(given: Sequence[Any], *, is_limit: bool) -> Any:
-    """The largest of the amounts; None where one has no limit, which is more than any."""
+    """The largest of the amounts; None where one has no limit, which is more than any; auto where one is learned."""
     known = [one for one in given if one is not None]
     if not known or (is_limit and len(known) < len(given)):
         return None
+    if AUTO in known:
+        return AUTO
     return max(known, key=lambda one: quantity.parse(str(one)))

@@ -177,3 +177,12 @@ def test_values_that_are_alike_are_kept_the_larger_resources_and_all_system_pack
         "python": "3.12", "image": {"registry": "r"}, "systemPackages": ["git"],
         "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "1Gi"}},
     }  # fmt: skip
+
+
+def test_memory_that_is_auto_stays_so_with_a_cap_that_is_enough_for_all() -> None:
+    learned = {"python": "3.12", "resources": {"limits": {"memory": "auto"}, "maxMemory": "2Gi"}}
+    given = {"python": "3.12", "resources": {"limits": {"memory": "4Gi"}}}
+    assert differing.merged([learned, given])["resources"] == {"limits": {"memory": "auto"}, "maxMemory": "4Gi"}
+    assert differing.merged([learned, learned])["resources"] == learned["resources"]
+    without = {"python": "3.12", "resources": {"maxMemory": "1Gi"}}
+    assert differing.merged([learned, without])["resources"] == {"maxMemory": "2Gi"}
