@@ -95,6 +95,12 @@ def test_where_nothing_ran_yet_it_says_how_to_get_a_history() -> None:
     assert "--airflow URL" in done.output
 
 
+def test_where_nothing_was_measured_nothing_is_drawn(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["sizes", "--plot", str(tmp_path / "a.png")])
+    assert (done.exit_code, list(tmp_path.iterdir())) == (0, [])
+    assert "Nothing was measured, so nothing is drawn." in done.output
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose tasks have run, as Airflow tells it."""

@@ -120,7 +120,9 @@ def sizes(
         _show(tasks)
     else:
         output.say(_EMPTY.format(since=since))
-    if plot is not None and tasks:
+    if plot is not None and not any(task.memory or task.cpu for task in tasks):
+        output.say("Nothing was measured, so nothing is drawn.", stderr=True)
+    elif plot is not None:
         plotting.draw(tasks, plot, title=f"What tasks used in the last {since}")
     if edits is not None:
         _write(edits, yes=yes, quiet=json)
