@@ -13,7 +13,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import decode_source
 from pathlib import Path
 
-from podenv.call.tree import Import, is_type_checking, quietly
+from podenv.call.tree import Import, is_type_checking, syntax_tree
 from podenv.call.units import AIRFLOW
 from podenv.errors import SettingError, SourceError
 from podenv.runtime.call import pack
@@ -229,8 +229,7 @@ def _read(file: Path, _: int, __: int) -> str:
 @lru_cache(maxsize=1024)
 def _scan_file(text: str, file: str) -> _Scan:
     try:
-        with quietly():
-            return _scan(ast.parse(text).body)
+        return _scan(syntax_tree(text).body)
     except SyntaxError as error:
         raise SourceError(f"{file}:{error.lineno} is not valid Python: {error.msg}.") from None
     except ValueError as error:  # a null byte, before Python 3.12

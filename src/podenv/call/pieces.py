@@ -14,7 +14,7 @@ from typing import Any
 from podenv.call import loaded, plain
 from podenv.call.loaded import Found
 from podenv.call.statements import Piece, globals_set, import_of, part, piece, without
-from podenv.call.tree import Function, Import, constant, imported, used
+from podenv.call.tree import Function, Import, constant, imported, syntax_tree, used
 from podenv.call.units import AIRFLOW, Block, File, Unit
 
 # What every file has besides its own names.
@@ -261,7 +261,7 @@ class _Follower:
                 Problem(name, "it is Airflow's: pass what you need of it as an argument", airflow=True)
             )
         elif statement is not None:
-            self._take(Unit(File("", statement, ast.Module([], [])), ast.parse(statement).body[0]), name, inner=False)
+            self._take(Unit(File("", statement, ast.Module([], [])), syntax_tree(statement).body[0]), name, inner=False)
         elif value is _ABSENT:
             self._parts.problems.append(Problem(name, "it is not defined; import or define it"))
         elif self._notebook and plain.is_plain(value):

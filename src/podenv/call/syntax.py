@@ -1,6 +1,6 @@
 """Which Python a function is written for: syntax that is newer than an environment's Python, found before it starts.
 
-`ast.parse(feature_version=…)` finds most of it. What it lets pass is found here, by the tree or by the tokens.
+The parser, told an older version, finds most of it. What it lets pass is found here, by the tree or by the tokens.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from podenv.call.tree import quietly
+from podenv.call.tree import syntax_tree
 from podenv.errors import SourceError
 
 Version = tuple[int, int]
@@ -62,8 +62,7 @@ def newest(text: str, python: Version) -> Newer | None:
     # Below a line, not dedented: text inside the function stays as it is.
     whole = "if True:\n" + text if indented else text
     try:
-        with quietly():
-            tree = ast.parse(whole, feature_version=python)
+        tree = syntax_tree(whole, python=python)
     except SyntaxError as error:
         return Newer((error.lineno or 1) - indented, error.msg)
     for feature in sorted(_features(whole, tree), key=lambda feature: feature.line):
@@ -176,9 +175,10 @@ def _in_parentheses(node: ast.Tuple, text: str) -> bool:
     """True if the tuple is written with its own parentheses: `(a), b` is not."""
     segment = ast.get_source_segment(text, node) or ""
     try:
-        return isinstance(ast.parse(f"_{segment}", mode="eval").body, ast.Call)
+        statement = syntax_tree(f"_{segment}").body[0]
     except SyntaxError:
         return False
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
 
 
 def _follows_parenthesis(node: ast.expr, text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dis
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,13 +15,27 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 Import = ast.Import | ast.ImportFrom
 
 
+# Python before 3.11.8 counts the depth of a tree for all threads together, and raises SystemError where two of them
+# make one at once (gh-106905); the filters of warnings are one for all threads too.
+_ALONE = threading.RLock()
+
+
 @contextmanager
 def quietly() -> Iterator[None]:
-    """While this lasts, Python says nothing of escapes and comparisons in a text: it did when the text was loaded."""
-    with warnings.catch_warnings():
+    """While this lasts, Python says nothing of escapes and comparisons in a text: it did when the text was loaded.
+
+    One thread at a time.
+    """
+    with _ALONE, warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
+
+
+def syntax_tree(text: str | bytes, filename: str = "<unknown>", *, python: tuple[int, int] | None = None) -> ast.Module:
+    """The tree of ``text``, read as the version ``python`` reads it. Raises as `ast.parse` does."""
+    with quietly():
+        return ast.parse(text, filename, feature_version=python)
 
 
 def first_line(node: ast.stmt) -> int:
@@ -74,10 +89,11 @@ def used(body: Sequence[ast.stmt]) -> frozenset[str]:
             code = compile(ast.Module(stripped, type_ignores=[]), "names", "exec", dont_inherit=True)
     except SyntaxError:  # it changes names of a function around it
         free = {name for node in body for one in ast.walk(node) if isinstance(one, ast.Nonlocal) for name in one.names}
-        outer = ast.parse(f"def outer({', '.join(sorted(free))}): pass")
+        outer = syntax_tree(f"def outer({', '.join(sorted(free))}): pass")
         assert isinstance(outer.body[0], ast.FunctionDef)
         outer.body[0].body = stripped
-        code = compile(outer, "names", "exec", dont_inherit=True)
+        with quietly():
+            code = compile(outer, "names", "exec", dont_inherit=True)
         names |= free
     _look(code, names)
     return frozenset(names)

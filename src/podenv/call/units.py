@@ -19,7 +19,7 @@ from podenv.call.tree import (
     is_postponed,
     is_type_checking,
     last_name,
-    quietly,
+    syntax_tree,
     unannotate,
     used,
 )
@@ -183,8 +183,7 @@ class File:
 @lru_cache(maxsize=64)
 def parse(name: str, text: str) -> File:
     """The file ``name`` with this text. Raises SyntaxError."""
-    with quietly():
-        tree = ast.parse(text)
+    tree = syntax_tree(text)
     unannotate(tree, postponed=is_postponed(tree))
     return File(name, text, tree)
 

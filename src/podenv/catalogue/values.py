@@ -29,7 +29,8 @@ _BOOLEANS = {
     **{word: False for text in ("n", "no", "false", "off") for word in (text, text.capitalize(), text.upper())},
 }
 _NULLS = {"", "~", "null", "Null", "NULL"}
-_INTEGER = re.compile(r"[-+]?(0x[0-9a-fA-F]+|0o?[0-7]+|0b[01]+|0|[1-9][0-9]*)")
+_INTEGER = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|0|[1-9][0-9]*)")
+_SIGNED_INSIDE = re.compile(r"0b[-+][01]+")  # go-yaml reads what stands behind this prefix as a number of its own
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NO_JSON = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
@@ -43,6 +44,8 @@ def _scalar(text: str) -> Any:
     if _NO_JSON.fullmatch(text):
         raise ValueError(f"{text} is not a number that Helm can pass on")
     digits = text.replace("_", "")
+    if _SIGNED_INSIDE.fullmatch(digits):
+        digits = digits[2] + digits[:2] + digits[3:]
     if text[0] != "_" and _INTEGER.fullmatch(digits):
         sign = -1 if digits[0] == "-" else 1
         body = digits.lstrip("+-").lower()

@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+from podenv.call.tree import syntax_tree
 from podenv.check import engine
 from podenv.check.modules import Modules
 from podenv.check.shelf import Shelf
@@ -54,7 +55,7 @@ class Members:
         alone = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".pyi", ".py")]
         for file in (stem / "__init__.pyi", alone[0], stem / "__init__.py", alone[1]):
             with suppress(OSError, SyntaxError, ValueError, RecursionError):
-                body = ast.parse(file.read_text(errors="replace")).body
+                body = syntax_tree(file.read_text(errors="replace")).body
                 return sorted({name for node in body for name in binds(node) if not name.startswith("_")})
         return []
 
@@ -65,7 +66,7 @@ def _is_dynamic(file: Path) -> bool:
         text = file.read_text(errors="replace")
         if _DYNAMIC.search(text):
             return True
-        tree = ast.parse(text)
+        tree = syntax_tree(text)
     except (OSError, SyntaxError, ValueError, RecursionError):
         return True
     stars = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))

@@ -11,6 +11,8 @@ from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 
+from podenv.call.tree import syntax_tree
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _LEFT_OUT = ("__pycache__", "node_modules", "site-packages")
 
@@ -139,7 +141,7 @@ def parse(path: Path) -> Source:
     except (SyntaxError, UnicodeDecodeError, LookupError):
         raise Unreadable("it is not text in UTF-8, nor in an encoding that its first lines name") from None
     try:
-        tree = ast.parse(text)
+        tree = syntax_tree(text)
     except SyntaxError as error:
         raise Unreadable(error.msg, error.lineno or 1, error.offset or 1) from None
     except ValueError as error:  # a null byte

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
-import warnings
 from collections.abc import Iterator
 
+from podenv.call.tree import syntax_tree
 from podenv.catalogue import scaffold
 from podenv.errors import DagFileInvalid
 from podenv.migrate.findings import FileChange
@@ -23,8 +22,7 @@ def put(change: FileChange, *, again: str) -> None:
     Raises `DagFileInvalid` if that was changed meanwhile (``again`` is what to do then), or cannot be written.
     """
     if change.file.suffix == ".py":
-        with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
-            ast.parse(change.after, str(change.file))
+        syntax_tree(change.after, str(change.file))
     try:
         if change.file.read_bytes() != change.before:
             raise DagFileInvalid(f"{change.file} was changed while it was read; {again}.")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import re
 import sys
-import warnings
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
+
+from podenv.call.tree import syntax_tree
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -38,8 +39,7 @@ class Functions:
     """The functions of one DAG file by the line of their ``def``."""
 
     def __init__(self, text: bytes, file: Path) -> None:
-        with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
-            tree = ast.parse(text, str(file))
+        tree = syntax_tree(text, str(file))
         self._folder = file.parent
         self._found = {node.lineno: node for node in ast.walk(tree) if isinstance(node, _Definition)}
 
