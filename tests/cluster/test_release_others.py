@@ -353,7 +353,8 @@ def test_a_rollback_says_first_what_goes_back_and_asks_where_access_is_lost(stag
     said = [
         "etl: from revision 2 back to 1: the same image",
         "etl: LimitRange/etl is added",
-        "etl: PodTemplate/etl changes: template.spec.containers.base.env.A.value",
+        "etl: PodTemplate/etl changes: metadata.annotations.podenv.dev/memory-bounds, "
+        "template.spec.containers.base.env.A.value",
         "etl: Role/etl-launcher is removed",
         "etl: RoleBinding/etl-launcher is removed",
         "etl: ServiceAccount airflow/worker may no longer launch pods",

@@ -258,16 +258,6 @@ def test_a_pod_that_is_deleted_between_two_watches_is_lost(
         running.value()
 
 
-def test_a_pod_that_is_deleted_before_its_first_watch_is_lost(engine: Engine, server: ApiServer) -> None:
-    def vanish() -> None:
-        server.kubelet.pod("etl-task").vanish()
-
-    server.trouble(WATCH, before=vanish)
-    server.kubelet.plans = [lambda pod: None]
-    with pytest.raises(PodLost, match="was deleted by somebody else"):
-        engine.call(functions.double, 1, schedule_timeout=20)
-
-
 PULLS = [
     "rpc error: code = DeadlineExceeded desc = context deadline exceeded",
     'failed to pull image "r/etl": context canceled',

@@ -8,6 +8,7 @@ from tests.pods.apiserver import ApiServer
 from tests.pods.engine import Engine, until
 from tests.pods.kubelet import Plan
 from tests.pods.nodepod import NodePod
+from tests.pods.objects import Json
 
 from podenv.errors import DiskExceeded, PodLost
 from podenv.pods.request import Relaunches
@@ -83,6 +84,19 @@ def test_a_function_that_may_have_run_is_not_run_again_without_retries(
         engine.call(functions.double, 21, relaunches=NO_RETRIES, follow=get_logs)
     assert launches(server) == ["etl-task"]
     until(lambda: server.pods() == [])
+
+
+def test_a_pod_that_is_deleted_before_it_is_watched_is_known_never_to_have_run(
+    engine: Engine, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def delete(pod: Json) -> None:
+        if pod["metadata"]["name"] == "etl-task":
+            server.kubelet.delete(("pods", "s", "etl-task"), 0)
+
+    server.kubelet.plans = [lambda pod: None]
+    monkeypatch.setattr(engine.told, "created", delete)
+    assert engine.call(functions.double, 21, relaunches=NO_RETRIES) == 42
+    assert launches(server) == ["etl-task", "etl-task-again1"]
 
 
 def test_a_task_that_chose_no_relaunch_is_not_told_how_to_have_one(engine: Engine, server: ApiServer) -> None:

@@ -73,18 +73,21 @@ class PodFollower:
         deadline: Callable[[], float],
         *,
         at_most: float = math.inf,
+        since: Json | None = None,
     ) -> _T | None:
         """What ``decide`` first answers for the pod, asked at each change; None at the ``deadline`` (monotonic).
 
-        ``at_most``: seconds after which the deadline is asked for again.
+        ``at_most``: seconds after which the deadline is asked for again. ``since``: the pod just as it was created, so
+        that what becomes of it before the first watch is seen too.
         Raises `PodLost` when the pod is deleted, `ClusterUnreachable`, `Killed`.
         """
         patience, asked, most = Patience(self._client, allowed=True), False, WATCH_SECONDS[0]
+        version = since["metadata"]["resourceVersion"] if since is not None else "0"
         while (left := deadline() - time.monotonic()) > 0 or not asked:  # at least once, however late it is
             self._client.refuse_stopped()
             asked, reported = True, False
             try:
-                for kind, pod in self._events(max(1.0, min(left, at_most, most))):
+                for kind, pod in self._events(max(1.0, min(left, at_most, most)), version):
                     reported = True
                     patience.reset()
                     if kind == "DELETED":
@@ -96,19 +99,19 @@ class PodFollower:
                 pass
             except (HTTPError, ApiException) as error:
                 patience.outlive(error)
-            most = min(2 * most, WATCH_SECONDS[1])
-            # Each watch begins with the pod as it is: where none was reported, it was deleted before.
+            most, version = min(2 * most, WATCH_SECONDS[1]), "0"
+            # Each later watch begins with the pod as it is: where none was reported, it was deleted before.
             if not reported and (decision := decide(self.read())) is not None:
                 return decision
         self._client.refuse_stopped()
         return None
 
-    def _events(self, seconds: float) -> Iterator[tuple[str, Json]]:
+    def _events(self, seconds: float, version: str) -> Iterator[tuple[str, Json]]:
         response = self._client.core().list_namespaced_pod(
             self._pod.namespace,
             watch=True,
             field_selector=f"metadata.name={self._pod.name}",
-            resource_version="0",
+            resource_version=version,
             timeout_seconds=max(1, round(seconds)),
             _preload_content=False,
             _request_timeout=(ANSWER_SECONDS, FIRST_EVENT_SECONDS),

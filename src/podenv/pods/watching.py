@@ -121,7 +121,7 @@ class PodWatch:
             return scheduled[0] + request.start_timeout if scheduled else began + request.schedule_timeout
 
         at_most = min(request.schedule_timeout, request.start_timeout)
-        decision = self._follower.watch(decide, deadline, at_most=at_most)
+        decision = self._follower.watch(decide, deadline, at_most=at_most, since=None if adopted else pod)
         if decision is None:
             raise _late(request, bool(scheduled), words)
         pod, failure = decision
