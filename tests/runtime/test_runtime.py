@@ -592,7 +592,8 @@ def wait_for_the_end(swallow: Any) -> Any:
 
     try:
         print("ready")
-        time.sleep(30)
+        for _ in range(300):  # a signal that comes just before a sleep begins is heard at its end
+            time.sleep(0.1)
     except BaseException:
         if not swallow:
             raise
