@@ -29,9 +29,11 @@ for name, text in sources:
     module.__package__ = "_podenv"
     sys.modules[module.__name__] = module
     exec(compile(text, "<podenv " + name + ">", "exec", 0, True), module.__dict__)
-sys.modules["_podenv.main"].main()
 """
 
+# In the order in which they import each other; the second where modules travel with a Call.
+_BASE = ("text", "tagged", "revive", "call", "frame", "logs", "load", "main")
+_MODULES = ("resources", "modules")
 
 # Where podenv's own files can be read nothing is compiled: Python keeps the bytecode beside them.
 _BOOTSTRAP_HERE = (
@@ -68,7 +70,7 @@ def travel_env(
     """
     return {
         **call.to_env(),
-        f"{PREFIX}CODE": _code(modules=bool(call.names)),
+        f"{PREFIX}CODE": _code(*_BASE, *(_MODULES if call.names else ())),
         f"{PREFIX}TOKEN": token,
         f"{PREFIX}LINGER": str(linger),
         f"{PREFIX}TERMINATION_LOG": termination_log,
@@ -78,13 +80,18 @@ def travel_env(
     }
 
 
-@lru_cache(maxsize=2)
-def _code(*, modules: bool) -> str:
+def waiting_code() -> str:
+    """The runtime of a pod that waits for its task; it travels as that of a Call does, and ``command()`` starts it."""
+    return _code(*_BASE, *_MODULES, "warm", start="warm.wait")
+
+
+@lru_cache(maxsize=3)
+def _code(*names: str, start: str = "main.main") -> str:
     sources = []
-    with_modules = ("resources", "modules") if modules else ()
-    for name in ("text", "tagged", "revive", "call", "frame", "logs", "load", *with_modules, "main"):
+    for name in names:
         source = pkgutil.get_data(__name__, f"{name}.py")
         assert source is not None
         sources.append((name, source.decode()))
-    code = f"sources = {sources!r}\n{_LOADER}"
+    module, _, function = start.partition(".")
+    code = f"sources = {sources!r}\n{_LOADER}sys.modules['_podenv.{module}'].{function}()\n"
     return binascii.b2a_base64(zlib.compress(code.encode(), 9), newline=False).decode("ascii")

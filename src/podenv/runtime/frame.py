@@ -46,6 +46,11 @@ def lines(token: str, payload: bytes) -> list[bytes]:
     ]
 
 
+def taken(token: str) -> bytes:
+    """The line of an idle pod that says that a whole Call is there; a reader of the log never sees it either."""
+    return _MARKER + token.encode("ascii", "replace") + b" taken\n"
+
+
 def write(fd: int, token: str, payload: bytes) -> None:
     """Write the frame to ``fd``, on a fresh line, one write a line. Raises OSError when nobody reads it."""
     # What was printed last may lack its newline; the reader takes the empty line away.
