@@ -57,9 +57,13 @@ class Helm:
 
     program: Path
 
-    def template(self, given: Object, *, release: str = "etl", namespace: str = "podenv-etl") -> list[Object]:
-        """What the chart renders for ``given`` alone."""
-        argv = ("template", release, CHART, "--namespace", namespace, "--values", "-")
+    def template(
+        self, given: Object, *, release: str = "etl", namespace: str = "podenv-etl", kubernetes: str = ""
+    ) -> list[Object]:
+        """What the chart renders for ``given`` alone; without a version, for the Kubernetes of this helm."""
+        argv: tuple[str | Path, ...] = ("template", release, CHART, "--namespace", namespace, "--values", "-")
+        if kubernetes:
+            argv += ("--kube-version", kubernetes)
         return parse(_cached(self.program, argv, as_json(given)))
 
     def render(self, given: Object | None = None, **options: str) -> dict[str, Object]:

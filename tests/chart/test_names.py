@@ -24,18 +24,20 @@ def test_the_chart_names_things_as_podenv_does(helm: Helm, name: str) -> None:
     given_values = {
         "access": {"users": ["jane"]},
         "prePull": {"enabled": True},
+        "warm": {"idle": 1},
         "networkPolicy": {"enabled": True},
         "resourceQuota": {"hard": {"pods": 1}},
         "image": {"repository": None},
         "lock": {"hash": "ab" * 32},
     }
-    found = helm.render(given_values, release=names.release(name), namespace=namespace)
+    found = helm.render(given_values, release=names.release(name), namespace=namespace, kubernetes="1.35")
 
     main = {"PodTemplate", "ServiceAccount", "NetworkPolicy", "ResourceQuota", "LimitRange"}
     expected = dict.fromkeys(main, name) | {
         "Role": names.part(name, "launcher"),
         "RoleBinding": names.part(name, "launcher"),
         "DaemonSet": names.part(name, "pre-pull"),
+        "Deployment": names.part(name, "warm"),
         "Pod": names.part(name, "test"),
     }
     assert {kind: one["metadata"]["name"] for kind, one in found.items()} == expected
@@ -46,7 +48,10 @@ def test_the_chart_names_things_as_podenv_does(helm: Helm, name: str) -> None:
     template = found["PodTemplate"]["template"]
     assert template["metadata"]["labels"].items() >= names.selector(name).items()
     assert template["metadata"]["labels"][names.DIGEST_LABEL] == names.digest_label(DIGEST)
+    idle = found["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert idle.items() >= {names.WARM_LABEL: name, **names.selector(name, "warm")}.items()
     assert found["PodTemplate"]["metadata"]["annotations"] == {
+        names.WARM_ANNOTATION: idle[names.TEMPLATE_LABEL],
         names.PYTHON_ANNOTATION: "3.11",
         names.DIGEST_ANNOTATION: DIGEST,
         names.LOCK_ANNOTATION: "ab" * 32,

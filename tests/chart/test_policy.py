@@ -21,6 +21,7 @@ from podenv.catalogue.spec import json_schema
 
 KUBERNETES = [f"1.{minor}" for minor in range(25, 38)]
 EVERYTHING = values.read(Path(__file__).with_name("everything.yaml"))
+POOL = values.merge(EVERYTHING, {"initContainers": [], "warm": {"idle": 2}})
 # Kubernetes' own objects, which only the API server can check.
 PASSED_ON = {"podSecurityContext", "securityContext", "affinity", "initContainers", "extraObjects", "volumes"}
 SCHEMA = json_schema()
@@ -35,7 +36,7 @@ def pod_specs(objects: list[Object]) -> Iterator[Object]:
             yield one["spec"]
         if one["kind"] == "PodTemplate":
             yield one["template"]["spec"]
-        if one["kind"] == "DaemonSet":
+        if one["kind"] in ("DaemonSet", "Deployment", "Job"):
             yield one["spec"]["template"]["spec"]
 
 
@@ -51,12 +52,23 @@ def test_every_object_is_valid_on_kubernetes_1_25_to_1_37(helm: Helm, given_valu
             kubernetes_validate.validate(one, version, strict=True)
 
 
-def test_every_helm_renders_the_same(helm: Helm, any_helm: Helm) -> None:
-    ours, theirs = (sorted(one.template(EVERYTHING), key=lambda made: str(made["kind"])) for one in (helm, any_helm))
+def test_a_pool_is_valid_on_the_kubernetes_that_it_is_rendered_for(helm: Helm) -> None:
+    for version in KUBERNETES:
+        rendered_for = "1.34.9" if version in KUBERNETES[:10] else "1.35.0"
+        for one in helm.template(POOL, kubernetes=rendered_for):
+            kubernetes_validate.validate(one, version, strict=True)
+
+
+@pytest.mark.parametrize("given_values", [EVERYTHING, POOL], ids=["everything", "pool"])
+def test_every_helm_renders_the_same(helm: Helm, any_helm: Helm, given_values: Object) -> None:
+    ours, theirs = (
+        sorted(one.template(given_values, kubernetes="1.36"), key=lambda made: str(made["kind"]))
+        for one in (helm, any_helm)
+    )
     assert theirs == ours
 
 
-@pytest.mark.parametrize("given_values", [BASE, EVERYTHING], ids=["least", "everything"])
+@pytest.mark.parametrize("given_values", [BASE, EVERYTHING, POOL], ids=["least", "everything", "pool"])
 def test_every_pod_is_allowed_under_restricted_with_a_read_only_root(helm: Helm, given_values: Object) -> None:
     specs = list(pod_specs(helm.template(given_values)))
     assert [violations(spec) for spec in specs] == [[]] * len(specs)
@@ -101,7 +113,7 @@ def test_the_check_of_pod_security_sees_what_is_forbidden(helm: Helm) -> None:
 @given(tree=plain_values, version=st.sampled_from(KUBERNETES))
 def test_whatever_the_schema_accepts_renders_to_valid_restricted_objects(helm: Helm, tree: Any, version: str) -> None:
     tree = values.merge(tree, {"image": BASE["image"]})
-    objects = helm.template(tree, namespace=tree.get("namespace") or "podenv-etl")
+    objects = helm.template(tree, namespace=tree.get("namespace") or "podenv-etl", kubernetes=version)
     for one in objects:
         kubernetes_validate.validate(one, version, strict=True)
     assert [violations(spec) for spec in pod_specs(objects)] == [[]] * len(list(pod_specs(objects)))

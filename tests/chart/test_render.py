@@ -1,5 +1,6 @@
 """What the chart renders: the least, and what each value changes."""
 
+import re
 from typing import Any
 
 import pytest
@@ -457,6 +458,90 @@ def test_the_pre_puller_holds_the_image_on_the_nodes_of_the_tasks(helm: Helm) ->
     }
 
 
+POOL = {"warm": {"idle": 3, "imports": ["pandas", "a.b"]}, "access": {"users": ["jane"]}}
+
+
+@pytest.mark.parametrize(("kubernetes", "kind"), [("1.20.2", "Job"), ("1.34.9", "Job"), ("1.35.0", "Deployment")])
+def test_an_idle_pod_is_the_pod_of_a_task_that_waits(helm: Helm, kubernetes: str, kind: str) -> None:
+    rendered = helm.render(POOL, kubernetes=kubernetes)
+    task, pool = rendered["PodTemplate"], rendered[kind]
+    digits = task["metadata"]["annotations"]["podenv.dev/warm"]
+    assert re.fullmatch("[0-9a-f]{32}", digits)
+    waiting: Object = {"stdin": True, "stdinOnce": True}
+    if kind == "Job":
+        assert pool["metadata"]["name"] == f"etl-warm-{digits[:8]}"
+        assert {key: pool["spec"][key] for key in pool["spec"] if key != "template"} == {
+            "parallelism": 3,
+            "backoffLimit": 2147483647,
+            "manualSelector": True,
+            "selector": {"matchLabels": {"podenv.dev/warm": "etl", "podenv.dev/template": digits}},
+        }
+    else:
+        assert pool["metadata"]["name"] == "etl-warm"
+        assert {key: pool["spec"][key] for key in pool["spec"] if key != "template"} == {
+            "replicas": 3,
+            "revisionHistoryLimit": 0,
+            "selector": {"matchLabels": {"podenv.dev/warm": "etl"}},
+            "strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "100%"}},
+        }
+        # An import that fails starts the container again, ever more slowly; all else ends the pod.
+        rule = {"action": "Restart", "exitCodes": {"operator": "In", "values": [213]}}
+        waiting |= {"restartPolicy": "Never", "restartPolicyRules": [rule]}
+    pod = pool["spec"]["template"]
+    (box,), (theirs,) = pod["spec"].pop("containers"), task["template"]["spec"].pop("containers")
+    runtime, imports = box.pop("env")[-2:]
+    assert runtime["name"] == "PODENV_RUN_CODE"
+    assert imports == {"name": "PODENV_WARM_IMPORTS", "value": '["pandas","a.b"]'}
+    loader = (CHART / "files" / "warm.py").read_text(encoding="utf-8")
+    del theirs["env"]
+    assert box == {**theirs, "command": ["python", "-c", loader.replace("$", "$$")], **waiting}
+    assert pod["spec"] == {**task["template"]["spec"], "restartPolicy": "Never" if kind == "Job" else "Always"}
+    labels, annotations = (task["template"]["metadata"][key] for key in ("labels", "annotations"))
+    assert pod["metadata"]["labels"] == {
+        **labels,
+        "app.kubernetes.io/component": "warm",
+        "podenv.dev/warm": "etl",
+        "podenv.dev/template": digits,
+    }
+    # It may be moved, unlike a task.
+    del annotations["karpenter.sh/do-not-disrupt"]
+    assert pod["metadata"]["annotations"] == {**annotations, "cluster-autoscaler.kubernetes.io/safe-to-evict": "true"}
+    assert rendered["Role"]["rules"][3] == {"apiGroups": [""], "resources": ["pods/attach"], "verbs": ["create", "get"]}
+
+
+@pytest.mark.parametrize("warm", [None, {}, {"idle": 0}, {"imports": ["pandas"]}])
+def test_without_a_number_nothing_idles_and_nobody_may_attach(any_helm: Helm, warm: Object | None) -> None:
+    asked = {"access": {"users": ["jane"]}}
+    assert any_helm.render({**asked, "warm": warm}) == any_helm.render(asked)
+    assert {"Job", "Deployment"} & set(any_helm.render(asked)) == set()
+
+
+@pytest.mark.parametrize(("kubernetes", "spec"), [("1.34", "Job.spec"), ("1.35", "Deployment.spec")])
+def test_a_null_leaves_the_number_of_idle_pods_to_others(any_helm: Helm, kubernetes: str, spec: str) -> None:
+    rendered = any_helm.render({"warm": {"idle": None}}, kubernetes=kubernetes)
+    assert not {"parallelism", "replicas"} & at(rendered, spec).keys()
+    assert "podenv.dev/warm" in rendered["PodTemplate"]["metadata"]["annotations"]
+
+
+def test_what_an_idle_pod_is_made_from_has_one_hash_whatever_their_number(helm: Helm) -> None:
+    def digits(given: Object) -> str:
+        rendered = helm.render({"warm": {"idle": 1}, **given}, kubernetes="1.34")
+        found: str = at(rendered["Job"], "spec.selector.matchLabels")["podenv.dev/template"]
+        return found
+
+    assert digits({"warm": {"idle": 2}}) == digits({})
+    others: list[Object] = [{"env": {"A": "1"}}, {"podLabels": {"a": "b"}}, {"extraAnnotations": {"a": "b"}}]
+    others += [{"python": "3.12"}, {"warm": {"idle": 1, "imports": ["json"]}}]
+    assert len({digits({}), *map(digits, others)}) == 1 + len(others)
+
+
+def test_idle_pods_spread_among_themselves(helm: Helm) -> None:
+    spread = [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}]
+    rendered = helm.render({"warm": {"idle": 1}, "topologySpreadConstraints": spread}, kubernetes="1.35")
+    (constraint,) = at(rendered, "Deployment.spec.template.spec.topologySpreadConstraints")
+    assert constraint["labelSelector"]["matchLabels"]["app.kubernetes.io/component"] == "warm"
+
+
 REFUSED: list[tuple[Object, dict[str, str], str]] = [
     (
         {"python": "3.11", "image": {"registry": "r.example"}},
@@ -514,6 +599,14 @@ def test_what_would_go_out_wrong_is_refused(helm: Helm, values: Object, options:
         (
             {"extraObjects": [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}}]},
             "this one would keep its content in the release; make it with kubectl or an operator for secrets",
+        ),
+        *(
+            ({"warm": {"idle": idle}, "initContainers": [{"name": "a"}]}, "would run initContainers hours before")
+            for idle in (1, None)
+        ),
+        (
+            {"warm": {"idle": 1}, "resources": {"limits": {"memory": "auto"}, "maxMemory": "2Gi"}},
+            "which no task with memory: auto asks for; give resources.limits.memory",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-{{/* On which nodes a pod may run; everyNode leaves out what tells pods from each other. */}}
+{{/* On which nodes a pod may run, among those of its component; everyNode leaves out what tells pods from each other. */}}
 {{- define "podenv.placement" -}}
 {{- $values := .root.Values -}}
 {{- $lines := dict -}}
@@ -16,7 +16,7 @@
 {{- with $affinity }}{{ $_ := set $lines "affinity" . }}{{ end -}}
 {{- if not .everyNode }}
 {{- $spread := list -}}
-{{- $pods := dict "matchLabels" (include "podenv.selector" (dict "root" .root "component" "task") | fromYaml) -}}
+{{- $pods := dict "matchLabels" (include "podenv.selector" (dict "root" .root "component" (.component | default "task")) | fromYaml) -}}
 {{- range $values.topologySpreadConstraints }}
 {{- $spread = append $spread (include "podenv.join" (list . (dict "labelSelector" $pods)) | fromYaml) -}}
 {{- end -}}

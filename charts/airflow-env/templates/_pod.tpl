@@ -1,9 +1,12 @@
-{{/* The pod of a task: root, and where it is not Airflow that sets one, a command. */}}
+{{/*
+The pod of a task: root, and where it is not Airflow that sets one, a command. A pod that waits for a task has a component,
+a restartPolicy, more settings of the container, and more variables.
+*/}}
 {{- define "podenv.podSpec" -}}
 {{- $values := .root.Values -}}
 {{- include "podenv.identity" .root }}
-{{ include "podenv.placement" (dict "root" .root) }}
-restartPolicy: Never
+{{ include "podenv.placement" (dict "root" .root "component" .component) }}
+restartPolicy: {{ .restartPolicy | default "Never" }}
 enableServiceLinks: false
 {{- if not (kindIs "invalid" $values.terminationGracePeriodSeconds) }}
 terminationGracePeriodSeconds: {{ int64 $values.terminationGracePeriodSeconds }}
@@ -30,7 +33,10 @@ containers:
     command:
       {{- toYaml . | nindent 6 }}
     {{- end }}
-    {{- with include "podenv.env" .root | fromYamlArray }}
+    {{- with .more }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+    {{- with concat (include "podenv.env" .root | fromYamlArray) (.env | default list) }}
     env:
       {{- toYaml . | nindent 6 }}
     {{- end }}

@@ -29,6 +29,10 @@ RELAUNCH_ANNOTATION = "podenv.dev/relaunch"
 FIRST_MEMORY_ANNOTATION = "podenv.dev/first-memory"
 MAX_MEMORY_ANNOTATION = "podenv.dev/max-memory"
 MEMORY_BOUNDS_ANNOTATION = "podenv.dev/memory-bounds"
+# Of idle pods: whose they are, until a task takes one, and the hash of what they are made from.
+WARM_LABEL = "podenv.dev/warm"
+TEMPLATE_LABEL = "podenv.dev/template"
+WARM_ANNOTATION = "podenv.dev/warm"  # of a PodTemplate: that hash, which tells its idle pods from those of an older one
 REVISION_LABEL = "podenv.dev/revision"  # on Helm's record of a revision that podenv deployed: its number
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 PYTHON = r"3\.([89]|[1-9][0-9])"  # the runtime needs 3.8
@@ -82,7 +86,7 @@ def namespace(environment: str, prefix: str = NAMESPACE_PREFIX) -> str:
 
 
 def part(environment: str, role: str) -> str:
-    """What a release holds beside its main objects: the ``launcher`` Role, the ``pre-pull`` DaemonSet, ``test`` Pod."""
+    """What a release holds beside its main objects: the ``launcher`` Role, the ``pre-pull`` DaemonSet ..."""
     return f"{environment}-{role}"
 
 
@@ -92,7 +96,7 @@ def digest_label(digest: str) -> str:
 
 
 def selector(environment: str, component: str = "task") -> dict[str, str]:
-    """The labels that pick an environment's pods of one kind: ``task``, ``pre-pull`` or ``test``."""
+    """The labels that pick an environment's pods of one kind: ``task``, ``warm``, ``pre-pull`` or ``test``."""
     return {ENVIRONMENT_LABEL: environment, "app.kubernetes.io/component": component}
 
 

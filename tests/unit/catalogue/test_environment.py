@@ -6,6 +6,7 @@ import pytest
 from podenv.catalogue.automemory import NEEDS_CAP, AutoMemory, Defaults, settled
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.catalogue.spec import EnvironmentSpec, json_schema
+from podenv.catalogue.spec.warm import Warm
 from podenv.errors import CatalogueNotFound, InvalidName, UnknownEnvironment, ValuesError
 
 
@@ -173,6 +174,33 @@ def test_an_environment_is_its_values_laid_upon_the_defaults(tmp_path: Path) -> 
             "resources",
             "the request of memory (2Gi) is above its limit (1Gi); lower the request or raise the limit.",
         ),
+        (
+            "python: '3.11'\nwarm: {idle: -1}\n",
+            "warm.idle",
+            "input should be greater than or equal to 0, not -1.",
+        ),
+        (
+            "python: '3.11'\nwarm: {idle: 2000}\n",
+            "warm.idle",
+            "input should be less than or equal to 1000, not 2000.",
+        ),
+        (
+            "python: '3.11'\nwarm: {idle: 1, imports: [scikit-learn]}\n",
+            "warm.imports.0",
+            "'scikit-learn' is not a valid name of a module; write it like pandas or sklearn.linear_model",
+        ),
+        (
+            "python: '3.11'\nwarm: {idle: 1}\ninitContainers: [{name: load}]\n",
+            "warm",
+            "its pods would run initContainers hours before their task comes; remove initContainers, or set "
+            "warm.idle to 0",
+        ),
+        (
+            "python: '3.11'\nwarm: {idle: null}\nresources: {limits: {memory: auto}, maxMemory: 1Gi}\n",
+            "warm",
+            "its pods have the memory of maxMemory, which no task with memory: auto asks for; give "
+            "resources.limits.memory, or set warm.idle to 0",
+        ),
         ("python: '3.11'\nresources: 5\n", "resources", "it must be a map of keys to values, not 5."),
         ("python: '3.11'\nresources: {limits: {memory: auto}}\n", "resources", NEEDS_CAP.rstrip(".")),
         (
@@ -204,6 +232,17 @@ def test_memory_that_is_auto_is_its_cap_to_all_that_do_not_learn_it(tmp_path: Pa
     assert settled(etl, None) == AutoMemory(64 * 2**20, 2 * 2**30, is_bounded=True)
     assert settled(given, "2Gi") == AutoMemory(2**30, 2 * 2**30)
     assert settled(Defaults({}, {}), "256Mi") == AutoMemory(256 * 2**20, 256 * 2**20)
+
+
+def test_a_null_says_that_others_own_the_number_of_idle_pods(tmp_path: Path) -> None:
+    write(tmp_path, "defaults", "warm: {idle: 3, imports: [json]}\n")
+    write(tmp_path, "three", "python: '3.11'\n")
+    write(tmp_path, "owned", "python: '3.11'\nwarm: {idle: null}\n")
+    write(tmp_path, "none", "python: '3.11'\nwarm: null\ninitContainers: [{name: load}]\n")
+    three, owned, none = (Catalogue(tmp_path)[name].spec.warm for name in ("three", "owned", "none"))
+    assert (three, three.is_asked_for) == (Warm(idle=3, imports=["json"]), True)
+    assert (owned, owned.is_asked_for) == (Warm(idle=None, imports=["json"]), True)
+    assert (none, none.is_asked_for) == (Warm(), False)
 
 
 def test_a_mistake_in_the_defaults_names_the_defaults(tmp_path: Path) -> None:

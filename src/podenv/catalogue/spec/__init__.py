@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from types import NoneType
 from typing import Annotated, Any, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from podenv.catalogue.automemory import AUTO, NEEDS_CAP
 from podenv.catalogue.spec.check import CheckSpec
@@ -16,6 +25,8 @@ from podenv.catalogue.spec.helmschema import for_helm
 from podenv.catalogue.spec.image import ImageSettings
 from podenv.catalogue.spec.pod import PodSettings
 from podenv.catalogue.spec.release import SHARED_NAMESPACE_RULE, ReleaseSettings
+from podenv.catalogue.spec.warm import NO_AUTO_MEMORY, NO_INIT_CONTAINERS, Warm
+from podenv.catalogue.spec.warm import RULES as IDLE_RULES
 from podenv.errors import nearest
 
 # What `ResourcesSpec._check` says, in JSON schema.
@@ -59,11 +70,21 @@ class EnvironmentSpec(DependencySettings, ImageSettings, PodSettings, ReleaseSet
     relaunch: Annotated[int, Field(ge=0, le=_MOST_RELAUNCHES, strict=True)] | None = Field(
         default=None, description="How often a task's pod that the cluster took away is launched again in the same try."
     )
+    warm: Warm = Field(default=Warm(), description="Idle pods, one of which a task takes instead of a new one.")
+
+    @field_validator("warm")
+    @classmethod
+    def _idle_pods_fit(cls, value: Warm, info: ValidationInfo) -> Warm:
+        if value.is_asked_for and info.data.get("init_containers"):
+            raise ValueError(NO_INIT_CONTAINERS)
+        if value.is_asked_for and "resources" in info.data and info.data["resources"].limits.get("memory") == AUTO:
+            raise ValueError(NO_AUTO_MEMORY)
+        return value
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema of a values file, as Helm takes it."""
-    return for_helm(EnvironmentSpec.model_json_schema()) | SHARED_NAMESPACE_RULE
+    return for_helm(EnvironmentSpec.model_json_schema()) | {"allOf": [SHARED_NAMESPACE_RULE, *IDLE_RULES]}
 
 
 def validate(merged: dict[str, Any]) -> EnvironmentSpec:
@@ -142,14 +163,15 @@ def _present(tree: Any, place: Any) -> Any:
     return {
         key: _present(value, _inside(place, key))
         for key, value in tree.items()
-        if value is not None or not _takes(place, key)
+        if value is not None or not _is_removed_by_null(place, key)
     }
 
 
-def _takes(place: Any, key: str) -> bool:
+def _is_removed_by_null(place: Any, key: str) -> bool:
+    """True if ``place`` takes ``key``, and a null says no more there than that there is none."""
     known = _keys(place)
     if known is not None:
-        return key in known
+        return key in known and key not in getattr(place, "nulls_that_say", ())
     if get_origin(place) is not dict:
         return True
     try:

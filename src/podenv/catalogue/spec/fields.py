@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
     AfterValidator,
@@ -52,15 +52,20 @@ _IP = rf"({_V4_BYTE}\.){{3}}{_V4_BYTE}|{_V6}"
 
 
 class Model(BaseModel):
-    """A map of a values file: camelCase keys, no unknown ones, and no null (it removes a key before we see it)."""
+    """A map of a values file: camelCase keys, no unknown ones, and no null (it removes a key before we see it).
+
+    A null in one of ``nulls_that_say`` says something of its own; the chart has no default there.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel)
+    nulls_that_say: ClassVar[frozenset[str]] = frozenset()
 
     @model_validator(mode="before")
     @classmethod
     def _no_null(cls, given: object) -> object:
         for field in cls.model_fields.values():
-            if isinstance(given, dict) and given.get(field.alias, "") is None:
+            absent = isinstance(given, dict) and given.get(field.alias, "") is None
+            if absent and field.alias not in cls.nulls_that_say:
                 raise ValueError(f"{field.alias} is null; in a list nothing can be removed by null: leave the key out.")
         return given
 
@@ -185,23 +190,23 @@ def _resource_name(value: str) -> str:
     return value
 
 
-def _whole(value: object) -> object:
+def whole(value: object) -> object:
     """Helm reads every number as a float; 2.0 is 2."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _port(value: object) -> int | str:
-    whole = _whole(value)
-    if isinstance(whole, str) and re.fullmatch(_PORT_NAME, whole):
-        return whole
-    if isinstance(whole, bool) or not isinstance(whole, int) or not 0 < whole < 65536:
+    port = whole(value)
+    if isinstance(port, str) and re.fullmatch(_PORT_NAME, port):
+        return port
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
         raise ValueError(f"{value!r} is not a valid port; write a number from 1 to 65535, or a port's name")
-    return whole
+    return port
 
 
-Count = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_whole)]
-PortNumber = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_whole)]
-Seconds = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_whole)]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(whole)]
+PortNumber = Annotated[int, Field(ge=1, le=65535), BeforeValidator(whole)]
+Seconds = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(whole)]
 Python = Annotated[str, BeforeValidator(_python), WithJsonSchema({"type": "string", "pattern": f"^{PYTHON}$"})]
 Quantity = Annotated[str, BeforeValidator(_quantity)]
 Size = Annotated[Quantity, AfterValidator(_size), WithJsonSchema(units.BYTES.schema())]
