@@ -338,7 +338,7 @@ class ReleaseBusy(ReleaseError):
 
 
 class ReleaseMissing(ReleaseError):
-    """The environment has no release, or its release has no such revision."""
+    """The environment has no release, or its release has no such revision or no idle pods."""
 
 
 class ReleaseForeign(ReleaseError):

@@ -472,6 +472,7 @@ def test_an_idle_pod_is_the_pod_of_a_task_that_waits(helm: Helm, kubernetes: str
         assert pool["metadata"]["name"] == f"etl-warm-{digits[:8]}"
         assert {key: pool["spec"][key] for key in pool["spec"] if key != "template"} == {
             "parallelism": 3,
+            "completions": 2147483647,
             "backoffLimit": 2147483647,
             "manualSelector": True,
             "selector": {"matchLabels": {"podenv.dev/warm": "etl", "podenv.dev/template": digits}},

@@ -79,7 +79,7 @@ def test_a_loaded_dag_shows_annotations_that_do_not_fit_and_environments_with_co
 
 
 def test_a_cluster_is_asked_three_times_and_the_smaller_amount_holds(index: Index, project: Project) -> None:
-    project.environment("a")
+    project.environment("a", values="warm: {idle: 3}\n")
     asked = []
 
     class Answers:
@@ -92,7 +92,7 @@ def test_a_cluster_is_asked_three_times_and_the_smaller_amount_holds(index: Inde
                     {"metadata": where, "spec": {"limits": [{"type": "Container", "max": {"memory": "4Gi"}}]}},
                     {"metadata": where, "spec": {"limits": [{"type": "Pod", "max": {"memory": "1Gi"}}]}},
                 ],
-                "ResourceQuota": [{"metadata": where, "spec": {"hard": {"limits.cpu": "4"}}}],
+                "ResourceQuota": [{"metadata": where, "spec": {"hard": {"limits.cpu": "4", "pods": "2"}}}],
                 "Node": [
                     {"status": {"allocatable": {"cpu": "2", "memory": "64Gi"}}},
                     {"status": {"allocatable": {"cpu": "3", "memory": "8Gi"}}},
@@ -106,7 +106,7 @@ def test_a_cluster_is_asked_three_times_and_the_smaller_amount_holds(index: Inde
     assert asked == ["LimitRange", "ResourceQuota", "Node"]
     assert found == Room(
         {"a": {"memory": "4Gi"}},
-        {"a": {"limits.cpu": "4"}},
+        {"a": {"limits.cpu": "4", "pods": "2"}},
         ({"cpu": "2", "memory": "64Gi"}, {"cpu": "3", "memory": "8Gi"}),
     )
     project.dag("""
@@ -119,6 +119,7 @@ def test_a_cluster_is_asked_three_times_and_the_smaller_amount_holds(index: Inde
     assert [one.message for one in held(project, Options(rules=("limit",), room=found))] == [
         "`f` asks for cpu 3500m, and the largest node has 3.",
         "`g` may use memory 5Gi, and the namespace's LimitRange allows 4Gi.",
+        "Of 'a', 3 idle pods take 3 x 1 of pods, and the quota has 2 (the namespace's ResourceQuota).",
     ]
 
 

@@ -36,6 +36,19 @@ def test_a_module_of_another_environment_is_named_with_the_package_that_brings_i
     assert (found.task, found.environment, found.severity) == ("bad", "b", "error")
 
 
+def test_modules_that_idle_pods_load_are_in_the_lock_or_the_standard_library(index: Index, project: Project) -> None:
+    index.add("alpha", "1.0")
+    project.dag("X = 1\n", "beside.py")
+    project.environment("a", "alpha\n", values="warm: {idle: 1, imports: [json, alpha, beside, polars]}\n")
+    project.environment("b", "alpha\n", values="warm: {imports: [polars]}\n")
+    found = project.found("import")
+    assert [(one.file, one.message) for one in found] == [
+        ("envs/a/values.yaml", f"`{name}` in warm.imports is not in 'a' (Python 3.11).")
+        for name in ("beside", "polars")
+    ]
+    assert found[0].remedy == "Add its package to envs/a/requirements.in, or take it out of warm.imports."
+
+
 def test_an_import_that_may_not_run_is_a_warning_and_one_whose_absence_is_caught_is_nothing(
     index: Index, project: Project
 ) -> None:

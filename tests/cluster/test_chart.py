@@ -176,14 +176,15 @@ def test_the_launcher_may_do_what_airflow_needs_and_no_more(release: Release) ->
     pods = [(verb, "pods") for verb in ("create", "get", "list", "watch", "patch", "delete")]
     needed = [("get", "podtemplates"), *pods, ("get", "pods/log"), ("list", "events")]
     asked_for = [("create", "secrets")]
-    shell = [(verb, f"pods/{part}") for verb in ("create", "get") for part in ("exec", "attach", "portforward")]
+    attach = [(verb, "pods/attach") for verb in ("create", "get")]
+    shell = [(verb, f"pods/{part}") for verb in ("create", "get") for part in ("exec", "portforward")]
     never = shell + [(verb, kind) for verb in ("get", "list", "update") for kind in ("secrets", "configmaps", "roles")]
 
     release.upgrade({"access": {"users": [user]}})
     assert [one for one in needed if not may(*one)] == []
-    assert [one for one in asked_for + never if may(*one)] == []
-    release.upgrade({"access": {"users": [user], "secrets": True}})
-    assert [one for one in needed + asked_for if not may(*one)] == []
+    assert [one for one in asked_for + attach + never if may(*one)] == []
+    release.upgrade({"access": {"users": [user], "secrets": True}, "warm": {"idle": 1}})
+    assert [one for one in needed + asked_for + attach if not may(*one)] == []
     assert [one for one in never if may(*one)] == []
 
 

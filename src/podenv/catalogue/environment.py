@@ -18,6 +18,7 @@ from podenv.catalogue.automemory import AUTO, FIRST, QUOTA_NAMES, Defaults
 from podenv.catalogue.names import check_environment_name
 from podenv.catalogue.spec import EnvironmentSpec, dependencies, explain, validate
 from podenv.catalogue.spec import image as imagespec
+from podenv.catalogue.spec.warm import beyond_quota
 from podenv.errors import (
     CatalogueNotFound,
     InvalidName,
@@ -192,6 +193,8 @@ def _load(folder: Path, own_stamp: tuple[int, int], defaults_stamp: tuple[int, i
         units.check_resources(given.requests, given.limits, "resources")
         path: tuple[int | str, ...] = ("image",)
         imagespec.check(spec.image)
+        path = ("warm", "idle")
+        _check_idle(spec, given)
         path = ("indexes",)
         dependencies.check(spec)
     except ValidationError as error:
@@ -216,6 +219,12 @@ def _defaults(spec: EnvironmentSpec) -> Defaults:
     bounds = [most["memory"]] if "memory" in most else []
     bounds += [hard[name] for name in QUOTA_NAMES if name in hard]
     return Defaults(resources.requests, limits, first, resources.max_memory, tuple(bounds))
+
+
+def _check_idle(spec: EnvironmentSpec, given: Defaults) -> None:
+    """Raise ValueError where the quota of the namespace has no room for the idle pods, even without a task."""
+    for found in beyond_quota(spec.warm.idle or 0, given.requests, given.limits, spec.resource_quota.hard):
+        raise ValueError(f"{found} (resourceQuota.hard); lower warm.idle, or raise the quota.")
 
 
 def _has(tree: Any, path: Sequence[int | str]) -> bool:

@@ -10,6 +10,7 @@ MAX_NAME_CHARACTERS = 40
 MAX_POD_NAME_CHARACTERS = 52  # of a pod's name; what is added when it starts again fits into a host's name (63)
 NAMESPACE_PREFIX = "podenv-"
 ENVIRONMENT_LABEL = "podenv.dev/environment"
+COMPONENT_LABEL = "app.kubernetes.io/component"  # what kind of pod or object: `selector` names the kinds of pods
 # The label holds the digest's first 32 hex digits (a label's value ends at 63 characters), the annotation the whole.
 DIGEST_LABEL = DIGEST_ANNOTATION = "podenv.dev/digest"
 PYTHON_ANNOTATION = "podenv.dev/python"
@@ -97,7 +98,7 @@ def digest_label(digest: str) -> str:
 
 def selector(environment: str, component: str = "task") -> dict[str, str]:
     """The labels that pick an environment's pods of one kind: ``task``, ``warm``, ``pre-pull`` or ``test``."""
-    return {ENVIRONMENT_LABEL: environment, "app.kubernetes.io/component": component}
+    return {ENVIRONMENT_LABEL: environment, COMPONENT_LABEL: component}
 
 
 def labels(environment: str) -> dict[str, str]:

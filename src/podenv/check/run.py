@@ -154,7 +154,11 @@ class _Check:
     def _unpack(self) -> None:
         if not any(rule in self.options.rules for rule in (*_BY_LOCK, "syntax")):
             return
-        used = [subject for subject in self.subjects if subject.tasks and not self._is_elsewhere(subject)]
+        used = [
+            subject
+            for subject in self.subjects
+            if (subject.tasks or subject.environment.spec.warm.imports) and not self._is_elsewhere(subject)
+        ]
         for subject, (unpacked, brought) in zip(used, judging.side_by_side(self._shelf, used), strict=True):
             subject.shelf, subject.modules = unpacked, brought
 
@@ -192,6 +196,7 @@ class _Check:
         self.findings += code.newer_syntax(subject)
         self.findings += code.left_behind(subject)
         self.findings += imports.absent(subject, self._having)
+        self.findings += imports.unloadable(subject)
         self.findings += imports.through_others(subject)
         self.findings += imports.needless(subject)
         self.findings += environments.commands(subject)

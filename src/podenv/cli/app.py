@@ -36,6 +36,7 @@ COMMANDS = {
     "template": "deploy:template",
     "values": "deploy:values",
     "status": "release:status",
+    "warm": "release:warm",
     "history": "release:history",
     "rollback": "release:rollback",
     "test": "release:run_test",

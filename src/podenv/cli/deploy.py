@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -274,9 +275,24 @@ def _print_changes(name: str, changes: list[Change]) -> None:
             output.console().print(Text(line, style=_STYLES.get(line[:1], "")), soft_wrap=True)
 
 
+def _kubernetes(value: str) -> str:
+    if value and not re.fullmatch(r"v?1\.[0-9]+(\.[0-9]+)?", value):
+        raise typer.BadParameter(f"{value!r} is not a valid version of Kubernetes; write it like 1.34.")
+    return value
+
+
 def template(
     name: _Name,
     namespace_prefix: Prefix = DEFAULT_PREFIX,
+    kubernetes: Annotated[
+        str,
+        typer.Option(
+            "--kubernetes",
+            metavar="VERSION",
+            callback=_kubernetes,
+            help="Of the cluster: below 1.35, a Job keeps idle pods. Default: the newest that helm knows.",
+        ),
+    ] = "",
 ) -> None:
     """Print an environment's manifests, for a GitOps tool.
 
@@ -287,12 +303,12 @@ def template(
 
     \b
     Example:  podenv template data-cleaning > deploy/data-cleaning.yaml
-              podenv template data-cleaning | kubectl apply -f -
+              podenv template data-cleaning --kubernetes 1.34 | kubectl apply -f -
     """
     catalogue, _ = chosen([name])
     target = releases(None, None, namespace_prefix)
     environment = catalogue[name]
-    output.text(target.template(environment, target.spec_of(environment)))
+    output.text(target.template(environment, target.spec_of(environment), kubernetes=kubernetes))
 
 
 def values(

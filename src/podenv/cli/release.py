@@ -1,4 +1,4 @@
-"""`podenv status`, `podenv history`, `podenv rollback`, `podenv test`, `podenv uninstall`."""
+"""`podenv status`, `podenv warm`, `podenv history`, `podenv rollback`, `podenv test`, `podenv uninstall`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from podenv.catalogue.spec.warm import MOST_IDLE
 from podenv.cli import output
 from podenv.cli.choice import AsJson, Names, chosen, complete
 from podenv.cli.deploy import readable, short
@@ -48,8 +49,12 @@ def status(
     if json:
         output.as_json([asdict(row) for row in rows])
     else:
-        columns = ("ENVIRONMENT", "STATE", "REVISION", "IMAGE", "LOCK", "SINCE", "HEALTH", "DRIFT")
-        output.table(columns, [_cells(row) for row in rows])
+        columns = ["ENVIRONMENT", "STATE", "REVISION", "IMAGE", "LOCK", "SINCE", "HEALTH", "DRIFT"]
+        cells = [_cells(row) for row in rows]
+        if any(row.warm for row in rows):
+            columns.append("WARM")
+            cells = [(*of_one, row.warm or "-") for of_one, row in zip(cells, rows, strict=True)]
+        output.table(columns, cells)
         for row in rows:
             for one in row.drift:
                 output.say(f"{row.environment}: {one}")
@@ -81,6 +86,39 @@ def _since(text: str) -> str:
     except ValueError:
         return text or "-"
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def warm(
+    name: _Name,
+    idle: Annotated[
+        int | None, typer.Option("--idle", metavar="N", min=0, max=MOST_IDLE, help="How many, until the next deploy.")
+    ] = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    namespace_prefix: Prefix = DEFAULT_PREFIX,
+    json: AsJson = False,
+) -> None:
+    """Show an environment's idle pods, or change their number for now.
+
+    A task takes an idle pod, whose runtime is loaded, instead of a new one. The values say how many there are
+    (`warm.idle`), and the next deploy takes another number back. Where they say null, KEDA, a schedule or this command
+    owns the number, and no deploy changes it.
+
+    \b
+    Example:  podenv warm model-training
+              podenv warm model-training --idle 16
+    """
+    target, namespace = _find(name, context, kubeconfig, namespace_prefix)
+    found = target.idle_pods(name, namespace, idle)
+    if json:
+        output.as_json(asdict(found))
+        return
+    why = f": {found.pool.why}" if found.pool.why else ""
+    output.say(f"{name}: {found.pool}{why}")
+    if found.asked_for is None:
+        output.say(f"{name}: `warm.idle` is null: no deploy changes the number")
+    elif found.asked_for != found.pool.wanted:
+        output.say(f"{name}: the next deploy takes that back to {found.asked_for}")
 
 
 def history(

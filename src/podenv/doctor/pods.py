@@ -18,6 +18,7 @@ from podenv.errors import AccessRefused
 from podenv.image import builder
 from podenv.release import chart, helm
 from podenv.release.cluster import Cluster, Json
+from podenv.release.pool import keeps_deployment
 from podenv.release.state import State as ReleaseState
 
 _OWN = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -43,6 +44,7 @@ LAUNCH = {
     ("", "events"): ("list",),
 }
 _SECRETS = {("", "secrets"): ("create",)}
+_ATTACH = {("", "pods/attach"): ("create", "get")}  # where there are idle pods
 
 
 def builders(subject: Subject) -> tuple[State, str]:
@@ -93,7 +95,9 @@ def own_rights(subject: Subject) -> tuple[State, str]:
     """What `podenv deploy` needs, asked of the API server for oneself."""
     asked = subject.cluster()
     places = sorted(set(subject.places.values()))
-    rights = list(_each(_DEPLOY, LAUNCH))
+    warm = any(one.spec.warm.is_asked_for for one in subject.environments)
+    keeper = ("apps", "deployments") if keeps_deployment(subject.version()["gitVersion"]) else ("batch", "jobs")
+    rights = list(_each(_DEPLOY, LAUNCH, *((_ATTACH, {keeper: _CHANGE}) if warm else ())))
 
     def denied(right: _Right) -> list[str] | None:
         """The namespaces in which it is refused; None where it is given for all."""
@@ -148,7 +152,9 @@ def airflow_rights(subject: Subject) -> tuple[State, str]:
         (who, right, subject.places[one.name])
         for one in subject.environments
         for who in (named[one.name] if one.name in deployed else ())
-        for right in _each(LAUNCH, _SECRETS if one.spec.access.secrets else {})
+        for right in _each(
+            LAUNCH, _SECRETS if one.spec.access.secrets else {}, _ATTACH if one.spec.warm.is_asked_for else {}
+        )
     ]
     refused: dict[str, list[str]] = {}
     with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:

@@ -14,11 +14,12 @@ from podenv.catalogue import names
 from podenv.catalogue.environment import Environment
 from podenv.catalogue.reference import ImageRef
 from podenv.catalogue.values import dump
-from podenv.errors import Conflict, ImageMissing, ReleaseBusy, ReleaseError, ReleaseTestFailed
+from podenv.errors import Conflict, ImageMissing, ReleaseBusy, ReleaseError, ReleaseMissing, ReleaseTestFailed
 from podenv.image.build import Images
-from podenv.release import claim, lease, manifest, masking, nodes, records, rollback, spec, state
+from podenv.release import claim, lease, manifest, masking, nodes, pool, records, rollback, spec, state
 from podenv.release.chart import folder as chart_folder
-from podenv.release.cluster import Cluster, Json
+from podenv.release.cluster import Cluster, Json, selector
+from podenv.release.pool import Pool
 from podenv.release.records import Record
 from podenv.release.rollback import RollbackPlan
 from podenv.release.rollout import Rollout, namespace_object, namespace_path
@@ -54,6 +55,16 @@ class DeployResult:
     warnings: tuple[str, ...] = ()
     taken_back: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class IdlePods:
+    """The idle pods of an environment now, and how many its release asks for; None where it leaves that to others."""
+
+    environment: str
+    namespace: str
+    pool: Pool
+    asked_for: int | None
 
 
 @dataclass(frozen=True)
@@ -161,20 +172,20 @@ class Releases:
         _check_chart(known)
         program = program or self.program(spec.name, spec.namespace, spec.values)
         if known.pending or self.cluster.get(namespace_path(spec.namespace)) is None:
-            return manifest.parse(asyncio.run(program.render(spec.chart, spec.values)))
+            return manifest.parse(asyncio.run(program.render(spec.chart, spec.values, self.cluster.version())))
         if known.latest is None:
             claim.check_objects(self.cluster, spec.name, spec.namespace)
         answer = asyncio.run(program.preview(spec.chart, spec.values))
         return manifest.parse(answer["manifest"])
 
-    def template(self, environment: Environment, spec: ReleaseSpec) -> str:
-        """The manifests as YAML, for a tool other than Helm; rendered without a cluster.
+    def template(self, environment: Environment, spec: ReleaseSpec, *, kubernetes: str = "") -> str:
+        """The manifests as YAML, for a tool other than Helm; rendered without a cluster, for a version of Kubernetes.
 
         A namespace of the environment's own is the first of them. Hooks, which only Helm runs, are left out, and so is
         the label that says that Helm manages the object.
         """
         program = self.program(spec.name, spec.namespace, spec.values)
-        items = manifest.parse(asyncio.run(program.render(spec.chart, spec.values)))
+        items = manifest.parse(asyncio.run(program.render(spec.chart, spec.values, kubernetes)))
         if environment.spec.namespace is None:
             items.insert(0, namespace_object(spec.namespace))
         return "".join(f"---\n{dump(manifest.without_label(item, _MANAGED_BY, 'Helm'))}" for item in items)
@@ -227,6 +238,42 @@ class Releases:
             raise claim.missing(self.cluster, name, namespace)
         claim.check_chart(past[0])
         return past
+
+    def idle_pods(self, name: str, namespace: str, idle: int | None = None, *, say: Say = _silent) -> IdlePods:
+        """The idle pods of an environment, once there are ``idle`` of them where that is given, or soon.
+
+        The number holds until the next deploy, unless the release leaves it to others. Raises `ReleaseMissing` where
+        the environment has no release, or no idle pods.
+        """
+        self.own_history(name, namespace)
+        if idle is None:
+            rendered, keeper = self._keeper(name, namespace)
+            labels = selector({names.WARM_LABEL: name})
+            found = pool.look(
+                self.cluster, keeper, namespace, self.cluster.list("v1", "Pod", namespace=namespace, labels=labels)
+            )
+        else:
+            with lease.held(self.cluster, name, namespace, wait=RELEASE_BUSY_SECONDS, say=say):
+                rendered, keeper = self._keeper(name, namespace)
+                keeper = pool.set_number(self.cluster, keeper, namespace, idle)
+            found = pool.wait(self.cluster, keeper, namespace, timeout=pool.FILL_SECONDS, say=say)
+        return IdlePods(name, namespace, found, pool.number(rendered))
+
+    def _keeper(self, name: str, namespace: str) -> tuple[Json, Json]:
+        """What keeps the idle pods of an environment, as its release renders it and as it is."""
+        record = next((one for one in self.own_history(name, namespace) if one.status == "deployed"), None)
+        rendered = pool.of(record.objects) if record else None
+        if rendered is None:
+            raise ReleaseMissing(
+                f"Environment {name!r} has no idle pods; set `warm: {{idle: N}}` in its values.yaml, then "
+                f"`podenv deploy {name}`."
+            )
+        found = self.cluster.get(pool.path(self.cluster, rendered, namespace))
+        if found is None:
+            raise ReleaseMissing(
+                f"{manifest.title(rendered)} of environment {name!r} is gone; `podenv deploy {name}` makes it again."
+            )
+        return rendered, found
 
     def uninstall(self, name: str, namespace: str, *, say: Say = _silent) -> None:
         """Remove the release, its objects and its test pod; the namespace stays. Raises `ReleaseError`."""

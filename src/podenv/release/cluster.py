@@ -48,6 +48,10 @@ class Cluster:
         """The API server's address."""
         return str(self._client.configuration.host)
 
+    def version(self) -> str:
+        """The version of Kubernetes, like ``v1.34.1``."""
+        return str((self.get("/version") or {})["gitVersion"])
+
     def now(self) -> float:
         """Seconds since 1970 by the API server's clock, as its last answer told it; good to a second."""
         return time.time() + self._ahead

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import yaml
 
-from podenv.release import manifest, masking
+from podenv.release import manifest, masking, pool
 from podenv.release.cluster import Json
 
 
@@ -28,8 +28,7 @@ def between(current: list[Json], rendered: list[Json]) -> list[Change]:
 
 
 def _changes(current: list[Json], rendered: list[Json]) -> Iterator[Change]:
-    old = {manifest.identity(item): item for item in current}
-    new = {manifest.identity(item): item for item in rendered}
+    old, new = ({manifest.identity(one): one for one in map(pool.without_hash, side)} for side in (current, rendered))
     for key in old | new:
         before, after = old.get(key), new.get(key)
         if before == after:

@@ -161,9 +161,9 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no types
         self._set([], seconds)
         await self.run(["test", self._release, "--namespace", self._namespace, "--timeout", f"{seconds:.0f}s"])
 
-    async def render(self, chart: Path, values: Json) -> str:
-        """The manifests without hooks, rendered without a cluster."""
-        self._set([])
+    async def render(self, chart: Path, values: Json, kubernetes: str = "") -> str:
+        """The manifests without hooks, rendered without a cluster; by default for the Kubernetes that helm knows."""
+        self._set(["--kube-version", kubernetes] if kubernetes else [])
         command = ["template", self._release, chart, "--namespace", self._namespace, "--no-hooks", "--values", "-"]
         return (await self.run(command, json.dumps(values).encode())).decode()
 

@@ -57,7 +57,7 @@ def wait(
         if is_warm(found):
             return
         pods = cluster.list("v1", "Pod", namespace=namespace, labels=labels)
-        pull, other = _trouble(pods)
+        pull, other = trouble(pods)
         warm = warmth(found)
         say(f"image on {warm.ready} of {warm.desired} nodes{': ' if pull or other else ''}{pull or other}")
         now = time.monotonic()
@@ -77,7 +77,7 @@ def wait(
         process.interrupted.wait(_LOOK_SECONDS)
 
 
-def _trouble(pods: list[Json]) -> tuple[str, str]:
+def trouble(pods: list[Json]) -> tuple[str, str]:
     """Why pods do not run: a failure to pull, and any other reason; each is empty where there is none."""
     pull = other = ""
     for pod in pods:

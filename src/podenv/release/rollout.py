@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from podenv import process
 from podenv.errors import Conflict, NoCluster, ReleaseBusy, ReleaseError
-from podenv.release import claim, manifest, nodes, ownership, records, state
+from podenv.release import claim, manifest, nodes, ownership, pool, records, state
 from podenv.release.cluster import JSON_PATCH, Cluster, Json
 from podenv.release.records import Record
 from podenv.release.spec import ReleaseSpec
@@ -81,7 +81,25 @@ class Rollout:
             answer = asyncio.run(program.upgrade(spec.chart, spec.values, revision=revision))
             if spec.pulls_first:
                 nodes.wait(self._cluster, spec.name, spec.namespace, spec.digest, timeout=timeout, say=self._say)
-        return int(answer["version"]), program.warnings
+        return int(answer["version"]), [*program.warnings, *self._idle_pods(manifest.parse(answer["manifest"]))]
+
+    def _idle_pods(self, objects: list[Json]) -> Iterator[str]:
+        """What is wrong with the idle pods. A deploy does not fail for that: tasks start cold."""
+        keeper = pool.of(objects)
+        if keeper is None:
+            return
+        cluster, namespace = self._cluster, self._spec.namespace
+        try:
+            keeper = cluster.get(pool.path(cluster, keeper, namespace)) or keeper
+            found = pool.wait(cluster, keeper, namespace, timeout=pool.FILL_SECONDS, say=self._say)
+            if found.is_futile:
+                pool.set_number(cluster, keeper, namespace, 0)
+                yield f"idle pods end at once ({found.why}), so there are none until the next deploy; tasks start cold"
+            elif found.ready < found.wanted:
+                why = found.why or "they are still being started"
+                yield f"{found} after {pool.FILL_SECONDS:g} s ({why}); until they wait, tasks start cold"
+        except ReleaseError as error:
+            yield f"the idle pods could not be looked at: {error}"
 
     def _newest(self) -> Record | None:
         name = self._spec.name

@@ -12,6 +12,7 @@ from podenv import lock
 from podenv.catalogue import names
 from podenv.catalogue.environment import Environment
 from podenv.catalogue.reference import ImageRef
+from podenv.catalogue.spec import present
 from podenv.catalogue.values import merge
 from podenv.errors import LockMissing
 from podenv.release import chart, records
@@ -55,7 +56,7 @@ class ReleaseSpec:
             found.append("chart")
         # Who deploys with plain helm may repeat the chart's defaults: `helm get values --all` writes them.
         defaults = (record.content.get("chart") or {}).get("values") or {}
-        own, theirs = (_other_values(_without_nulls(merge(defaults, of))) for of in (self.values, record.values))
+        own, theirs = (_other_values(present(merge(defaults, of))) for of in (self.values, record.values))
         return found + sorted(key for key in own | theirs if own.get(key) != theirs.get(key))
 
 
@@ -72,12 +73,6 @@ def _other_values(values: Json) -> dict[str, str]:
     image = {f"image.{key}": one for key, one in (values.get("image") or {}).items() if key not in _IMAGE_KEYS}
     others = {key: one for key, one in values.items() if key not in ("image", "lock", "check")} | image
     return {key: json.dumps(_as_helm_writes(value), sort_keys=True) for key, value in others.items()}
-
-
-def _without_nulls(values: Json) -> Json:
-    """The values as the chart sees them: a null has removed its key."""
-    kept = {key: one for key, one in values.items() if one is not None}
-    return {key: _without_nulls(one) if isinstance(one, dict) else one for key, one in kept.items()}
 
 
 def _as_helm_writes(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from podenv.catalogue import names
 from podenv.errors import AccessRefused
-from podenv.release import manifest, nodes, ownership, records
+from podenv.release import manifest, nodes, ownership, pool, records
 from podenv.release.cluster import Cluster, Json
 from podenv.release.records import Record
 from podenv.release.spec import ReleaseSpec
@@ -37,6 +37,11 @@ class Drift:
     def is_missing(self) -> bool:
         """True if something of the release is missing; putting it back undoes no change of others."""
         return self.what in ("is gone", "lacks")
+
+    @property
+    def is_for_now(self) -> bool:
+        """True for a number of idle pods that podenv set until the next deploy."""
+        return self.by == pool.MANAGER
 
     def __str__(self) -> str:
         where = f"{self.object} {self.what}: {self.path}" if self.path else f"{self.object} {self.what}"
@@ -66,11 +71,12 @@ class State:
     def is_settled(self, spec: ReleaseSpec, *, repair: bool = False) -> bool:
         """True if the deployed revision was made from ``spec``, nothing drifted, and pre-pull nodes hold the image.
 
-        Without ``repair`` only what is missing counts as drifted, with it also what others changed or added by hand.
+        Without ``repair`` only what is missing, or changed until the next deploy, counts as drifted, with it also what
+        others changed or added by hand.
         """
         if self.deployed is None or self.latest is not self.deployed:
             return False
-        if any(repair or one.is_missing for one in self.drift):
+        if any(repair or one.is_missing or one.is_for_now for one in self.drift):
             return False
         warm = all(nodes.is_warm(live) for _, live in self.live if live["kind"] == "DaemonSet")
         return warm and not spec.differences(self.deployed)
@@ -112,6 +118,8 @@ def _drift(rendered: Json, live: Json | None) -> Iterator[Drift]:
         yield Drift(title, "is gone")
         return
     for one in ownership.differences(rendered, live):
+        if pool.is_number_of_others(rendered, one.path):
+            continue
         yield Drift(title, _WORDS[one.kind], manifest.dotted(one.path, live), one.manager)
 
 

@@ -10,8 +10,9 @@ from podenv import lock
 from podenv.catalogue import names
 from podenv.catalogue.environment import Environment
 from podenv.errors import AccessRefused, LockError, PodenvError
-from podenv.release import Releases, claim, lease, nodes
+from podenv.release import Releases, claim, lease, nodes, pool
 from podenv.release.cluster import Cluster, Json
+from podenv.release.pool import Pool
 from podenv.release.records import Record
 from podenv.release.spec import lock_of
 from podenv.release.state import State
@@ -34,7 +35,7 @@ class Status:
     ``state`` is Helm's word, ``not deployed``, ``applied without Helm`` (by a GitOps tool or kubectl) or ``foreign``
     (the release is of another chart); ``lock`` is a hash, or ``unknown`` where the release does not record it;
     ``since`` is when it was deployed; ``health`` says what is wrong with it, or ``ok``; ``drift`` says how repository,
-    image, release and cluster differ from each other.
+    image, release and cluster differ from each other; ``warm`` how many of its idle pods wait, like ``3 of 4``.
     """
 
     environment: str
@@ -47,6 +48,7 @@ class Status:
     since: str
     health: str
     drift: tuple[str, ...]
+    warm: str = ""
 
 
 def status(releases: Releases, environments: Sequence[Environment]) -> list[Status]:
@@ -74,6 +76,8 @@ def _status(releases: Releases, environment: Environment, known: State, pods: li
     newest = known.latest or record
     lock_hash = lock_of(environment)
     drift = (*_repository(releases, environment, record), *map(str, known.drift), *_stale_pods(record, pods))
+    keeper = pool.of(live for _, live in known.live)
+    idle = pool.look(releases.cluster, keeper, namespace, pods) if keeper else None
     return Status(
         environment=name,
         release=record.name,
@@ -83,8 +87,9 @@ def _status(releases: Releases, environment: Environment, known: State, pods: li
         digest=record.digest,
         lock=record.lock or (UNKNOWN if lock_hash else ""),
         since=record.updated,
-        health=_health(releases.cluster, known, newest),
+        health=_health(releases.cluster, known, newest, idle),
         drift=drift,
+        warm=f"{idle.ready} of {idle.wanted}" if idle else "",
     )
 
 
@@ -132,12 +137,13 @@ def _repository(releases: Releases, environment: Environment, record: Record) ->
 def _stale_pods(record: Record, pods: list[Json]) -> Iterator[str]:
     """Tasks keep the image that they were started with; that is right, and worth knowing."""
     label = names.digest_label(record.digest)
-    old = [pod for pod in pods if pod["metadata"].get("labels", {}).get(names.DIGEST_LABEL, label) != label]
+    tasks = [pod for pod in pods if not pool.is_idle(pod)]  # idle ones go by themselves
+    old = [pod for pod in tasks if pod["metadata"].get("labels", {}).get(names.DIGEST_LABEL, label) != label]
     if old:
         yield f"pods: {len(old)} still {'runs' if len(old) == 1 else 'run'} another image"
 
 
-def _health(cluster: Cluster, known: State, newest: Record) -> str:
+def _health(cluster: Cluster, known: State, newest: Record, idle: Pool | None) -> str:
     if known.pending:
         other = lease.holder(cluster, newest.name, newest.namespace)
         return f"{other.who} is changing it" if other else "left half-done; the next deploy ends it"
@@ -150,11 +156,11 @@ def _health(cluster: Cluster, known: State, newest: Record) -> str:
             warm = nodes.warmth(live)
             if warm.ready < warm.desired:
                 return f"image on {warm.ready} of {warm.desired} nodes"
-    return "ok"
+    return f"{idle}: {idle.why}" if idle and idle.why else "ok"
 
 
 def _pods(cluster: Cluster, places: dict[str, str]) -> dict[str, list[Json]]:
-    """The pods of each environment that have not ended."""
+    """The pods of each environment that have not ended, and the idle ones that did."""
 
     def of(namespace: str = "") -> list[Json]:
         return cluster.list("v1", "Pod", namespace=namespace, labels=names.ENVIRONMENT_LABEL)
@@ -166,7 +172,7 @@ def _pods(cluster: Cluster, places: dict[str, str]) -> dict[str, list[Json]]:
     sorted_in: dict[str, list[Json]] = {name: [] for name in places}
     for pod in found:
         name = pod["metadata"]["labels"][names.ENVIRONMENT_LABEL]
-        alive = pod.get("status", {}).get("phase") in ("Pending", "Running")
-        if alive and places.get(name) == pod["metadata"]["namespace"]:
+        counts = pod.get("status", {}).get("phase") in ("Pending", "Running") or pool.is_idle(pod)
+        if counts and places.get(name) == pod["metadata"]["namespace"]:
             sorted_in[name].append(pod)
     return sorted_in

@@ -201,6 +201,19 @@ def test_an_environment_is_its_values_laid_upon_the_defaults(tmp_path: Path) -> 
             "its pods have the memory of maxMemory, which no task with memory: auto asks for; give "
             "resources.limits.memory, or set warm.idle to 0",
         ),
+        (
+            "python: '3.11'\nwarm: {idle: 8}\nresources: {requests: {cpu: 250m}}\nresourceQuota: {hard: {cpu: 1}}\n",
+            "warm.idle",
+            "8 idle pods take 8 x 250m of cpu, and the quota has 1 (resourceQuota.hard); lower warm.idle, or raise the "
+            "quota.",
+        ),
+        (
+            "python: '3.11'\nwarm: {idle: 3}\nresources: {limits: {memory: 1Gi}}\n"
+            "resourceQuota: {hard: {pods: 3, requests.memory: 2Gi}}\n",
+            "warm.idle",
+            "3 idle pods take 3 x 1Gi of requests.memory, and the quota has 2Gi (resourceQuota.hard); lower warm.idle, "
+            "or raise the quota.",
+        ),
         ("python: '3.11'\nresources: 5\n", "resources", "it must be a map of keys to values, not 5."),
         ("python: '3.11'\nresources: {limits: {memory: auto}}\n", "resources", NEEDS_CAP.rstrip(".")),
         (

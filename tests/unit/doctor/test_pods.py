@@ -252,4 +252,17 @@ def test_the_rights_that_are_asked_for_are_those_that_the_chart_gives() -> None:
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
-    assert given == pods.LAUNCH | pods._SECRETS
+    assert given == pods.LAUNCH | pods._SECRETS | pods._ATTACH
+
+
+@pytest.mark.parametrize(
+    ("version", "group", "kind"), [("v1.34.2", "batch", "jobs"), ("v1.35.0", "apps", "deployments")]
+)
+def test_idle_pods_need_rights_of_their_own(tmp_path: Path, version: str, group: str, kind: str) -> None:
+    make(tmp_path, values=f"{ACCESS}warm: {{idle: 1}}\n")
+    with cluster(tmp_path) as (api, subject):
+        api.objects["/version"] = {"gitVersion": version}
+        pods.own_rights(subject)
+    asked = {(one["group"], one["resource"]) for one in (spec["resourceAttributes"] for spec in api.asked)}
+    assert {(group, kind), ("", "pods")} <= asked
+    assert not {("batch", "jobs"), ("apps", "deployments")} - {(group, kind)} & asked

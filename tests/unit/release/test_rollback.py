@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from podenv.errors import ReleaseMissing
-from podenv.release import rollback
+from podenv.release import diff, rollback
 from podenv.release.records import Record
 
 SUBJECT = {"kind": "ServiceAccount", "namespace": "airflow", "name": "af-airflow-scheduler"}
@@ -28,6 +28,27 @@ def template(digest: str, **env: str) -> dict[str, Any]:
 def role(*resources: str) -> dict[str, Any]:
     rules = [{"apiGroups": [""], "resources": [one], "verbs": ["create"]} for one in resources]
     return {"apiVersion": "rbac/v1", "kind": "Role", "metadata": {"name": "etl-launcher"}, "rules": rules}
+
+
+def keeper(digest: str, number: str) -> dict[str, Any]:
+    labels = {"podenv.dev/warm": "etl", "podenv.dev/template": number}
+    base = {
+        "name": "base", "image": f"r.example/etl@{digest}", "env": [{"name": "PODENV_RUN_CODE", "value": "x" * 9999}],
+    }  # fmt: skip
+    own = {"podenv.dev/environment": "etl", "app.kubernetes.io/component": "warm"}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": f"etl-warm-{number[:8]}", "labels": own},
+        "spec": {
+            "selector": {"matchLabels": dict(labels)},
+            "parallelism": 2,
+            "template": {
+                "metadata": {"labels": labels, "annotations": {"podenv.dev/digest": digest}},
+                "spec": {"containers": [base]},
+            },
+        },
+    }
 
 
 def binding(*subjects: dict[str, str]) -> dict[str, Any]:
@@ -55,6 +76,26 @@ def test_of_another_image_nothing_more_is_said() -> None:
     plan = rollback.plan(past)
     assert (plan.newest, plan.current.revision, plan.goal.revision) == (2, 2, 1)
     assert (plan.changes, plan.lost_access) == ((), ())
+
+
+def test_of_idle_pods_only_what_a_person_wrote_is_told_and_no_task_needs_the_right_to_attach() -> None:
+    access = binding(SUBJECT)
+    past = [
+        record(3, "deployed", NEW, template(NEW), keeper(NEW, "3" * 32), access, role("pods", "pods/attach")),
+        record(2, "superseded", OLD, template(OLD), keeper(OLD, "2" * 32), access, role("pods", "pods/attach")),
+        record(1, "superseded", OLD, template(OLD), access, role("pods")),
+    ]
+    back = rollback.plan(past)
+    assert (back.changes, back.lost_access) == ((), ())
+    further = rollback.plan(past, 1)
+    assert further.changes == ("Job/etl-warm is removed", "Role/etl-launcher changes: rules")
+    assert further.lost_access == ()
+    fewer = keeper(OLD, "4" * 32)
+    fewer["spec"]["parallelism"] = 1
+    (change,) = diff.between([keeper(OLD, "2" * 32)], [fewer])
+    assert (change.object, change.action) == ("Job/etl-warm", "change")
+    assert [line for line in change.lines if line[0] in "+-"] == ["-  parallelism: 2", "+  parallelism: 1"]
+    assert len("".join(change.lines)) < 500
 
 
 def test_what_differs_beside_the_image_is_named() -> None:

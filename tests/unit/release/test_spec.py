@@ -58,6 +58,7 @@ def test_a_release_of_the_same_values_and_chart_does_not_differ() -> None:
 @pytest.mark.parametrize(
     ("values", "differences"),
     [
+        ({**VALUES, "warm": {"idle": None}}, ["warm"]),
         ({**VALUES, "env": {"A": "2", "B": None}}, ["env"]),
         ({**VALUES, "env": {}}, ["env"]),
         ({**VALUES, "nodeLossSeconds": True}, ["nodeLossSeconds"]),

@@ -89,7 +89,13 @@ def json_schema() -> dict[str, Any]:
 
 def validate(merged: dict[str, Any]) -> EnvironmentSpec:
     """The typed form of merged values; a null stands for a key that is not there. Raises pydantic's ValidationError."""
-    return EnvironmentSpec.model_validate(_present(merged, EnvironmentSpec))
+    return EnvironmentSpec.model_validate(present(merged))
+
+
+def present(merged: dict[str, Any]) -> dict[str, Any]:
+    """Merged values as the chart sees them: without the keys that a null removes."""
+    kept: dict[str, Any] = _present(merged, EnvironmentSpec)
+    return kept
 
 
 # Keys that values files of an earlier podenv may still hold -> what to say of them.

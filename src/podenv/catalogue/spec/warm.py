@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from podenv.catalogue import quantity
 from podenv.catalogue.automemory import AUTO
 from podenv.catalogue.spec.fields import Form, Model, whole
 
-_MOST_IDLE = 1000
+MOST_IDLE = 1000
 _MOST_IMPORTS = 100
 _MODULE = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
 
@@ -27,7 +29,7 @@ class Warm(Model):
 
     nulls_that_say = frozenset({"idle"})
 
-    idle: Annotated[int, Field(ge=0, le=_MOST_IDLE), BeforeValidator(whole)] | None = Field(
+    idle: Annotated[int, Field(ge=0, le=MOST_IDLE), BeforeValidator(whole)] | None = Field(
         default=0,
         description="How many; each reserves a task's requests all the time. null: KEDA or a schedule sets the number.",
     )
@@ -39,6 +41,19 @@ class Warm(Model):
     def is_asked_for(self) -> bool:
         """True if the release has a pool, be it empty for the moment."""
         return self.idle != 0
+
+
+def beyond_quota(
+    idle: int, requests: Mapping[str, str], limits: Mapping[str, str], hard: Mapping[str, str]
+) -> Iterator[str]:
+    """What ``idle`` pods take that a quota does not have, each in words with the figures."""
+    asked = {"pods": "1", "count/pods": "1"}
+    asked |= {f"limits.{name}": amount for name, amount in limits.items()}
+    for name, amount in {**limits, **requests}.items():  # what has a limit alone reserves as much
+        asked |= {name: amount, f"requests.{name}": amount}
+    for name, amount in asked.items():
+        if name in hard and idle * quantity.parse(amount) > quantity.parse(hard[name]):
+            yield f"{idle} idle pods take {idle} x {amount} of {name}, and the quota has {hard[name]}"
 
 
 def _rule(given: dict[str, Any], why: str) -> dict[str, Any]:

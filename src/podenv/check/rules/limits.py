@@ -8,6 +8,7 @@ from typing import Any
 
 from podenv.catalogue import quantity
 from podenv.catalogue.request import Resources, TaskRequest
+from podenv.catalogue.spec.warm import beyond_quota
 from podenv.check.findings import Finding
 from podenv.check.graph import Graph
 from podenv.check.sources import shown
@@ -48,6 +49,12 @@ def above(subject: Subject, room: Room | None = None) -> Iterator[Finding]:
     given = subject.environment.resources
     for message, remedy in _refusals(subject, Resources(dict(given.requests), dict(given.limits)), room):
         yield subject.about("limit", subject.values_file, f"A task of {subject.name!r} {message}", remedy)
+    # A quota of the values themselves is held against them where they are read.
+    idle = subject.environment.spec.warm.idle or 0
+    for hard in _of(room.quotas, subject.name):
+        for figures in beyond_quota(idle, given.requests, given.limits, hard):
+            message = f"Of {subject.name!r}, {figures} (the namespace's ResourceQuota)."
+            yield subject.about("limit", subject.values_file, message, "Lower warm.idle, or raise the quota.")
 
 
 def mapped(subject: Subject, graph: Graph, room: Room | None = None) -> Iterator[Finding]:

@@ -87,6 +87,22 @@ def absent(subject: Subject, others: Others) -> Iterator[Finding]:
         yield found if certain else replace(found, weight="warning")
 
 
+def unloadable(subject: Subject) -> Iterator[Finding]:
+    """Modules that idle pods are to load and the environment lacks; what lies beside a DAG is not in an image."""
+    warm, modules = subject.environment.spec.warm, subject.modules
+    if not warm.is_asked_for or modules is None or modules.open or subject.environment.spec.image.containerfile:
+        return
+    resolver = Resolver(subject, modules)
+    for module in warm.imports:
+        top = module.partition(".")[0]
+        absent = top not in modules and not resolver.is_standard(top)
+        part = top if absent else resolver.missing(module)
+        if part is not None:
+            message = f"`{part}` in warm.imports is not in {subject.name!r} (Python {subject.environment.python})."
+            remedy = f"Add its package to {shown(subject.environment.source)}, or take it out of warm.imports."
+            yield subject.about("import", subject.values_file, message, remedy)
+
+
 def _absence(subject: Subject, use: Use, part: str, others: Others) -> Finding:
     environment = subject.environment
     where = f"{subject.name!r} (Python {environment.python})"

@@ -1,0 +1,176 @@
+"""The idle pods of an environment: how many of them wait for a task, and why others do not."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from podenv import process
+from podenv.catalogue import names
+from podenv.pods import status
+from podenv.pods.manifest import CONTAINER
+from podenv.release import nodes
+from podenv.release.cluster import Cluster, Json, selector
+from podenv.runtime.call import PREFIX
+
+FILL_SECONDS = 20.0  # that a command waits for idle pods
+MANAGER = "podenv-warm"  # the field manager of a number that holds until the next deploy
+# Kind of object that keeps idle pods -> its field with their number, which is 1 where nobody sets it.
+NUMBERS = {"Deployment": "replicas", "Job": "parallelism"}
+_LOOK_SECONDS = 0.5  # between two looks
+_RUNTIME = f"{PREFIX}CODE"  # the variable that holds it
+
+
+@dataclass(frozen=True)
+class Pool:
+    """``ready`` of ``wanted`` idle pods wait for a task; ``why`` others do not, empty where nothing says so.
+
+    ``is_futile``: none does, and those that started ended by themselves, as the next ones will.
+    """
+
+    wanted: int
+    ready: int
+    why: str = ""
+    is_futile: bool = False
+
+    def __str__(self) -> str:
+        return f"warm {self.ready} of {self.wanted}"
+
+
+def of(objects: Iterable[Json]) -> Json | None:
+    """The one of an environment's objects that keeps its idle pods; None where it has none."""
+    return next((item for item in objects if is_pool(item)), None)
+
+
+def keeps_deployment(version: str) -> bool:
+    """True if a Deployment keeps idle pods in a Kubernetes of this version, like ``v1.34.1``; below 1.35 a Job does."""
+    major, minor = re.findall("[0-9]+", version)[:2]
+    return (int(major), int(minor)) >= (1, 35)
+
+
+def is_pool(item: Json) -> bool:
+    """True for the Deployment or Job that keeps idle pods."""
+    labels = item["metadata"].get("labels") or {}
+    return item["kind"] in NUMBERS and labels.get(names.COMPONENT_LABEL) == "warm"
+
+
+def is_idle(pod: Json) -> bool:
+    """True for a pod that no task has taken."""
+    return bool(status.label(pod, names.WARM_LABEL))
+
+
+def without_hash(item: Json) -> Json:
+    """An object to be compared: without what follows from the hash of its idle pods, and without the runtime's text.
+
+    Other objects are as they were.
+    """
+    if not is_pool(item):
+        return item
+    shown: Json = copy.deepcopy(item)
+    shown["metadata"]["name"] = names.part(_environment(item), "warm")
+    template = shown["spec"]["template"]
+    for labels in (shown["spec"]["selector"]["matchLabels"], template["metadata"]["labels"]):
+        labels.pop(names.TEMPLATE_LABEL, None)
+    for variable in template["spec"]["containers"][0]["env"]:
+        if variable["name"] == _RUNTIME:
+            variable["value"] = f"podenv's runtime {hashlib.sha256(variable['value'].encode()).hexdigest()[:8]}"
+    return shown
+
+
+def number(item: Json) -> int | None:
+    """How many idle pods an object asks for; None where it leaves that to others."""
+    found = item["spec"].get(NUMBERS[item["kind"]])
+    return None if found is None else int(found)
+
+
+def is_number_of_others(item: Json, path: tuple[str | int, ...]) -> bool:
+    """True if ``path`` is the number of idle pods in a rendered object that leaves it to others."""
+    return is_pool(item) and number(item) is None and path == ("spec", NUMBERS[item["kind"]])
+
+
+def path(cluster: Cluster, item: Json, namespace: str) -> str:
+    """Where the object that keeps idle pods is."""
+    return cluster.path(item["apiVersion"], item["kind"], namespace, item["metadata"]["name"])
+
+
+def set_number(cluster: Cluster, item: Json, namespace: str, idle: int) -> Json:
+    """Let the object ask for ``idle`` pods until the next deploy; returns it as it is then. Raises `Conflict`."""
+    where = f"{path(cluster, item, namespace)}?fieldManager={MANAGER}"
+    return {**item, **cluster.patch(where, {"spec": {NUMBERS[item["kind"]]: idle}})}
+
+
+def look(cluster: Cluster, item: Json, namespace: str, pods: Iterable[Json]) -> Pool:
+    """The pool that ``item``, as the cluster has it, keeps; ``pods`` are those of the environment, or all idle ones."""
+    found = counted(item, pods)
+    if found.ready < found.wanted and not found.why:
+        return replace(found, why=_refusal(cluster, item, namespace))
+    return found
+
+
+def counted(item: Json, pods: Iterable[Json]) -> Pool:
+    """The same by the pods alone, without those that could not even be made."""
+    template = item["spec"]["template"]["metadata"]["labels"][names.TEMPLATE_LABEL]
+    own = [pod for pod in pods if is_idle(pod) and status.label(pod, names.TEMPLATE_LABEL) == template]
+    ready = sum(_waits(pod) for pod in own)
+    wanted = number(item)
+    wanted = 1 if wanted is None else wanted
+    ended = _end(own)
+    if ready and ready >= wanted:
+        return Pool(wanted, ready)
+    return Pool(wanted, ready, ended or " ".join(nodes.trouble(own)).strip(), is_futile=bool(ended) and not ready)
+
+
+def wait(cluster: Cluster, item: Json, namespace: str, *, timeout: float, say: Callable[[str], None]) -> Pool:
+    """The pool once all idle pods wait, once it is futile, or after ``timeout`` seconds."""
+    begun = time.monotonic()
+    labels = selector({names.WARM_LABEL: _environment(item)})
+    while True:
+        pods = cluster.list("v1", "Pod", namespace=namespace, labels=labels)
+        found = look(cluster, item, namespace, pods)
+        over = time.monotonic() - begun >= timeout or process.interrupted.is_set()
+        if found.ready >= found.wanted or found.is_futile or over:
+            return found
+        say(f"{found}{': ' if found.why else ''}{found.why}")
+        process.interrupted.wait(_LOOK_SECONDS)
+
+
+def _environment(item: Json) -> str:
+    return str(item["metadata"]["labels"][names.ENVIRONMENT_LABEL])
+
+
+def _waits(pod: Json) -> bool:
+    container = status.container(pod, CONTAINER) or {}
+    return status.is_running(pod, CONTAINER) and not status.is_going(pod) and not container.get("restartCount")
+
+
+def _end(pods: Iterable[Json]) -> str:
+    """Why the last of the idle pods that ended did so by itself: what its loader says, or what the kubelet does."""
+    ends = []
+    for pod in pods:
+        container = status.container(pod, CONTAINER) or {}
+        ended = status.terminated(pod, CONTAINER) or (container.get("lastState") or {}).get("terminated")
+        if ended and not status.is_going(pod) and not (pod["status"].get("reason") or ""):
+            said = ended.get("message") or f"{ended.get('reason', 'ended')}, exit code {ended.get('exitCode')}"
+            ends.append((ended.get("finishedAt") or "", " ".join(said.split()).rstrip(".")))
+    return max(ends, default=("", ""))[1]
+
+
+def _refusal(cluster: Cluster, item: Json, namespace: str) -> str:
+    """Why the last of the missing pods could not be made, in the words of the API server."""
+    name = item["metadata"]["name"]
+    found = [
+        (event.get("lastTimestamp") or event.get("eventTime") or "", " ".join(event.get("message", "").split()))
+        for event in cluster.list("v1", "Event", namespace=namespace)
+        if event.get("reason") == "FailedCreate" and _is_of(event["involvedObject"], name)
+    ]
+    return max(found, default=("", ""))[1].rstrip(".")
+
+
+def _is_of(one: Json, name: str) -> bool:
+    """True for the object ``name``, and for a ReplicaSet of the Deployment ``name``."""
+    given = one.get("name", "")
+    return bool(given == name or (one.get("kind") == "ReplicaSet" and given.rpartition("-")[0] == name))
