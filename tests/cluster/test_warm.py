@@ -36,7 +36,7 @@ def row(stage: Stage, name: str) -> dict[str, Any]:
 
 
 def test_idle_pods_wait_are_counted_changed_for_now_replaced_and_removed(stage: Stage) -> None:
-    name = stage.write("etl", warm={"idle": 2, "imports": ["json"]}, access={"users": ["jane"]})
+    name = stage.write("etl", warm={"idle": 2}, access={"users": ["jane"]})
     result = stage.deploy(name)
     assert (result.action, result.warnings) == ("installed", ())
     pods = idle_pods(stage, name)
@@ -98,10 +98,16 @@ def test_what_keeps_idle_pods_away_is_said_and_no_deploy_fails_for_it(
     assert (found["warm"], found["health"]) == ("0 of 0", f"warm 0 of 0: {why}")
 
     monkeypatch.setattr(pool, "FILL_SECONDS", 3)
-    stage.write("etl", warm={"idle": 2}, resourceQuota={"hard": {"pods": "1"}})
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "small"},
+        "spec": {"hard": {"pods": "1"}},
+    }
+    stage.write("etl", warm={"idle": 2}, extraObjects=[quota])
     (warning,) = stage.deploy(name).warnings
     assert re.match(r"warm [01] of 2 after 3 s \(Error creating: pods", warning)
-    assert "exceeded quota: etl, requested: pods=1, used: pods=1, limited: pods=1" in warning
+    assert "exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1" in warning
     assert "of 2: Error creating: pods" in row(stage, name)["health"]
 
     stage.write("etl")

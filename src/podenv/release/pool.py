@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from podenv import process
 from podenv.catalogue import names
@@ -22,7 +23,9 @@ MANAGER = "podenv-warm"  # the field manager of a number that holds until the ne
 # Kind of object that keeps idle pods -> its field with their number, which is 1 where nobody sets it.
 NUMBERS = {"Deployment": "replicas", "Job": "parallelism"}
 _LOOK_SECONDS = 0.5  # between two looks
-_RUNTIME = f"{PREFIX}CODE"  # the variable that holds it
+# That an idle pod must have run for a command to believe that it waits: before, it starts Python, and loads its imports.
+_START_SECONDS, _IMPORT_SECONDS = 1.0, 5.0
+_RUNTIME, _IMPORTS = f"{PREFIX}CODE", "PODENV_WARM_IMPORTS"  # variables of an idle pod
 
 
 @dataclass(frozen=True)
@@ -132,10 +135,19 @@ def wait(cluster: Cluster, item: Json, namespace: str, *, timeout: float, say: C
         pods = cluster.list("v1", "Pod", namespace=namespace, labels=labels)
         found = look(cluster, item, namespace, pods)
         over = time.monotonic() - begun >= timeout or process.interrupted.is_set()
-        if found.ready >= found.wanted or found.is_futile or over:
+        if found.is_futile or over or (found.ready >= found.wanted and _is_settled(item, pods, cluster.now())):
             return found
         say(f"{found}{': ' if found.why else ''}{found.why}")
         process.interrupted.wait(_LOOK_SECONDS)
+
+
+def _is_settled(item: Json, pods: Iterable[Json], now: float) -> bool:
+    """True if the youngest of the idle pods has run long enough to have failed, if it was to fail."""
+    variables = item["spec"]["template"]["spec"]["containers"][0]["env"]
+    needed = _IMPORT_SECONDS if any(one["name"] == _IMPORTS for one in variables) else _START_SECONDS
+    running = [(status.container(pod, CONTAINER) or {}).get("state", {}).get("running") for pod in pods]
+    begun = [datetime.fromisoformat(one["startedAt"]).timestamp() for one in running if one]
+    return now - max(begun, default=0.0) > needed
 
 
 def _environment(item: Json) -> str:
