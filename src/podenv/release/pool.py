@@ -23,7 +23,7 @@ MANAGER = "podenv-warm"  # the field manager of a number that holds until the ne
 # Kind of object that keeps idle pods -> its field with their number, which is 1 where nobody sets it.
 NUMBERS = {"Deployment": "replicas", "Job": "parallelism"}
 _LOOK_SECONDS = 0.5  # between two looks
-# That an idle pod must have run for a command to believe that it waits: before, it starts Python, and loads its imports.
+# That an idle pod must have run until a command believes that it waits: first it starts Python, and loads imports.
 _START_SECONDS, _IMPORT_SECONDS = 1.0, 5.0
 _RUNTIME, _IMPORTS = f"{PREFIX}CODE", "PODENV_WARM_IMPORTS"  # variables of an idle pod
 
@@ -32,7 +32,7 @@ _RUNTIME, _IMPORTS = f"{PREFIX}CODE", "PODENV_WARM_IMPORTS"  # variables of an i
 class Pool:
     """``ready`` of ``wanted`` idle pods wait for a task; ``why`` others do not, empty where nothing says so.
 
-    ``is_futile``: none does, and those that started ended by themselves, as the next ones will.
+    ``is_futile``: none does, and those that were started ended by themselves, as the next ones will.
     """
 
     wanted: int
@@ -106,34 +106,38 @@ def set_number(cluster: Cluster, item: Json, namespace: str, idle: int) -> Json:
     return {**item, **cluster.patch(where, {"spec": {NUMBERS[item["kind"]]: idle}})}
 
 
-def look(cluster: Cluster, item: Json, namespace: str, pods: Iterable[Json]) -> Pool:
-    """The pool that ``item``, as the cluster has it, keeps; ``pods`` are those of the environment, or all idle ones."""
-    found = counted(item, pods)
+def look(cluster: Cluster, item: Json, namespace: str, pods: Iterable[Json], *, since: float = 0.0) -> Pool:
+    """The pool that ``item``, as the cluster has it, keeps; ``pods`` are those of the environment, or all idle ones.
+
+    What ended before ``since`` (seconds since 1970) says nothing of those that start now.
+    """
+    found = counted(item, pods, since=since)
     if found.ready < found.wanted and not found.why:
         return replace(found, why=_refusal(cluster, item, namespace))
     return found
 
 
-def counted(item: Json, pods: Iterable[Json]) -> Pool:
+def counted(item: Json, pods: Iterable[Json], *, since: float = 0.0) -> Pool:
     """The same by the pods alone, without those that could not even be made."""
     template = item["spec"]["template"]["metadata"]["labels"][names.TEMPLATE_LABEL]
     own = [pod for pod in pods if is_idle(pod) and status.label(pod, names.TEMPLATE_LABEL) == template]
     ready = sum(_waits(pod) for pod in own)
     wanted = number(item)
     wanted = 1 if wanted is None else wanted
-    ended = _end(own)
+    ended, at = _end(own)
     if ready and ready >= wanted:
         return Pool(wanted, ready)
-    return Pool(wanted, ready, ended or " ".join(nodes.trouble(own)).strip(), is_futile=bool(ended) and not ready)
+    why = ended or " ".join(nodes.trouble(own)).strip()
+    return Pool(wanted, ready, why, is_futile=bool(ended) and not ready and at >= since)
 
 
 def wait(cluster: Cluster, item: Json, namespace: str, *, timeout: float, say: Callable[[str], None]) -> Pool:
     """The pool once all idle pods wait, once it is futile, or after ``timeout`` seconds."""
-    begun = time.monotonic()
+    begun, since = time.monotonic(), cluster.now() - 1
     labels = selector({names.WARM_LABEL: _environment(item)})
     while True:
         pods = cluster.list("v1", "Pod", namespace=namespace, labels=labels)
-        found = look(cluster, item, namespace, pods)
+        found = look(cluster, item, namespace, pods, since=since)
         over = time.monotonic() - begun >= timeout or process.interrupted.is_set()
         if found.is_futile or over or (found.ready >= found.wanted and _is_settled(item, pods, cluster.now())):
             return found
@@ -146,7 +150,7 @@ def _is_settled(item: Json, pods: Iterable[Json], now: float) -> bool:
     variables = item["spec"]["template"]["spec"]["containers"][0]["env"]
     needed = _IMPORT_SECONDS if any(one["name"] == _IMPORTS for one in variables) else _START_SECONDS
     running = [(status.container(pod, CONTAINER) or {}).get("state", {}).get("running") for pod in pods]
-    begun = [datetime.fromisoformat(one["startedAt"]).timestamp() for one in running if one]
+    begun = [_seconds(one["startedAt"]) for one in running if one]
     return now - max(begun, default=0.0) > needed
 
 
@@ -159,16 +163,21 @@ def _waits(pod: Json) -> bool:
     return status.is_running(pod, CONTAINER) and not status.is_going(pod) and not container.get("restartCount")
 
 
-def _end(pods: Iterable[Json]) -> str:
-    """Why the last of the idle pods that ended did so by itself: what its loader says, or what the kubelet does."""
+def _end(pods: Iterable[Json]) -> tuple[str, float]:
+    """Why and when the last of the idle pods that ended by itself did so, in the words of its loader or the kubelet."""
     ends = []
     for pod in pods:
         container = status.container(pod, CONTAINER) or {}
         ended = status.terminated(pod, CONTAINER) or (container.get("lastState") or {}).get("terminated")
         if ended and not status.is_going(pod) and not (pod["status"].get("reason") or ""):
             said = ended.get("message") or f"{ended.get('reason', 'ended')}, exit code {ended.get('exitCode')}"
-            ends.append((ended.get("finishedAt") or "", " ".join(said.split()).rstrip(".")))
-    return max(ends, default=("", ""))[1]
+            ends.append((_seconds(ended.get("finishedAt")), " ".join(said.split()).rstrip(".")))
+    at, why = max(ends, default=(0.0, ""))
+    return why, at
+
+
+def _seconds(moment: str | None) -> float:
+    return datetime.fromisoformat(moment).timestamp() if moment else 0.0
 
 
 def _refusal(cluster: Cluster, item: Json, namespace: str) -> str:

@@ -65,6 +65,10 @@ def test_what_waits_is_counted_and_what_does_not_says_why(pods: list[dict[str, A
     assert pool.counted(JOB, pods) == expected
 
 
+def test_what_ended_long_ago_says_nothing_of_the_pods_that_start_now() -> None:
+    assert pool.counted(JOB, [pod(BROKEN, phase="Failed")], since=1.8e9) == Pool(2, 0, WHY)
+
+
 def test_a_number_that_nobody_set_is_one() -> None:
     deployment = {**JOB, "kind": "Deployment", "spec": {"template": JOB["spec"]["template"]}}
     assert pool.counted(deployment, [pod(RUNNING)]) == Pool(1, 1)
