@@ -44,6 +44,11 @@ def test_the_model_refuses_what_the_schema_refuses(tree: Any) -> None:
     assert model_accepts(tree) == is_valid(SCHEMA)(tree)
 
 
+def test_limits_that_a_null_removes_need_no_cap() -> None:
+    tree = {"python": "3.11", "resources": {"limits": None, "maxMemory": None}}
+    assert (model_accepts(tree), is_valid(SCHEMA)(tree)) == (True, True)
+
+
 numbers = st.integers(0, 2**40) | st.floats(0, 2e16) | st.sampled_from([-0.0, 999.9999999999999, 0.001, 1e6, 999, 1000])
 texts = st.builds(
     "{0}{1}".format,

@@ -57,6 +57,14 @@ def test_a_dry_run_does_not_fetch_the_servers_openapi_schema(fake_helm: Path) ->
     assert {"--dry-run=server", "--disable-openapi-validation"} <= set(argv)
 
 
+def test_what_is_rendered_without_a_cluster_is_for_the_kubernetes_that_is_named(fake_helm: Path) -> None:
+    asyncio.run(Helm("etl", "ns").render(Path("chart"), {}, "v1.34.1"))
+    argv = json.loads((fake_helm / "argv").read_text())
+    assert argv[argv.index("--kube-version") + 1] == "v1.34.1"
+    asyncio.run(Helm("etl", "ns").render(Path("chart"), {}))
+    assert "--kube-version" not in json.loads((fake_helm / "argv").read_text())
+
+
 def test_a_secret_is_not_in_an_error_and_warnings_are_kept(fake_helm: Path) -> None:
     program = Helm("etl", "ns", secrets=["hunter2"])
     (fake_helm / "stderr").write_text(

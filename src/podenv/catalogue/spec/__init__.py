@@ -33,7 +33,7 @@ from podenv.errors import nearest
 _CAP_RULE: dict[str, Any] = {
     "if": {
         "required": ["limits"],
-        "properties": {"limits": {"required": ["memory"], "properties": {"memory": {"const": AUTO}}}},
+        "properties": {"limits": {"type": "object", "required": ["memory"], "properties": {"memory": {"const": AUTO}}}},
     },
     "then": {"required": ["maxMemory"], "properties": {"maxMemory": {"type": ["string", "number"]}}},
 }
