@@ -91,7 +91,7 @@ def test_what_keeps_idle_pods_away_is_said_and_no_deploy_fails_for_it(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = stage.write("etl", warm={"idle": 1, "imports": ["json", "nowhere"]})
-    why = "cannot import nowhere: ModuleNotFoundError: No module named 'nowhere'"
+    why = "nowhere of warm.imports cannot be imported: ModuleNotFoundError: No module named 'nowhere'"
     (warning,) = stage.deploy(name).warnings
     assert warning == f"idle pods end at once ({why}), so there are none until the next deploy; tasks start cold"
     found = row(stage, name)
