@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from tests.chart.helm import BASE, CHART, DIGEST, Helm, Object, at
 
+from podenv.call import warm as idle
 from podenv.catalogue import automemory, names
 from podenv.errors import ProgramFailed
+from podenv.runtime.warm import CANNOT_WAIT, IMPORTS
 
 SHORT = DIGEST.removeprefix("sha256:")[:32]
 POD = "PodTemplate.template.spec"
@@ -486,16 +488,15 @@ def test_an_idle_pod_is_the_pod_of_a_task_that_waits(helm: Helm, kubernetes: str
             "strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "100%"}},
         }
         # An import that fails starts the container again, ever more slowly; all else ends the pod.
-        rule = {"action": "Restart", "exitCodes": {"operator": "In", "values": [213]}}
+        rule = {"action": "Restart", "exitCodes": {"operator": "In", "values": [CANNOT_WAIT]}}
         waiting |= {"restartPolicy": "Never", "restartPolicyRules": [rule]}
     pod = pool["spec"]["template"]
     (box,), (theirs,) = pod["spec"].pop("containers"), task["template"]["spec"].pop("containers")
     runtime, imports = box.pop("env")[-2:]
-    assert runtime["name"] == "PODENV_RUN_CODE"
-    assert imports == {"name": "PODENV_WARM_IMPORTS", "value": '["pandas","a.b"]'}
-    loader = (CHART / "files" / "warm.py").read_text(encoding="utf-8")
+    assert runtime == {"name": idle.RUNTIME, "value": idle.runtime()}
+    assert imports == {"name": IMPORTS, "value": '["pandas","a.b"]'}
     del theirs["env"]
-    assert box == {**theirs, "command": ["python", "-c", loader.replace("$", "$$")], **waiting}
+    assert box == {**theirs, "command": ["python", "-c", idle.loader()], **waiting}
     assert pod["spec"] == {**task["template"]["spec"], "restartPolicy": "Never" if kind == "Job" else "Always"}
     labels, annotations = (task["template"]["metadata"][key] for key in ("labels", "annotations"))
     assert pod["metadata"]["labels"] == {

@@ -1,13 +1,12 @@
 """One source: the schema file is the model, and the model refuses what helm refuses."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.chart.helm import BASE, CHART, Helm
+from tests.chart.helm import BASE, Helm
 from tests.chart.strategies import accepted_by, damaged, is_valid
 
 from podenv.catalogue import values
@@ -25,11 +24,6 @@ def model_accepts(tree: Any) -> bool:
     except ValidationError:
         return False
     return True
-
-
-def test_the_schema_of_the_chart_is_the_model() -> None:
-    stored = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
-    assert stored == SCHEMA, "run: podenv schema > charts/airflow-env/values.schema.json"
 
 
 @quick

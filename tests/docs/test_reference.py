@@ -1,4 +1,4 @@
-"""docs/reference/ is what the code says."""
+"""docs/reference/, and what the chart holds of the code, are what the code says."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import re
 
 from tests.docs.pages import ROOT
 
+import chartfiles
 import referencepages
+from podenv.call import warm
 
 
 def test_the_pages_are_those_that_scripts_reference_writes() -> None:
     assert [file.name for file in referencepages.stale()] == [], "run scripts/reference and commit what it writes"
+
+
+def test_the_chart_holds_what_scripts_chart_writes() -> None:
+    assert chartfiles.stale() == [], "run scripts/chart and commit what it writes"
+    assert "$" not in warm.loader()  # Kubernetes would expand $(NAME)
 
 
 def test_every_variable_that_the_code_reads_is_in_the_settings_page() -> None:

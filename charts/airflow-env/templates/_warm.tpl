@@ -15,7 +15,7 @@
 {{- $labels := dict "podenv.dev/warm" (include "podenv.name" $root) -}}
 {{- with .hash }}{{ $_ := set $labels "podenv.dev/template" . }}{{ end -}}
 {{- $container := dict
-  "command" (list "python" "-c" ($root.Files.Get "files/warm.py" | replace "$" "$$"))
+  "command" (list "python" "-c" ($root.Files.Get "files/loader.txt"))
   "stdin" true
   "stdinOnce" true
 -}}

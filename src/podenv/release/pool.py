@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from podenv import process
+from podenv.call.warm import RUNTIME
 from podenv.catalogue import names
 from podenv.pods import status
 from podenv.pods.manifest import CONTAINER
 from podenv.release import nodes
 from podenv.release.cluster import Cluster, Json, selector
-from podenv.runtime.call import PREFIX
+from podenv.runtime.warm import IMPORTS
 
 FILL_SECONDS = 20.0  # that a command waits for idle pods
 MANAGER = "podenv-warm"  # the field manager of a number that holds until the next deploy
@@ -25,7 +26,6 @@ NUMBERS = {"Deployment": "replicas", "Job": "parallelism"}
 _LOOK_SECONDS = 0.5  # between two looks
 # That an idle pod must have run until a command believes that it waits: first it starts Python, and loads imports.
 _START_SECONDS, _IMPORT_SECONDS = 1.0, 5.0
-_RUNTIME, _IMPORTS = f"{PREFIX}CODE", "PODENV_WARM_IMPORTS"  # variables of an idle pod
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def without_hash(item: Json) -> Json:
     for labels in (shown["spec"]["selector"]["matchLabels"], template["metadata"]["labels"]):
         labels.pop(names.TEMPLATE_LABEL, None)
     for variable in template["spec"]["containers"][0]["env"]:
-        if variable["name"] == _RUNTIME:
+        if variable["name"] == RUNTIME:
             variable["value"] = f"podenv's runtime {hashlib.sha256(variable['value'].encode()).hexdigest()[:8]}"
     return shown
 
@@ -148,7 +148,7 @@ def wait(cluster: Cluster, item: Json, namespace: str, *, timeout: float, say: C
 def _is_settled(item: Json, pods: Iterable[Json], now: float) -> bool:
     """True if the youngest of the idle pods has run long enough to have failed, if it was to fail."""
     variables = item["spec"]["template"]["spec"]["containers"][0]["env"]
-    needed = _IMPORT_SECONDS if any(one["name"] == _IMPORTS for one in variables) else _START_SECONDS
+    needed = _IMPORT_SECONDS if any(one["name"] == IMPORTS for one in variables) else _START_SECONDS
     running = [(status.container(pod, CONTAINER) or {}).get("state", {}).get("running") for pod in pods]
     begun = [_seconds(one["startedAt"]) for one in running if one]
     return now - max(begun, default=0.0) > needed
