@@ -98,7 +98,7 @@ def warm(
     namespace_prefix: Prefix = DEFAULT_PREFIX,
     json: AsJson = False,
 ) -> None:
-    """Show an environment's idle pods, or change their number for now.
+    """Show idle pods, or change their number for now.
 
     A task takes an idle pod, whose runtime is loaded, instead of a new one. The values say how many there are
     (`warm.idle`), and the next deploy takes another number back. Where they say null, KEDA, a schedule or this command
