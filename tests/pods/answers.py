@@ -13,7 +13,7 @@ from typing import Any
 from tests.pods import statuses
 from tests.pods.kubelet import Kubelet
 from tests.pods.logs import parse_time
-from tests.pods.objects import Change, Json, Objects, merge, selector
+from tests.pods.objects import Change, Json, Objects, json_patch, merge, selector
 
 Answer = tuple[int, Json | None] | Iterator[bytes]
 BOOKMARK_SECONDS = 0.2  # between two bookmarks; a real server takes a minute
@@ -52,7 +52,7 @@ class Answers:
         if request.method == "POST":
             return 201, self._create(request)
         if request.method == "PATCH":
-            return 200, self._objects.edit(request.key, lambda item: item.update(merge(item, request.body)))
+            return 200, self._objects.edit(request.key, lambda item: _patch(item, request.body))
         if request.method == "DELETE":
             return 200, self._delete(request)
         if request.name:
@@ -88,6 +88,9 @@ class Answers:
         expected = (request.body.get("preconditions") or {}).get("uid", uid)
         if expected != uid:
             raise statuses.other_uid(found["kind"], request.name, expected=expected, found=uid)
+        version = found["metadata"]["resourceVersion"]
+        if (request.body.get("preconditions") or {}).get("resourceVersion", version) != version:
+            raise statuses.conflict()
         if request.resource != "pods":
             self._objects.remove(request.key)
             details = {"name": request.name, "kind": request.resource, "uid": uid}
@@ -148,6 +151,10 @@ class Answers:
             raise statuses.bad_request(str(error)) from None
         log = self._kubelet.log(pod, container)
         tail = int(query["tailLines"]) if "tailLines" in query else None
+        if "limitBytes" in query:
+            most = int(query["limitBytes"])
+            whole = b"".join(log.read(since=since, tail=tail, stamps=query.get("timestamps") in ("true", "True")))
+            return iter([whole[:most]])
         follow = query.get("follow") in ("true", "True")
         return log.read(since=since, tail=tail, stamps=query.get("timestamps") in ("true", "True"), follow=follow)
 
@@ -196,6 +203,13 @@ def _defaulted(body: Json) -> Json:
     filled = [{**own, **container} for container in containers]
     status: Any = {"phase": "Pending", "qosClass": "BestEffort"}
     return {**body, "spec": {**spec, **body["spec"], "containers": filled}, "status": status}
+
+
+def _patch(item: Json, body: Any) -> None:
+    if isinstance(body, list):
+        json_patch(item, body)
+    else:
+        item.update(merge(item, body))
 
 
 def _encoded(body: Json) -> Json:

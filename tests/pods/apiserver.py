@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 from kubernetes.client import ApiClient, Configuration, CoreV1Api
 from tests.pods import statuses
 from tests.pods.answers import Answers, Request, told
+from tests.pods.attaching import PROTOCOL, Attached, accept
 from tests.pods.kubelet import Kubelet
 from tests.pods.objects import Json, Objects
 from tests.pods.statuses import Refusal
@@ -184,6 +185,8 @@ class _Handler(BaseHTTPRequestHandler):
         match = _PATH.fullmatch(address.path)
         if match is None or match[2] not in statuses.KINDS:
             raise Refusal(404, "404 page not found\n", {"Content-Type": "text/plain"})
+        if match[4] == "attach" and self.headers.get("Upgrade") == "websocket":
+            self._attach(trouble, match[1], match[3])
         query = {name: values[-1] for name, values in parse_qs(address.query).items()}
         namespace, resource, name, below = match.groups(default="")
         answer = self.server_of.answers.of(Request(self.command, namespace, resource, name, below, query, body))
@@ -198,6 +201,20 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(status, json.dumps(item).encode() if item else b"", {"Content-Type": "application/json"})
         else:
             self._stream(answer, trouble, "text/plain" if below == "log" else "application/json")
+
+    def _attach(self, trouble: Trouble, namespace: str, name: str) -> None:
+        pod = self.server_of.kubelet.pod(name, namespace)
+        self.send_response(101)
+        for header, value in (
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Accept", accept(self.headers["Sec-WebSocket-Key"])),
+            ("Sec-WebSocket-Protocol", PROTOCOL),
+        ):
+            self.send_header(header, value)
+        self.end_headers()
+        Attached(pod, self.rfile, self.wfile.write).serve(cut=trouble.cut, deaf=trouble.silence is not None)
+        raise ConnectionLost
 
     def _send(self, status: int, body: bytes, headers: Any) -> None:
         self.send_response(status)

@@ -80,10 +80,12 @@ class Engine:
     def request(self, function: Callable[..., Any], *args: Any, **fields: Any) -> PodRequest:
         """What calls ``function``; ``memory`` and ``name`` are the pod's, all else is the request's."""
         memory, name = fields.pop("memory", None), fields.pop("name", "etl-task")
+        pool = fields.get("pool")
+        template = pool.template if pool else {"spec": {"containers": [{"name": "base", "image": IMAGE}]}}
         whole = compose.pod(
-            EnvironmentTemplate("etl", "s", {"spec": {"containers": [{"name": "base", "image": IMAGE}]}}, {}),
+            EnvironmentTemplate("etl", "s", template, {}),
             source.build_call(function, args, {}),
-            [],
+            fields.pop("overrides", []),
             request=TaskRequest(env="etl", memory=memory),
             identity=Identity(name, OWNER, b"key"),
             where="the test",

@@ -41,6 +41,7 @@ class NodePod:
         self.going = 0.05
         self.status_delay = 0.0
         self.stopped = threading.Event()
+        self.listeners: list[Callable[[bytes | None], None]] = []  # attached: what is printed, None at the end
         self._objects = objects
         self._gone = gone
         self._process: subprocess.Popen[bytes] | None = None
@@ -169,19 +170,34 @@ class NodePod:
             argv = [sys.executable, *container["command"][1:], *container.get("args", [])]
             self.start()
             with subprocess.Popen(
-                argv, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                start_new_session=True,
+                argv, env=env, cwd=folder, stdin=subprocess.PIPE if container.get("stdin") else subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
             ) as self._process:  # fmt: skip
                 if self.stopped.is_set():
                     _kill(self._process)
                 assert self._process.stdout is not None
                 for line in self._process.stdout:
                     self.log.write(line)
+                    for listener in list(self.listeners):
+                        listener(line)
+                for listener in list(self.listeners):
+                    listener(None)
             code = self._process.returncode
             message = written.read_text() if written.exists() else ""
         self.log.end()
         self.wait(self.status_delay)
         self.end(code if code >= 0 else 128 - code, message=message)
+
+    def feed(self, data: bytes | None) -> None:
+        """Give its process input; None ends the input."""
+        while self._process is None or self._process.stdin is None:
+            self.wait(0.01)
+        with suppress(OSError, ValueError):  # it has ended
+            if data is None:
+                self._process.stdin.close()
+            else:
+                self._process.stdin.write(data)
+                self._process.stdin.flush()
 
     def stop(self) -> None:
         """End it now."""

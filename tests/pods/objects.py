@@ -132,6 +132,21 @@ def merge(base: Any, patch: Any) -> Any:
     return merged
 
 
+def json_patch(item: Any, operations: list[Json]) -> None:
+    """A JSON patch (RFC 6902), as far as podenv uses it. Raises `Refusal`."""
+    for operation in operations:
+        *path, last = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
+        place = item
+        for part in path:
+            place = place.get(part, {})
+        if operation["op"] == "add":
+            place[last] = operation["value"]
+        elif last not in place or (operation["op"] == "test" and place[last] != operation["value"]):
+            raise statuses.refusal(422, "Invalid", "the server rejected our request due to an error in our request")
+        elif operation["op"] == "remove":
+            del place[last]
+
+
 def selector(labels: str, fields: str) -> Callable[[Json], bool]:
     """True for the objects that both selectors choose. Raises `Refusal`."""
     tests = [_label(item) for item in _split(labels)] + [_field(item) for item in _split(fields)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -149,13 +150,18 @@ class PodTask:
         if settings.payload() == "secret":
             pod, payload = compose.split_secret(pod)
             secret |= payload
-        request = self._with_terms(pod, secret=secret, relaunch=found.relaunch)
+        request = replace(
+            self._with_terms(pod, secret=secret, relaunch=found.relaunch),
+            pool=None if task.deferrable else found.pool,
+        )
         task.show(pod)
         same = base_container(pod).get("image") == base_container(found.template).get("image")
         task.ran_python, task.ran_lock = (found.python, found.lock) if same else (None, None)
         if not quiet:
             what = found.facts if same else "the task's own image"
             self._observer.note(f"Environment {task.env!r} ({what}), {request.facts}.")
+            if task.deferrable and found.pool is not None:
+                self._observer.note("A new pod is created: a deferrable task takes no idle one.")
         return request
 
     def _with_terms(self, pod: Json, *, relaunch: int | None, secret: Mapping[str, str] | None = None) -> PodRequest:

@@ -34,6 +34,7 @@ MEMORY_BOUNDS_ANNOTATION = "podenv.dev/memory-bounds"
 WARM_LABEL = "podenv.dev/warm"
 TEMPLATE_LABEL = "podenv.dev/template"
 WARM_ANNOTATION = "podenv.dev/warm"  # of a PodTemplate: that hash, which tells its idle pods from those of an older one
+CLAIMED_ANNOTATION = "podenv.dev/claimed"  # of a task's pod that was an idle one: when it was taken
 REVISION_LABEL = "podenv.dev/revision"  # on Helm's record of a revision that podenv deployed: its number
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 PYTHON = r"3\.([89]|[1-9][0-9])"  # the runtime needs 3.8

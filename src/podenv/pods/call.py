@@ -70,7 +70,7 @@ def call(
     )
     pod, secret = compose.split_secret(pod) if place.secret else (pod, {})
     relaunches = Relaunches.of(retries=0, task=None, environment=found.relaunch)
-    request = PodRequest(environment=name, pod=pod, secret=secret, relaunches=relaunches)
+    request = PodRequest(environment=name, pod=pod, secret=secret, relaunches=relaunches, pool=found.pool)
     events.note(f"Environment {name!r} ({found.facts}), {request.facts}.")
     life = PodLife(client, events)
     with ended_by_sigterm(life.kill):

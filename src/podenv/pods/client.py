@@ -122,13 +122,15 @@ class KubernetesClient:
                 return None
             raise
 
-    def list_pods(self, namespace: str, selector: str) -> list[Json]:
+    def list_pods(self, namespace: str, selector: str, *, running: bool = False) -> list[Json]:
         """The pods with these labels, from the API server's memory (not from all pods in etcd). Raises as `ask`."""
+        fields = {"field_selector": "status.phase=Running"} if running else {}
         answer = self.ask(
             lambda core: _json(
                 core.list_namespaced_pod(
                     namespace,
                     label_selector=selector,
+                    **fields,
                     resource_version="0",
                     _preload_content=False,
                     _request_timeout=TIMEOUTS,
@@ -174,6 +176,30 @@ class KubernetesClient:
         except (ApiException, HTTPError):
             return []
 
+    def log_head(self, namespace: str, name: str, container: str, most: int) -> bytes:
+        """The first ``most`` bytes that the node holds of a log, each line with its timestamp. Raises as `ask`."""
+        return self.ask(
+            lambda core: bytes(
+                core.read_namespaced_pod_log(
+                    name,
+                    namespace,
+                    container=container,
+                    limit_bytes=most,
+                    timestamps=True,
+                    _preload_content=False,
+                    _request_timeout=TIMEOUTS,
+                ).data
+            ),
+            allowed=True,
+        )
+
+    def patch_pod(self, namespace: str, name: str, patch: list[Json]) -> Json:
+        """The pod after a JSON patch (RFC 6902). Asks once; raises ApiException, HTTPError."""
+        core = self.core()
+        return _json(
+            core.patch_namespaced_pod(name, namespace, patch, _preload_content=False, _request_timeout=TIMEOUTS)
+        )
+
     def label_pod(self, namespace: str, name: str, labels: dict[str, str]) -> None:
         """Add labels to a pod. Asks once; raises ApiException, HTTPError."""
         patch = {"metadata": {"labels": labels}}
@@ -182,15 +208,23 @@ class KubernetesClient:
         )
 
     def delete_pod(
-        self, namespace: str, name: str, *, uid: str | None, grace: int | None = None, in_signal: bool = False
-    ) -> None:
+        self,
+        namespace: str,
+        name: str,
+        *,
+        uid: str | None,
+        version: str | None = None,
+        grace: int | None = None,
+        in_signal: bool = False,
+    ) -> bool:
         """Delete the pod if it still is the one with this ``uid``. Asks once; raises ApiException, HTTPError.
 
+        False if that one is not deleted; ``version``: nor if it has changed since that resourceVersion.
         ``grace`` in seconds, None for the pod's own. ``in_signal``: by connections of its own, since a signal handler
         may have interrupted one that holds the locks of the others.
         """
         core = CoreV1Api(ApiClient(self._make().api_client.configuration)) if in_signal else self.core()
-        preconditions = V1Preconditions(uid=uid) if uid else None
+        preconditions = V1Preconditions(uid=uid, resource_version=version) if uid else None
         try:
             answer = core.delete_namespaced_pod(
                 name,
@@ -200,9 +234,11 @@ class KubernetesClient:
                 _request_timeout=TIMEOUTS,
             )
             answer.read()  # the pod as it was: not needed, hence not parsed
+            return True
         except ApiException as error:
             if error.status not in (404, 409):  # it is gone, or another pod has that name
                 raise
+            return False
 
     def refuse_stopped(self) -> None:
         """Raise `Killed` once the task was asked to end."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,7 +16,9 @@ from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
 from podenv.errors import ClusterUnreachable, PodLost, PodNameTaken, TaskFailure
-from podenv.pods import decisions, status
+from podenv.pods import decisions, pool, status
+from podenv.pods.attach import Answer, Attachment
+from podenv.pods.claim import IdlePods
 from podenv.pods.client import Json, KubernetesClient, Patience, reason_of, words_of
 from podenv.pods.decisions import CHECKED_LABEL, End
 from podenv.pods.events import PodEvents
@@ -50,6 +52,7 @@ class PodLife:
         self.pod: Json | None = None
         """The pod as it was seen last."""
         self._watch: PodWatch | None = None
+        self._answer: Answer | None = None
 
     def run(self, request: PodRequest, *, adopted: Json | None = None) -> Result:
         """The function's Result. ``adopted`` is a pod of this very work that an earlier worker left.
@@ -68,10 +71,10 @@ class PodLife:
         """The Result of one pod; ``tell`` replaces `PodEvents.created`. Raises a `TaskFailure`."""
 
         def follow(request: PodRequest, pod: Json) -> tuple[Result, End]:
-            if adopted is not None and not status.may_have_started(pod, CONTAINER):
+            if pod is adopted and not status.may_have_started(pod, CONTAINER):
                 self._give_secret(request, pod)  # its worker may have ended between the two
             self._watch = PodWatch(self._client, self._events, request)
-            result = self._watch.result_of(pod, adopted=adopted is not None)
+            result = self._watch.result_of(pod, adopted=pod is adopted, answer=self._answer)
             self.pod = self._watch.pod
             self._client.refuse_stopped()
             failed = result.error is not None
@@ -167,14 +170,13 @@ class PodLife:
         work: Callable[[PodRequest, Json], tuple[T, End]],
     ) -> T:
         """What ``work`` returns for the pod, which has ended as it must when this returns or raises."""
-        end, self.pod, self._watch = End.INTERRUPTED, adopted, None
+        end, self.pod, self._watch, self._answer = End.INTERRUPTED, adopted, None, None
         try:
             if adopted is not None:
-                request = request.of_pod(adopted)
-                self._held = _Held(request, adopted["metadata"]["uid"])
-            else:
-                self.pod = self._create(request)
-            assert self.pod is not None
+                self._held = _Held(request.of_pod(adopted), adopted["metadata"]["uid"])
+                self.pod = self._with_call(request, adopted)
+            self.pod = self.pod or self._claim(request) or self._create(request)
+            request = self._held.request if self._held is not None else request
             tell(self.pod)
             value, end = work(request, self.pod)
             return value
@@ -206,6 +208,48 @@ class PodLife:
                 self._mark(held)
         if pod is not None and end is not End.HANDED_OVER:
             self._events.cleaned(pod)
+
+    def _claim(self, request: PodRequest) -> Json | None:
+        """An idle pod that has the Call now; None where the task needs a new one. Raises a `TaskFailure`."""
+        if request.pool is None:
+            return None
+        began, idle = time.monotonic(), IdlePods(self._client, self._events, request)
+        with closing(Attachment(self._client, request.namespace)) as attachment:
+            for candidate in idle.candidates():
+                attachment.open()
+                self._held = _Held(idle.expected(candidate))
+                pod = idle.take(candidate)
+                if pod is None:
+                    self._held = None
+                elif (pod := self._hand(request.of_pod(pod), idle, attachment)) is not None:
+                    where = f"{request.namespace}/{pod['metadata']['name']} on node {pod['spec'].get('nodeName')}"
+                    self._events.note(f"Idle pod {where} took the task after {time.monotonic() - began:.2f} s.")
+                    return pod
+                else:
+                    break
+        self._events.note(f"A new pod is created: {idle.why}.")
+        return None
+
+    def _with_call(self, request: PodRequest, adopted: Json) -> Json | None:
+        """A pod that an earlier worker left, which has its Call; None where it could not get it, and is deleted."""
+        if not pool.is_claimed(adopted) or status.is_over(adopted, CONTAINER):
+            return adopted
+        idle = IdlePods(self._client, self._events, request)
+        if idle.got_before(adopted):
+            return adopted
+        with closing(Attachment(self._client, request.namespace)) as attachment:
+            return self._hand(request.of_pod(adopted), idle, attachment)
+
+    def _hand(self, request: PodRequest, idle: IdlePods, attachment: Attachment) -> Json | None:
+        """The ``request``'s pod, which was idle, with its Call; None where it could not get it, and is deleted."""
+        self._held = held = _Held(request, request.pod["metadata"]["uid"])
+        self._client.refuse_stopped()
+        self._answer = idle.hand(request.pod, attachment)
+        if self._answer is not None:
+            return request.pod
+        self._delete_patiently(held)
+        self._held = None
+        return None
 
     def _create(self, request: PodRequest) -> Json:
         """Create the pod and the Secret it owns. Raises `PodFailure`, `Killed`."""
@@ -262,8 +306,12 @@ class PodLife:
         patience = Patience(self._client, allowed=True, seconds=DELETION_SECONDS)
         while True:
             try:
-                if held.uid is None:  # whether the create request arrived is not known
+                if held.uid is None:  # whether the request to create or to take it arrived is not known
                     pod = self._client.find_pod(held.request.namespace, held.request.name)
+                    if pod is not None and pool.is_idle(pod):
+                        if self._delete_idle(held.request, pod):
+                            return None
+                        continue
                     held.uid = pod["metadata"]["uid"] if pod and decisions.is_own(pod, held.request) else None
                 return self._delete(held.request, held.uid) if held.uid is not None else None
             except (ApiException, HTTPError) as error:
@@ -277,6 +325,13 @@ class PodLife:
 
     def _delete(self, request: PodRequest, uid: str, *, in_signal: bool = False) -> None:
         self._client.delete_pod(request.namespace, request.name, uid=uid, grace=request.grace, in_signal=in_signal)
+
+    def _delete_idle(self, request: PodRequest, pod: Json) -> bool:
+        """Delete an idle pod that the task may still take by a request under way; False if it changed meanwhile."""
+        metadata = pod["metadata"]
+        return self._client.delete_pod(
+            request.namespace, request.name, uid=metadata["uid"], version=metadata["resourceVersion"], grace=0
+        )
 
     def _started(self, pod: Json | None) -> bool:
         """True if the container may have run."""

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from podenv.catalogue import names, quantity
-from podenv.pods import status
+from podenv.pods import pool, status
 from podenv.pods.client import Json
 from podenv.pods.manifest import base_container, owned_secret, with_memory, with_secret
+from podenv.pods.pool import Pool
 
 _AGAIN = re.compile(r"-again(\d+)$")
 
@@ -48,7 +49,7 @@ class PodRequest:
     """A pod to launch. Times in seconds; ``max_memory`` is a quantity.
 
     ``secret`` holds variables that travel in a Secret which the pod owns. ``follow``: its log is read while it runs.
-    ``grace`` is what a deleted pod gets to end.
+    ``grace`` is what a deleted pod gets to end. ``pool``: idle pods, one of which may take the task.
     """
 
     environment: str
@@ -61,6 +62,7 @@ class PodRequest:
     relaunches: Relaunches = Relaunches()
     grace: int | None = None
     follow: bool = True
+    pool: Pool | None = None
     secret: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -128,8 +130,9 @@ class PodRequest:
 
     def again(self, before: PodRequest, *, counted: bool) -> PodRequest:
         """This request after ``before``, under another name, since that pod may take a while to go."""
-        match = _AGAIN.search(before.name)
-        number, stem = (int(match[1]), before.name[: match.start()]) if match else (0, before.name)
+        name = self.name if pool.is_claimed(before.pod) else before.name  # that of an idle pod says nothing
+        match = _AGAIN.search(name)
+        number, stem = (int(match[1]), name[: match.start()]) if match else (0, name)
         return self._as(f"{stem}-again{number + 1}", before.starts + counted)
 
     def larger(self, than: str) -> PodRequest | None:

@@ -12,6 +12,7 @@ from podenv.catalogue.automemory import Defaults
 from podenv.errors import NotDeployed, PodRefused
 from podenv.pods.client import Json, KubernetesClient
 from podenv.pods.manifest import base_container
+from podenv.pods.pool import Pool
 from podenv.pods.refusal import refusals
 
 
@@ -52,6 +53,12 @@ class EnvironmentTemplate:
             self.annotations.get(names.MAX_MEMORY_ANNOTATION),
             tuple(bounds.split(",")) if bounds else (),
         )
+
+    @property
+    def pool(self) -> Pool | None:
+        """Its idle pods; None where the release has none."""
+        made_from = self.annotations.get(names.WARM_ANNOTATION)
+        return Pool(made_from, self.template) if made_from else None
 
     @property
     def facts(self) -> str:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from podenv.errors import OutOfMemory, PodLost, StartTimedOut, TaskFailure, Unschedulable
 from podenv.pods import status
+from podenv.pods.attach import Answer
 from podenv.pods.client import Json, KubernetesClient
 from podenv.pods.events import PodEvents
 from podenv.pods.follow import PodFollower, PodName
@@ -53,13 +54,19 @@ class PodWatch:
         """End what is under way at once; ``client.stopped`` is set before."""
         self._follower.stop()
 
-    def result_of(self, pod: Json, *, adopted: bool) -> Result:
-        """The Result that ``pod`` brings. Raises a `TaskFailure`."""
+    def result_of(self, pod: Json, *, adopted: bool, answer: Answer | None = None) -> Result:
+        """The Result that ``pod`` brings; ``answer``: of an idle one, to its Call. Raises a `TaskFailure`."""
         self._pod = pod
         with refusals(self._request.environment, "follow the pod"):
-            self._pod = self._await_start(pod, adopted=adopted)
+            if answer is None:
+                self._pod = self._await_start(pod, adopted=adopted)
+            self._started = status.may_have_started(self._pod, CONTAINER)
             self._events.started(self._pod)
-            return self._result()
+            if answer is None or answer.result is None:  # what was heard is in the log too
+                return self._judged(*self._followed())
+            for line in answer.lines:
+                self._line(line)
+            return self._judged(answer.result, None)
 
     def _line(self, line: str) -> None:
         # Where the log is not asked for, only the frame in it is of interest.
@@ -69,7 +76,8 @@ class PodWatch:
     def _has_result(self) -> bool:
         return self._reader.result is not None
 
-    def _result(self) -> Result:
+    def _followed(self) -> tuple[Result, Json | None]:
+        """The Result from the log or the status, and the pod if it was seen to be over."""
         request, over = self._request, None
         assert self._pod is not None
         if request.follow:
@@ -88,6 +96,11 @@ class PodWatch:
             raise status.after_end(
                 over, CONTAINER, request.environment, limit=request.memory, memory_hint=_memory_hint(request)
             )
+        return result, over
+
+    def _judged(self, result: Result, over: Json | None) -> Result:
+        """The Result, once the end of its container does not belie it."""
+        request = self._request
         if over is None and (result.error is not None or self._events.wants_end):
             with suppress(PodLost):
                 over = self._await_end(END_SECONDS)
@@ -127,7 +140,6 @@ class PodWatch:
         pod, failure = decision
         if failure is not None:
             raise failure
-        self._started = status.may_have_started(pod, CONTAINER)
         now = time.monotonic()
         start = now - scheduled[0] if scheduled else 0.0
         where = f"Pod {request.namespace}/{request.name} runs on node {pod['spec'].get('nodeName')}"

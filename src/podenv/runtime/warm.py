@@ -66,8 +66,9 @@ def _load(names: str) -> None:
 def _fail(reason: str) -> NoReturn:
     os.write(2, (reason + "\n").encode("utf-8", "backslashreplace"))
     try:
-        with open(_TERMINATION_LOG, "w", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123
-            file.write(reason)
+        # The kubelet made it; nobody else is to.
+        log = os.open(_TERMINATION_LOG, os.O_WRONLY | os.O_TRUNC)
+        os.write(log, reason.encode("utf-8", "backslashreplace"))
     except OSError:
         pass  # the log has it
     os._exit(CANNOT_WAIT)
