@@ -23,7 +23,8 @@ def idle_pods(stage: Stage, name: str) -> list[dict[str, Any]]:
     return stage.cluster.list("v1", "Pod", namespace=stage.namespace(name), labels=labels)
 
 
-def until(what: Callable[[], bool], *, seconds: float = 30) -> None:
+def until(what: Callable[[], bool], *, seconds: float = 120) -> None:
+    # After an error of its own, like a conflict, the controller of Jobs waits for 10 s, then for twice as long (seen: 1.20).
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, "it did not come to that"

@@ -24,6 +24,7 @@ MANAGER = "podenv-warm"  # the field manager of a number that holds until the ne
 # Kind of object that keeps idle pods -> its field with their number, which is 1 where nobody sets it.
 NUMBERS = {"Deployment": "replicas", "Job": "parallelism"}
 _LOOK_SECONDS = 0.5  # between two looks
+_REFUSAL_SECONDS = 900.0  # for which a refusal counts: a Job tries again after up to ten minutes
 # That an idle pod must have run until a command believes that it waits: first it starts Python, and loads imports.
 _START_SECONDS, _IMPORT_SECONDS = 1.0, 5.0
 
@@ -111,23 +112,24 @@ def look(cluster: Cluster, item: Json, namespace: str, pods: Iterable[Json], *, 
 
     What ended before ``since`` (seconds since 1970) says nothing of those that start now.
     """
-    found = counted(item, pods, since=since)
-    if found.ready < found.wanted and not found.why:
+    own = _own(item, pods)
+    found = counted(item, own, since=since)
+    alive = [pod for pod in own if not status.is_over(pod, CONTAINER) and not status.is_going(pod)]
+    if len(alive) < found.wanted and not found.why:
         return replace(found, why=_refusal(cluster, item, namespace))
     return found
 
 
 def counted(item: Json, pods: Iterable[Json], *, since: float = 0.0) -> Pool:
     """The same by the pods alone, without those that could not even be made."""
-    template = item["spec"]["template"]["metadata"]["labels"][names.TEMPLATE_LABEL]
-    own = [pod for pod in pods if is_idle(pod) and status.label(pod, names.TEMPLATE_LABEL) == template]
+    own = _own(item, pods)
     ready = sum(_waits(pod) for pod in own)
     wanted = number(item)
     wanted = 1 if wanted is None else wanted
     ended, at = _end(own)
     if ready and ready >= wanted:
         return Pool(wanted, ready)
-    why = ended or " ".join(nodes.trouble(own)).strip()
+    why = ended or " ".join(nodes.trouble([pod for pod in own if not _starts(pod)])).strip()
     return Pool(wanted, ready, why, is_futile=bool(ended) and not ready and at >= since)
 
 
@@ -158,6 +160,18 @@ def _environment(item: Json) -> str:
     return str(item["metadata"]["labels"][names.ENVIRONMENT_LABEL])
 
 
+def _own(item: Json, pods: Iterable[Json]) -> list[Json]:
+    """The idle pods that are made from the object's template as it is now."""
+    template = item["spec"]["template"]["metadata"]["labels"][names.TEMPLATE_LABEL]
+    return [pod for pod in pods if is_idle(pod) and status.label(pod, names.TEMPLATE_LABEL) == template]
+
+
+def _starts(pod: Json) -> bool:
+    """True if nothing but time keeps the pod from running."""
+    container = status.container(pod, CONTAINER) or {}
+    return (container.get("state", {}).get("waiting") or {}).get("reason") in ("ContainerCreating", "PodInitializing")
+
+
 def _waits(pod: Json) -> bool:
     container = status.container(pod, CONTAINER) or {}
     return status.is_running(pod, CONTAINER) and not status.is_going(pod) and not container.get("restartCount")
@@ -181,14 +195,15 @@ def _seconds(moment: str | None) -> float:
 
 
 def _refusal(cluster: Cluster, item: Json, namespace: str) -> str:
-    """Why the last of the missing pods could not be made, in the words of the API server."""
+    """Why the last of the missing pods could not be made, in the words of the API server; empty if that is long ago."""
     name = item["metadata"]["name"]
     found = [
-        (event.get("lastTimestamp") or event.get("eventTime") or "", " ".join(event.get("message", "").split()))
+        (_seconds(event.get("lastTimestamp") or event.get("eventTime")), " ".join(event.get("message", "").split()))
         for event in cluster.list("v1", "Event", namespace=namespace)
         if event.get("reason") == "FailedCreate" and _is_of(event["involvedObject"], name)
     ]
-    return max(found, default=("", ""))[1].rstrip(".")
+    at, why = max(found, default=(0.0, ""))
+    return why.rstrip(".") if cluster.now() - at < _REFUSAL_SECONDS else ""
 
 
 def _is_of(one: Json, name: str) -> bool:

@@ -39,7 +39,7 @@ WHY = "cannot import pandas: No module named 'pandas'"
         ([], Pool(2, 0)),
         ([pod(RUNNING), pod(RUNNING)], Pool(2, 2)),
         ([pod(RUNNING), pod(RUNNING), pod(BROKEN, phase="Failed")], Pool(2, 2)),  # it was mended since
-        ([pod(RUNNING), pod({"waiting": {"reason": "ContainerCreating"}})], Pool(2, 1, "ContainerCreating")),
+        ([pod(RUNNING), pod({"waiting": {"reason": "ContainerCreating"}})], Pool(2, 1)),
         ([pod(RUNNING, deletionTimestamp="now"), pod(RUNNING, template="0")], Pool(2, 0)),
         ([pod(RUNNING), pod(ended(137, reason="OOMKilled"), phase="Failed")], Pool(2, 1, "OOMKilled, exit code 137")),
         ([pod(BROKEN, phase="Failed")] * 2, Pool(2, 0, WHY, is_futile=True)),
