@@ -24,7 +24,7 @@ def idle_pods(stage: Stage, name: str) -> list[dict[str, Any]]:
 
 
 def until(what: Callable[[], bool], *, seconds: float = 120) -> None:
-    # After an error of its own, like a conflict, the controller of Jobs waits for 10 s, then for twice as long (seen: 1.20).
+    # After an error of its own the controller of Jobs waits for 10 s, then for twice as long (Kubernetes 1.20).
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, "it did not come to that"
