@@ -15,6 +15,7 @@ from podenv.call.warm import RUNTIME
 from podenv.catalogue import names
 from podenv.pods import status
 from podenv.pods.manifest import CONTAINER
+from podenv.pods.pool import is_idle
 from podenv.release import nodes
 from podenv.release.cluster import Cluster, Json, selector
 from podenv.runtime.warm import IMPORTS
@@ -60,11 +61,6 @@ def is_pool(item: Json) -> bool:
     """True for the Deployment or Job that keeps idle pods."""
     labels = item["metadata"].get("labels") or {}
     return item["kind"] in NUMBERS and labels.get(names.COMPONENT_LABEL) == "warm"
-
-
-def is_idle(pod: Json) -> bool:
-    """True for a pod that no task has taken."""
-    return bool(status.label(pod, names.WARM_LABEL))
 
 
 def without_hash(item: Json) -> Json:

@@ -10,6 +10,7 @@ from podenv import lock
 from podenv.catalogue import names
 from podenv.catalogue.environment import Environment
 from podenv.errors import AccessRefused, LockError, PodenvError
+from podenv.pods.pool import is_idle
 from podenv.release import Releases, claim, lease, nodes, pool
 from podenv.release.cluster import Cluster, Json
 from podenv.release.pool import Pool
@@ -137,7 +138,7 @@ def _repository(releases: Releases, environment: Environment, record: Record) ->
 def _stale_pods(record: Record, pods: list[Json]) -> Iterator[str]:
     """Tasks keep the image that they were started with; that is right, and worth knowing."""
     label = names.digest_label(record.digest)
-    tasks = [pod for pod in pods if not pool.is_idle(pod)]  # idle ones go by themselves
+    tasks = [pod for pod in pods if not is_idle(pod)]  # idle ones go by themselves
     old = [pod for pod in tasks if pod["metadata"].get("labels", {}).get(names.DIGEST_LABEL, label) != label]
     if old:
         yield f"pods: {len(old)} still {'runs' if len(old) == 1 else 'run'} another image"
@@ -172,7 +173,7 @@ def _pods(cluster: Cluster, places: dict[str, str]) -> dict[str, list[Json]]:
     sorted_in: dict[str, list[Json]] = {name: [] for name in places}
     for pod in found:
         name = pod["metadata"]["labels"][names.ENVIRONMENT_LABEL]
-        counts = pod.get("status", {}).get("phase") in ("Pending", "Running") or pool.is_idle(pod)
+        counts = pod.get("status", {}).get("phase") in ("Pending", "Running") or is_idle(pod)
         if counts and places.get(name) == pod["metadata"]["namespace"]:
             sorted_in[name].append(pod)
     return sorted_in
