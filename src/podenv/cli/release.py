@@ -109,16 +109,16 @@ def warm(
               podenv warm model-training --idle 16
     """
     target, namespace = _find(name, context, kubeconfig, namespace_prefix)
-    found = target.idle_pods(name, namespace, idle)
+    found, asked_for = target.idle_pods(name, namespace, idle)
     if json:
-        output.as_json(asdict(found))
+        where = {"environment": name, "namespace": namespace}
+        output.as_json(where | {"ready": found.ready, "wanted": found.wanted, "why": found.why, "asked_for": asked_for})
         return
-    why = f": {found.pool.why}" if found.pool.why else ""
-    output.say(f"{name}: {found.pool}{why}")
-    if found.asked_for is None:
+    output.say(f"{name}: {found}{': ' if found.why else ''}{found.why}")
+    if asked_for is None:
         output.say(f"{name}: `warm.idle` is null: no deploy changes the number")
-    elif found.asked_for != found.pool.wanted:
-        output.say(f"{name}: the next deploy takes that back to {found.asked_for}")
+    elif asked_for != found.wanted:
+        output.say(f"{name}: the next deploy takes that back to {asked_for}")
 
 
 def history(

@@ -14,11 +14,11 @@ from podenv.catalogue import names
 from podenv.catalogue.environment import Environment
 from podenv.catalogue.reference import ImageRef
 from podenv.catalogue.values import dump
-from podenv.errors import Conflict, ImageMissing, ReleaseBusy, ReleaseError, ReleaseMissing, ReleaseTestFailed
+from podenv.errors import Conflict, ImageMissing, ReleaseBusy, ReleaseError, ReleaseTestFailed
 from podenv.image.build import Images
 from podenv.release import claim, lease, manifest, masking, nodes, pool, records, rollback, spec, state
 from podenv.release.chart import folder as chart_folder
-from podenv.release.cluster import Cluster, Json, selector
+from podenv.release.cluster import Cluster, Json
 from podenv.release.pool import Pool
 from podenv.release.records import Record
 from podenv.release.rollback import RollbackPlan
@@ -55,16 +55,6 @@ class DeployResult:
     warnings: tuple[str, ...] = ()
     taken_back: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class IdlePods:
-    """The idle pods of an environment now, and how many its release asks for; None where it leaves that to others."""
-
-    environment: str
-    namespace: str
-    pool: Pool
-    asked_for: int | None
 
 
 @dataclass(frozen=True)
@@ -239,41 +229,24 @@ class Releases:
         claim.check_chart(past[0])
         return past
 
-    def idle_pods(self, name: str, namespace: str, idle: int | None = None, *, say: Say = _silent) -> IdlePods:
-        """The idle pods of an environment, once there are ``idle`` of them where that is given, or soon.
+    def idle_pods(
+        self, name: str, namespace: str, idle: int | None = None, *, say: Say = _silent
+    ) -> tuple[Pool, int | None]:
+        """The idle pods of an environment, and how many its release asks for (None: it leaves that to others).
 
-        The number holds until the next deploy, unless the release leaves it to others. Raises `ReleaseMissing` where
-        the environment has no release, or no idle pods.
+        Where ``idle`` is given there are so many first, or soon; that holds until the next deploy, unless the release
+        leaves the number to others. Raises `ReleaseMissing` without a release, or without idle pods.
         """
-        self.own_history(name, namespace)
         if idle is None:
-            rendered, keeper = self._keeper(name, namespace)
-            labels = selector({names.WARM_LABEL: name})
-            found = pool.look(
-                self.cluster, keeper, namespace, self.cluster.list("v1", "Pod", namespace=namespace, labels=labels)
-            )
-        else:
-            with lease.held(self.cluster, name, namespace, wait=RELEASE_BUSY_SECONDS, say=say):
-                rendered, keeper = self._keeper(name, namespace)
-                keeper = pool.set_number(self.cluster, keeper, namespace, idle)
-            found = pool.wait(self.cluster, keeper, namespace, timeout=pool.FILL_SECONDS, say=say)
-        return IdlePods(name, namespace, found, pool.number(rendered))
-
-    def _keeper(self, name: str, namespace: str) -> tuple[Json, Json]:
-        """What keeps the idle pods of an environment, as its release renders it and as it is."""
-        record = next((one for one in self.own_history(name, namespace) if one.status == "deployed"), None)
-        rendered = pool.of(record.objects) if record else None
-        if rendered is None:
-            raise ReleaseMissing(
-                f"Environment {name!r} has no idle pods; set `warm: {{idle: N}}` in its values.yaml, then "
-                f"`podenv deploy {name}`."
-            )
-        found = self.cluster.get(pool.path(self.cluster, rendered, namespace))
-        if found is None:
-            raise ReleaseMissing(
-                f"{manifest.title(rendered)} of environment {name!r} is gone; `podenv deploy {name}` makes it again."
-            )
-        return rendered, found
+            rendered, keeper = pool.keeper(self.cluster, self.own_history(name, namespace))
+            found = pool.look(self.cluster, keeper, namespace, pool.pods(self.cluster, keeper, namespace))
+            return found, pool.number(rendered)
+        self.own_history(name, namespace)
+        with lease.held(self.cluster, name, namespace, wait=RELEASE_BUSY_SECONDS, say=say):
+            rendered, keeper = pool.keeper(self.cluster, self.own_history(name, namespace))
+            keeper = pool.set_number(self.cluster, keeper, namespace, idle)
+        found = pool.wait(self.cluster, keeper, namespace, timeout=pool.FILL_SECONDS, say=say)
+        return found, pool.number(rendered)
 
     def uninstall(self, name: str, namespace: str, *, say: Say = _silent) -> None:
         """Remove the release, its objects and its test pod; the namespace stays. Raises `ReleaseError`."""

@@ -6,18 +6,20 @@ import copy
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from podenv import process
 from podenv.call.warm import RUNTIME
 from podenv.catalogue import names
+from podenv.errors import ReleaseMissing
 from podenv.pods import status
 from podenv.pods.manifest import CONTAINER
 from podenv.pods.pool import is_idle
-from podenv.release import nodes
+from podenv.release import manifest, nodes
 from podenv.release.cluster import Cluster, Json, selector
+from podenv.release.records import Record
 from podenv.runtime.warm import IMPORTS
 
 FILL_SECONDS = 20.0  # that a command waits for idle pods
@@ -97,6 +99,32 @@ def path(cluster: Cluster, item: Json, namespace: str) -> str:
     return cluster.path(item["apiVersion"], item["kind"], namespace, item["metadata"]["name"])
 
 
+def keeper(cluster: Cluster, past: Sequence[Record]) -> tuple[Json, Json]:
+    """What keeps the idle pods of an environment with these revisions: as rendered, and as it is.
+
+    Raises `ReleaseMissing` where there is nothing of the kind.
+    """
+    deployed = next((one for one in past if one.status == "deployed"), past[0])
+    name, rendered = deployed.name, of(deployed.objects)
+    if rendered is None:
+        raise ReleaseMissing(
+            f"Environment {name!r} has no idle pods; set `warm: {{idle: N}}` in its values.yaml, then "
+            f"`podenv deploy {name}`."
+        )
+    found = cluster.get(path(cluster, rendered, deployed.namespace))
+    if found is None:
+        raise ReleaseMissing(
+            f"{manifest.title(rendered)} of environment {name!r} is gone; `podenv deploy {name}` makes it again."
+        )
+    return rendered, found
+
+
+def pods(cluster: Cluster, item: Json, namespace: str) -> list[Json]:
+    """All idle pods of the environment whose pool ``item`` keeps."""
+    labels = selector({names.WARM_LABEL: _environment(item)})
+    return cluster.list("v1", "Pod", namespace=namespace, labels=labels)
+
+
 def set_number(cluster: Cluster, item: Json, namespace: str, idle: int) -> Json:
     """Let the object ask for ``idle`` pods until the next deploy; returns it as it is then. Raises `Conflict`."""
     where = f"{path(cluster, item, namespace)}?fieldManager={MANAGER}"
@@ -132,12 +160,11 @@ def counted(item: Json, pods: Iterable[Json], *, since: float = 0.0) -> Pool:
 def wait(cluster: Cluster, item: Json, namespace: str, *, timeout: float, say: Callable[[str], None]) -> Pool:
     """The pool once all idle pods wait, once it is futile, or after ``timeout`` seconds."""
     begun, since = time.monotonic(), cluster.now() - 1
-    labels = selector({names.WARM_LABEL: _environment(item)})
     while True:
-        pods = cluster.list("v1", "Pod", namespace=namespace, labels=labels)
-        found = look(cluster, item, namespace, pods, since=since)
+        idle = pods(cluster, item, namespace)
+        found = look(cluster, item, namespace, idle, since=since)
         over = time.monotonic() - begun >= timeout or process.interrupted.is_set()
-        if found.is_futile or over or (found.ready >= found.wanted and _is_settled(item, pods, cluster.now())):
+        if found.is_futile or over or (found.ready >= found.wanted and _is_settled(item, idle, cluster.now())):
             return found
         say(f"{found}{': ' if found.why else ''}{found.why}")
         process.interrupted.wait(_LOOK_SECONDS)
