@@ -13,7 +13,7 @@ from datetime import datetime
 from podenv import process
 from podenv.call.warm import RUNTIME
 from podenv.catalogue import names
-from podenv.errors import ReleaseMissing
+from podenv.errors import AccessRefused, ReleaseMissing
 from podenv.pods import status
 from podenv.pods.manifest import CONTAINER
 from podenv.pods.pool import is_idle
@@ -220,9 +220,13 @@ def _seconds(moment: str | None) -> float:
 def _refusal(cluster: Cluster, item: Json, namespace: str) -> str:
     """Why the last of the missing pods could not be made, in the words of the API server; empty if that is long ago."""
     name = item["metadata"]["name"]
+    try:
+        events = cluster.list("v1", "Event", namespace=namespace)
+    except AccessRefused:
+        return ""
     found = [
         (_seconds(event.get("lastTimestamp") or event.get("eventTime")), " ".join(event.get("message", "").split()))
-        for event in cluster.list("v1", "Event", namespace=namespace)
+        for event in events
         if event.get("reason") == "FailedCreate" and _is_of(event["involvedObject"], name)
     ]
     at, why = max(found, default=(0.0, ""))

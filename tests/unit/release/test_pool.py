@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from tests.registryserver import Answer, Asked, serving
 
 from podenv.release import pool
+from podenv.release.cluster import Cluster
 from podenv.release.pool import Pool
 
 JOB: dict[str, Any] = {
@@ -81,3 +87,45 @@ def test_a_number_that_nobody_set_is_one() -> None:
 )
 def test_the_version_of_kubernetes_says_what_keeps_idle_pods(version: str, keeps: bool) -> None:
     assert pool.keeps_deployment(version) is keeps
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "minutes", "status", "why"),
+    [
+        ("Job", "etl-warm-1", 1, 200, "exceeded quota: q"),
+        ("Job", "etl-warm-2", 1, 200, ""),
+        ("ReplicaSet", "etl-warm-1-5d4f", 1, 200, "exceeded quota: q"),
+        ("Job", "etl-warm-1", 20, 200, ""),
+        ("Job", "etl-warm-1", 1, 403, ""),  # who may not read events still gets a status
+    ],
+)
+def test_a_pod_that_could_not_be_made_is_told_while_that_is_news(
+    tmp_path: Path, kind: str, name: str, minutes: int, status: int, why: str
+) -> None:
+    at = datetime.now(UTC) - timedelta(minutes=minutes)
+    event = {
+        "reason": "FailedCreate", "message": "exceeded quota:\n q.", "lastTimestamp": f"{at:%Y-%m-%dT%H:%M:%SZ}",
+        "involvedObject": {"kind": kind, "name": name},
+    }  # fmt: skip
+
+    def respond(asked: Asked) -> Answer:
+        if asked.path == "/api/v1":
+            kinds = [{"name": "events", "kind": "Event", "namespaced": True}]
+            return Answer(200, {}, json.dumps({"resources": kinds}).encode())
+        return Answer(status, {}, json.dumps({"items": [event], "message": "no"}).encode())
+
+    with serving(respond) as (host, asked):
+        config = {
+            "current-context": "a",
+            "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+            "clusters": [{"name": "a", "cluster": {"server": f"http://{host}"}}],
+            "users": [{"name": "a", "user": {}}],
+        }
+        (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+        cluster = Cluster(tmp_path / "kubeconfig")
+        assert pool.look(cluster, JOB, "ns", [pod(RUNNING)]) == Pool(2, 1, why)
+        # Two that are there, one of them not yet ready: nobody was refused.
+        before = len(asked)
+        creating = pod({"waiting": {"reason": "ContainerCreating"}}, phase="Pending")
+        assert pool.look(cluster, JOB, "ns", [pod(RUNNING), creating]) == Pool(2, 1)
+        assert len(asked) == before
