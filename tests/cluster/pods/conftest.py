@@ -92,8 +92,9 @@ class Proxy:
 class Cluster:
     """The environment under test, seen by the one who administers the cluster."""
 
-    def __init__(self, core: Any, namespace: str, image: str, proxy: Proxy) -> None:
+    def __init__(self, core: Any, namespace: str, image: str, proxy: Proxy, deploy: Callable[[str], str]) -> None:
         self.proxy = proxy
+        self.deploy = deploy  # another environment of the project; its namespace
         self.core = core
         self.namespace = namespace
         self.image = image
@@ -152,13 +153,20 @@ def cluster(_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     core.create_namespaced_service_account(airflow, {"metadata": {"name": "worker"}})
 
     os.environ["PODENV_CATALOGUE"] = str(PROJECT / "envs")
-    environment = Catalogue(PROJECT / "envs")[NAME]
-    account = {"name": "worker", "namespace": airflow}
-    environment.values["access"] = {"serviceAccounts": [account], "secrets": True}
-    releases = Releases(Target(prefix=prefix))
-    ref = ImageRef(host, "podenv-tests/plain", digest=digest)
-    spec = releases.spec_with_image(environment, ref, lock_hash="f" * 64)
-    releases.deploy(spec, releases.survey(releases.places([environment]))[NAME])
+    deployed = []
+
+    def deploy(name: str) -> str:
+        environment = Catalogue(PROJECT / "envs")[name]
+        account = {"name": "worker", "namespace": airflow}
+        environment.values["access"] = {"serviceAccounts": [account], "secrets": True}
+        releases = Releases(Target(prefix=prefix))
+        ref = ImageRef(host, "podenv-tests/plain", digest=digest)
+        spec = releases.spec_with_image(environment, ref, lock_hash="f" * 64)
+        deployed.append(f"{prefix}{name}")
+        releases.deploy(spec, releases.survey(releases.places([environment]))[name])
+        return deployed[-1]
+
+    deploy(NAME)
 
     proxy = Proxy(admin.configuration.host)
     kubeconfig = tmp_path_factory.mktemp("airflow") / "kubeconfig"
@@ -170,9 +178,9 @@ def cluster(_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "PODENV_BACKEND": "kubernetes",
     }
     try:
-        yield Cluster(core, f"{prefix}{NAME}", f"{host}/podenv-tests/plain@{digest}", proxy)
+        yield Cluster(core, f"{prefix}{NAME}", f"{host}/podenv-tests/plain@{digest}", proxy, deploy)
     finally:
-        for name in (f"{prefix}{NAME}", airflow):
+        for name in (*deployed, airflow):
             core.delete_namespace(name)
         for name in ("AIRFLOW_CONN_KUBERNETES_DEFAULT", "AIRFLOW__PODENV__NAMESPACE_PREFIX", "PODENV_CATALOGUE"):
             del os.environ[name]
