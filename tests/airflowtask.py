@@ -28,7 +28,7 @@ class Outcome:
     @property
     def printed(self) -> list[str]:
         """The log without what podenv says."""
-        ours = ("Environment '", "Pod ", "Idle pod ", "A new pod ", "The function ran ", "Event ")
+        ours = ("Environment '", "Pod ", "Idle pod ", "A new pod ", "Peak ", "Event ")
         return [line for line in self.log if not line.startswith(ours)]
 
     @property

@@ -57,7 +57,8 @@ def test_without_history_it_begins_with_the_environments_limit(server: ApiServer
     assert (outcome.value, sizes(server)) == (42, [("128Mi", "128Mi")])
     why = "no run of it on this lock is known, so this is what the environment says"
     assert f"Memory is auto: 128Mi of at most 1Gi; {why}." in outcome.log
-    assert KEY not in outcome.xcoms  # nothing was measured: nothing to tell
+    (kept,) = outcome.xcoms[KEY]
+    assert (kept["lock"], kept["used"]) == (LOCK[:16], outcome.operator.podenv["peak_memory_bytes"])
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
@@ -86,11 +87,12 @@ def test_a_run_that_failed_for_want_of_memory_is_kept_too(server: ApiServer, mak
 
 def test_what_was_measured_is_kept_and_a_quarter_is_added(server: ApiServer, make: Make) -> None:
     deploy(server)
-    operator = make(functions.double, 21, memory="auto", max_memory="1Gi")
-    operator.podenv = {"peak_memory_bytes": 100 * MIB}
-    outcome = execute(operator, earlier=earlier(used=300 * MIB))
-    assert outcome.xcoms[KEY] == [*earlier(used=300 * MIB)[KEY], {"lock": LOCK[:16], "used": 100 * MIB}]
-    assert sizes(server) == [("384Mi", "384Mi")]
+    first = execute(make(functions.hold, 100 * MIB, memory="auto", max_memory="1Gi"))
+    used = first.operator.podenv["peak_memory_bytes"]
+    assert 100 * MIB < used < 120 * MIB
+    assert first.xcoms[KEY] == [{"lock": LOCK[:16], "used": used}]
+    execute(make(functions.hold, 100 * MIB, memory="auto", max_memory="1Gi"), earlier=first.xcoms)
+    assert sizes(server) == [("128Mi", "128Mi"), ("144Mi", "144Mi")]
 
 
 def test_a_history_of_another_lock_does_not_count(server: ApiServer, make: Make) -> None:

@@ -148,7 +148,7 @@ def login(url: str) -> Login:
 
 
 def test_the_runs_of_a_task_are_read_page_by_page_and_summed_up(run: Any) -> None:
-    done = run("--json")
+    done = run("sized", "--json")
     assert done.exit_code == 0, done.output
     (task,) = json.loads(done.stdout)["tasks"]
     assert (task["dag"], task["task"], task["environment"]) == ("sized", "clean", "plain")

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).parents[2]
 NAMES = ["data-cleaning", "data-ingestion", "model-training"]
 # What the lines on stderr begin with that are podenv's own, not the function's.
-OURS = re.compile(r"Environment '|Pod |The function ran |Event |Making the virtual |Made the virtual |success\b")
+OURS = re.compile(r"Environment '|Pod |Peak |Event |Making the virtual |Made the virtual |success\b")
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ class Run:
     def images(self) -> list[tuple[str, str]]:
         """Environment and image of each pod, in order."""
         return re.findall(r"Environment '([^']+)' .*?, image ([^;]+);", "\n".join(self.lines))
+
+    def peaks(self) -> dict[str, int]:
+        """The MiB that each task held at most, as its log says it."""
+        found = re.findall(r"^(\w+) \| .*\bPeak (\d+) MiB", "\n".join(self.lines), re.MULTILINE)
+        return {task: int(size) for task, size in found}
 
     def namespaces(self) -> list[str]:
         """The namespace in which each pod ran, in order."""
@@ -84,8 +89,8 @@ class Project:
         assert ended.returncode == 0, ended.stderr
         return json.loads(ended.stdout), ended.stderr
 
-    def run(self, dag: str, backend: str) -> Run:
-        result, said = self.podenv("run", dag, "--backend", backend)
+    def run(self, dag: str, backend: str, *options: str) -> Run:
+        result, said = self.podenv("run", dag, "--backend", backend, *options)
         return Run(result["state"], result["tasks"], said.splitlines())
 
     def image(self, name: str) -> str:
@@ -114,6 +119,65 @@ def project(_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         rows, _ = made.podenv("up")
         assert [(row["environment"], row["action"]) for row in rows] == [(name, "installed") for name in NAMES]
         yield made
+
+
+HOLDING = """
+from airflow.sdk import dag, task
+
+MIB = 2**20
+
+
+@dag(schedule=None)
+def holding():
+    @task.env("data-cleaning")
+    def python():
+        return len(b"x" * (300 * MIB))
+
+    @task.env("data-cleaning")
+    def array():
+        import numpy
+
+        return int(numpy.ones(300 * MIB // 8).sum())
+
+    @task.env("data-cleaning")
+    def child():
+        import subprocess
+        import sys
+
+        return subprocess.run([sys.executable, "-c", f"b'x' * {300 * MIB}"], check=True).returncode
+
+    @task.env("data-cleaning")
+    def reader():
+        import os
+        import tempfile
+
+        handle, path = tempfile.mkstemp()
+        with os.fdopen(handle, "wb") as file:
+            for _ in range(200):
+                file.write(os.urandom(MIB))
+        with open(path, "rb") as file:
+            while file.read(MIB):
+                pass
+
+    python(), array(), child(), reader()
+
+
+holding()
+"""
+
+
+def test_a_function_has_the_same_peak_on_both_backends_and_files_that_it_reads_are_none_of_it(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "holding.py").write_text(HOLDING)
+    pods, local = (project.run("holding", backend, "--dags", str(tmp_path)) for backend in ("kubernetes", "local"))
+    ours, peer = pods.peaks(), local.peaks()
+    assert ours.keys() == peer.keys() == {"python", "array", "child", "reader"}
+    assert {task: ours[task] / peer[task] for task in ("python", "array", "child")} == pytest.approx(
+        {"python": 1, "array": 1, "child": 1}, rel=0.05
+    )
+    assert all(300 <= peer[task] < 345 for task in ("python", "array", "child"))
+    assert max(ours["reader"], peer["reader"]) < 40
 
 
 @pytest.mark.parametrize(

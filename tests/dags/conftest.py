@@ -53,8 +53,8 @@ class Run:
         return sorted((t for t in self.result.tasks if t.task_id == task_id), key=lambda t: t.map_index)
 
     def printed(self, task_id: str) -> list[str]:
-        """Without the lines on which environment runs it, and on the making of that."""
-        start = re.compile(r"(Making|Made) the virtual environment of |Environment '[a-z-]+' \(Python ")
+        """Without the lines on which environment runs it, on the making of that, and on what it used."""
+        start = re.compile(r"(Making|Made) the virtual environment of |Environment '[a-z-]+' \(Python |Peak ")
         return [line for task, line in self.lines if task == task_id and not start.match(line)]
 
 

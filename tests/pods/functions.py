@@ -8,6 +8,10 @@ def double(number: int) -> int:
     return 2 * number
 
 
+def hold(size: int) -> int:
+    return len(b"x" * size)
+
+
 def prints(lines: int, pause: float = 0.0) -> int:
     import time
 

@@ -87,10 +87,12 @@ class LearnedMemory:
         size = None if limit is None else quantity.to_bytes(str(limit))
         if error is not None:
             return {"killed_at": size} if size else {}
-        peak = (getattr(self._task, "podenv", None) or {}).get("peak_memory_bytes")
-        if isinstance(peak, int) and peak > 0:
+        grown = size if size and self._begin and size > self._begin else None
+        peak = (self._task.podenv or {}).get("peak_memory_bytes")
+        # One that was out of memory before needed more than it began with, whatever it needed this time.
+        if peak and not (grown and self._begin and peak <= self._begin):
             return {"used": peak}
-        return {"enough": size} if size and self._begin and size > self._begin else {}
+        return {"enough": grown} if grown else {}
 
     def _history(self) -> History:
         if self._kept is None:

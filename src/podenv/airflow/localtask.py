@@ -41,7 +41,7 @@ class LocalTask:
         variables = overrides.variables(task)
         self._limits = resources.limits
         self.memory = LearnedMemory(task, context)
-        self._run = LocalRun(
+        self.ran = LocalRun(
             self._environment,
             limits=Limits(resources.limits.get("cpu"), resources.limits.get("memory"), resources.max_memory),
             env={**task.secret_variables(), **{one["name"]: one["value"] for one in variables if "value" in one}},
@@ -52,26 +52,26 @@ class LocalTask:
 
     def kill(self) -> None:
         """End the whole process tree; for a signal handler."""
-        self._run.kill()
+        self.ran.kill()
 
     def run(self) -> Any:
         """The value that the function returned; None where XCom does not get it. Raises a `PodenvError`."""
         task = self._task
-        run = self._run
+        run = self.ran
         asked = self.memory.settle(
             self._environment.resources, run.lock, imports=lambda: run.imports_take(task.dag_id, task.task_id)
         )
         if asked.memory != task.memory:
-            self._run.limits = replace(self._run.limits, memory=asked.memory, max_memory=asked.max_memory)
-        settings.log.info("%s", self._run.facts)
-        if self._run.missing:
-            settings.log.warning("%s", self._run.missing)
-        task.ran_python, task.ran_lock = self._environment.python, self._run.lock
+            self.ran.limits = replace(self.ran.limits, memory=asked.memory, max_memory=asked.max_memory)
+        settings.log.info("%s", self.ran.facts)
+        if self.ran.missing:
+            settings.log.warning("%s", self.ran.missing)
+        task.ran_python, task.ran_lock = self._environment.python, self.ran.lock
         self._show()
         try:
             if task.python_callable is None:
                 argv = [*map(str, task.cmds), *map(str, task.arguments)]
-                return self._run.command(argv, discard=not task.do_xcom_push)
+                return self.ran.command(argv, discard=not task.do_xcom_push)
             call = source.build_call(
                 task.python_callable,
                 task.op_args,
@@ -80,7 +80,7 @@ class LocalTask:
                 python=self._environment.python,
                 code=settings.code(),
             )
-            return self._run.call(call, discard=task.discards_value)
+            return self.ran.call(call, discard=task.discards_value)
         finally:
             self._show()
 
@@ -91,7 +91,7 @@ class LocalTask:
 
     def _show(self) -> None:
         """Let the rendered fields show the limits, which grow where the task runs out of memory."""
-        memory = self._run.limits.memory
+        memory = self.ran.limits.memory
         self._task.pod_resources = {"limits": {**self._limits, **({"memory": memory} if memory else {})}}
 
     def _emit(self, line: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from podenv.airflow import settings
-from podenv.airflow.compat import AirflowFailException, AirflowSkipException
+from podenv.airflow import measured, settings
+from podenv.airflow.compat import AirflowFailException, AirflowSkipException, TaskDeferred
 from podenv.airflow.exchange import readable
 from podenv.airflow.task import EnvTask
 from podenv.errors import (
@@ -19,6 +19,7 @@ from podenv.errors import (
     SourceChanged,
     TaskFailure,
 )
+from podenv.usage import record
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -63,19 +64,31 @@ class EnvPodOperator(EnvTask):
             self._task.kill()
 
     def _run(self, context: Context, do: Callable[[Any], Any]) -> Any:
+        started = record.now()
         try:
             self._task = self._task_of(context)
-            if self._killed:
-                raise Killed(f"{self.where} was ended from outside.")
+            self._refuse_killed()
             value = do(self._task)
-        except PodenvError as error:
-            if self._task is not None:
-                self._task.memory.ended(error)
-            self._fail(error)
-        if self._killed:  # Airflow lets a task that returns after SIGTERM count as success
-            raise Killed(f"{self.where} was ended from outside.")
-        self._task.memory.ended(None)
+            self._refuse_killed()  # Airflow lets a task that returns after SIGTERM count as success
+        except TaskDeferred:
+            raise
+        except BaseException as error:
+            self._ended(context, started, error)
+            if isinstance(error, PodenvError):
+                self._fail(error)
+            raise
+        self._ended(context, started, None)
         return self._conclude(context, readable(value))
+
+    def _ended(self, context: Context, started: str, error: BaseException | None) -> None:
+        """Keep what this execution used, and what that tells of the next."""
+        if self._task is not None:
+            measured.keep(self, context, self._task.ran, started=started, error=error)
+            self._task.memory.ended(error)
+
+    def _refuse_killed(self) -> None:
+        if self._killed:
+            raise Killed(f"{self.where} was ended from outside.")
 
     def _conclude(self, context: Context, value: Any) -> Any:
         """What the task returns for the function's ``value``."""

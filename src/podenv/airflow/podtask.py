@@ -49,13 +49,13 @@ class PodTask:
         self._context = context
         self._client = KubernetesClient(task.env, lambda: task.client, renew=task.renew_client)
         self._observer = OperatorObserver(task, context, self._client)
-        self._life = PodLife(self._client, self._observer)
+        self.ran = PodLife(self._client, self._observer)
         self._owner = identity.labels(context)
         self.memory = LearnedMemory(task, context)
 
     def kill(self) -> None:
         """Delete the pod; for a signal handler."""
-        self._life.kill()
+        self.ran.kill()
 
     def run(self) -> Any:
         """The value that the function returned; in deferrable mode it raises TaskDeferred instead.
@@ -65,13 +65,13 @@ class PodTask:
         request = self._request()
         adopted = None
         if self._task.durable:
-            adopted = self._life.find(request, identity.selector(self._owner))
+            adopted = self.ran.find(request, identity.selector(self._owner))
         if adopted is not None:
             self._observer.note(f"Pod {adopted['metadata']['name']} of an earlier worker is followed to its end.")
         # The stock way to defer loses the value of a pod that is over already.
         if not self._task.deferrable or (adopted is not None and status.is_over(adopted, CONTAINER)):
-            return value_of(self._life.run(request, adopted=adopted), request.environment)
-        raise self._life.hand_over(request, self._deferred, adopted=adopted)
+            return value_of(self.ran.run(request, adopted=adopted), request.environment)
+        raise self.ran.hand_over(request, self._deferred, adopted=adopted)
 
     def resume(self, event: Mapping[str, Any]) -> Any:
         """Go on after the trigger saw the pod end, or gave up waiting for it.
@@ -81,16 +81,20 @@ class PodTask:
         request, pod = self._followed(event), None
         try:
             pod = self._pod_of(request)
-            self.memory.resume(pod["metadata"].get("annotations") or {})
+            annotations = pod["metadata"].get("annotations") or {}
+            self.memory.resume(annotations)
+            if self._task.image is None:
+                self._task.ran_python = annotations.get(names.PYTHON_ANNOTATION)
+                self._task.ran_lock = annotations.get(names.LOCK_ANNOTATION)
             request = self._followed(event, pod)
             if _is_out_of_time(event):
-                self._life.abandon(request, pod)
+                self.ran.abandon(request, pod)
                 raise Killed(f"The task in environment {request.environment!r} ran longer than its execution_timeout.")
-            result = self._life.once(request, pod, tell=lambda pod: self._observer.resumed(pod, event))
+            result = self.ran.once(request, pod, tell=lambda pod: self._observer.resumed(pod, event))
             return value_of(result, request.environment)
         except TaskFailure as error:
-            request = self._life.next_request(error, request, self._life.pod or pod, fresh=partial(self._anew, error))
-        raise self._life.hand_over(request, self._deferred)
+            request = self.ran.next_request(error, request, self.ran.pod or pod, fresh=partial(self._anew, error))
+        raise self.ran.hand_over(request, self._deferred)
 
     def _deferred(self, pod: Json) -> TaskDeferred:
         """What is raised so that the trigger follows ``pod``."""
@@ -115,7 +119,7 @@ class PodTask:
             raise error from None
 
     def _pod_of(self, request: PodRequest) -> Json:
-        pod = self._life.look(request)
+        pod = self.ran.look(request)
         if pod is None:
             raise PodLost(
                 f"Environment {request.environment!r}: the pod {request.namespace}/{request.name} was deleted by "

@@ -25,12 +25,13 @@ class EnvTask(KubernetesPodOperator):
     """What a task in an environment says, checked when its DAG is parsed; how it runs is `EnvPodOperator`'s."""
 
     template_fields: Sequence[str] = tuple(
-        sorted({*KubernetesPodOperator.template_fields, "op_args", "op_kwargs", "pod_image", "pod_resources"})
+        sorted({*KubernetesPodOperator.template_fields, "op_args", "op_kwargs", "pod_image", "pod_resources", "podenv"})
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **KubernetesPodOperator.template_fields_renderers,
         "op_args": "py",
         "op_kwargs": "py",
+        "podenv": "json",
     }
     # A function cannot always be copied deeply.
     shallow_copy_attrs: Sequence[str] = ("python_callable",)
@@ -39,6 +40,7 @@ class EnvTask(KubernetesPodOperator):
     pod_image: str | None = None
     pod_resources: Mapping[str, Any] | None = None
     pod_page: str = ""
+    podenv: Mapping[str, Any] | None = None  # what the execution used, as `podenv.usage.record.TaskUsage` has it
     ran_python: str | None = None  # what the environment was that it ran in; None where that cannot be told
     ran_lock: str | None = None
     ran_max_memory: str | None = None  # of memory that is auto

@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,6 +93,29 @@ class LocalRun:
         self._sampled = sampled
         self._killed = False
         self._child: Child | None = None
+        self._began = time.monotonic()
+        self._ended: float | None = None
+        self.result: Result | None = None
+        """What the function brought."""
+        self._peak: float | None = None
+        self.growths = 0
+        """How often it ran again with more memory."""
+        self.relaunches = 0
+        """Nothing takes a process away."""
+
+    @property
+    def usage(self) -> dict[str, float]:
+        """What it used, in the words of `podenv.runtime.usage`; of a command its memory alone."""
+        if self.result is not None:
+            return self.result.usage
+        return {} if self._peak is None else {"peak_memory_bytes": self._peak}
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the function ran, or else its process; None where none was started."""
+        if self.result is not None:
+            return self.result.seconds
+        return None if self._ended is None else self._ended - self._began
 
     @property
     def lock(self) -> str:
@@ -137,6 +161,7 @@ class LocalRun:
             code = self._run(argv, {**self._variables(folder), **travel}, limit, reader)
             if reader.result is None:
                 raise Exited(self._environment.name, code, "It ended before the function had returned.")
+            self.result = reader.result
             return reader.result
 
         return value_of(self._with_enough_memory(attempt), self._environment.name)
@@ -194,6 +219,7 @@ class LocalRun:
                     if limit is None or largest is None or limit >= largest:
                         raise
                     limit = min(2 * limit, largest)
+                    self.growths += 1
                     self.limits = replace(self.limits, memory=quantity.of_bytes(limit))
                     self._emit(
                         f"Out of memory at the limit of {error.limit}; running again with {self.limits.memory} "
@@ -203,6 +229,7 @@ class LocalRun:
     def _run(self, argv: Sequence[str], env: Mapping[str, str], limit: int | None, reader: FrameReader) -> int:
         """Run ``argv`` to its end or to its result."""
         name = self._environment.name
+        self._began = time.monotonic()
         try:
             child = Child(argv, env=env, limit=limit, sampled=self._sampled)
         except OSError as error:
@@ -214,7 +241,7 @@ class LocalRun:
             try:
                 out_of_memory = False if self._killed else child.follow(reader)
             finally:
-                self._child = None
+                self._child, self._ended, self._peak = None, time.monotonic(), child.peak
         if self._killed:
             raise Killed(f"The task in environment {name!r} was ended from outside; none of its processes is left.")
         if out_of_memory:

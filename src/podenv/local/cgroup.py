@@ -10,10 +10,11 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from podenv.runtime import usage
 
 PREFIX = "podenv-"
 END_SECONDS = 5.0  # to wait for killed processes to be gone; one that hangs in the kernel stays
@@ -50,6 +51,11 @@ class Cgroup:
                 if name == "oom_kill":
                     return int(count)
         return 0
+
+    @property
+    def peak(self) -> float | None:
+        """The most that its processes held, in bytes; None where the kernel does not say it."""
+        return usage.peak(usage.Group(self.version, str(self.folder)))
 
     def end(self) -> None:
         """Kill every member, whatever session or parent it has given itself."""
@@ -93,41 +99,8 @@ def make(limit: int | None) -> Cgroup | None:
 
 def own_group(proc: Path = Path("/proc/self")) -> tuple[int, Path] | None:
     """Version and folder of the group with a memory controller that this process is in; None where there is none."""
-    try:
-        memberships = [line.split(":", 2) for line in (proc / "cgroup").read_text().splitlines()]
-        mounts = list(_mounts((proc / "mountinfo").read_text()))
-    except OSError:
-        return None
-    for _, controllers, path in memberships:
-        if "memory" in controllers.split(","):
-            return _folder(1, path, [m for m in mounts if m.kind == "cgroup" and "memory" in m.options])
-    for number, _, path in memberships:
-        if number == "0":
-            return _folder(2, path, [m for m in mounts if m.kind == "cgroup2"])
-    return None
-
-
-@dataclass(frozen=True)
-class _Mount:
-    root: str
-    point: Path
-    kind: str
-    options: list[str]
-
-
-def _mounts(mountinfo: str) -> Iterator[_Mount]:
-    for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
-        fields, (kind, _, options) = before.split(), after.split(" ", 2)
-        yield _Mount(fields[3], Path(fields[4]), kind, options.split(","))
-
-
-def _folder(version: int, path: str, mounts: list[_Mount]) -> tuple[int, Path] | None:
-    for mount in mounts:
-        # In a container without a cgroup namespace only a part of the hierarchy is mounted.
-        if path == mount.root or path.startswith(mount.root.rstrip("/") + "/"):
-            return version, mount.point / path[len(mount.root.rstrip("/")) :].lstrip("/")
-    return None
+    found = usage.find("memory", str(proc))
+    return None if found is None else (found[0], Path(found[1]))
 
 
 def _set_limit(group: Cgroup, limit: int | None) -> None:

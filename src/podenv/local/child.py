@@ -28,6 +28,8 @@ class Child:
     ) -> None:
         self.code: int | None = None
         """Its exit code, negative for a signal; None while it runs, or when it was ended after its result."""
+        self.peak: float | None = None
+        """The most that its tree held, in bytes, once it was followed; None where that is not known."""
         self._tree = tree.watch(limit, sampled=sampled)
         try:
             self._process = subprocess.Popen(
@@ -65,6 +67,7 @@ class Child:
         out_of_memory = self._read(output, reader)
         self.code = self._process.poll()
         out_of_memory = out_of_memory or self._tree.out_of_memory(last=True, killed=self.code == -signal.SIGKILL)
+        self.peak = self._tree.peak
         self._tree.end()
         self._process.kill()
         os.set_blocking(output, False)  # a writer that has left the tree does not hold us up

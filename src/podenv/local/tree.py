@@ -36,6 +36,11 @@ class Tree(ABC):
         ``last``: look once more, also right after another look. ``killed``: the first process died by SIGKILL.
         """
 
+    @property
+    def peak(self) -> float | None:
+        """The most that its processes held, in bytes; None where that is not known."""
+        return None
+
     @abstractmethod
     def look(self) -> None:
         """Take note of who belongs to it now."""
@@ -70,6 +75,10 @@ class CgroupTree(Tree):
 
     def out_of_memory(self, *, last: bool = False, killed: bool = False) -> bool:
         return self._group.oom_kills() > 0
+
+    @property
+    def peak(self) -> float | None:
+        return self._group.peak
 
     def look(self) -> None:
         pass  # the kernel does it all the time

@@ -53,6 +53,24 @@ class PodLife:
         """The pod as it was seen last."""
         self._watch: PodWatch | None = None
         self._answer: Answer | None = None
+        self.result: Result | None = None
+        """What the last pod brought."""
+        self.growths = 0
+        """How often a pod was launched again with more memory."""
+        self.relaunches = 0
+        """How often a pod was launched again for another reason."""
+
+    @property
+    def usage(self) -> dict[str, float]:
+        """What the last pod's function used, in the words of `podenv.runtime.usage`."""
+        return self.result.usage if self.result is not None else {}
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the function ran, or else the last pod's container; None where it did not, or is not known."""
+        if self.result is not None:
+            return self.result.seconds
+        return None if self.pod is None else status.ran_seconds(self.pod, CONTAINER)
 
     def run(self, request: PodRequest, *, adopted: Json | None = None) -> Result:
         """The function's Result. ``adopted`` is a pod of this very work that an earlier worker left.
@@ -74,7 +92,7 @@ class PodLife:
             if pod is adopted and not status.may_have_started(pod, CONTAINER):
                 self._give_secret(request, pod)  # its worker may have ended between the two
             self._watch = PodWatch(self._client, self._events, request)
-            result = self._watch.result_of(pod, adopted=pod is adopted, answer=self._answer)
+            self.result = result = self._watch.result_of(pod, adopted=pod is adopted, answer=self._answer)
             self.pod = self._watch.pod
             self._client.refuse_stopped()
             failed = result.error is not None
@@ -147,8 +165,10 @@ class PodLife:
         if again.grown:
             larger = following.larger(before.memory)
             assert larger is not None
+            self.growths += 1
             self._events.note(f"{error} It is started again with {larger.memory} (max_memory {larger.max_memory}).")
             return larger
+        self.relaunches += 1
         self._events.note(f"{error} It is started again ({following.starts} of at most {again.most} times).")
         return following
 
@@ -170,7 +190,7 @@ class PodLife:
         work: Callable[[PodRequest, Json], tuple[T, End]],
     ) -> T:
         """What ``work`` returns for the pod, which has ended as it must when this returns or raises."""
-        end, self.pod, self._watch, self._answer = End.INTERRUPTED, adopted, None, None
+        end, self.pod, self._watch, self._answer, self.result = End.INTERRUPTED, adopted, None, None, None
         try:
             if adopted is not None:
                 self._held = _Held(request.of_pod(adopted), adopted["metadata"]["uid"])

@@ -52,6 +52,13 @@ def label(pod: Json, name: str) -> str:
     return str((pod["metadata"].get("labels") or {}).get(name, ""))
 
 
+def ran_seconds(pod: Json, name: str) -> float | None:
+    """Seconds between start and end of a container that is over, as far as the kubelet says them."""
+    ended = terminated(pod, name) or {}
+    began, over = (moment(ended.get(one)) for one in ("startedAt", "finishedAt"))
+    return max(0.0, (over - began).total_seconds()) if began and over else None
+
+
 def moment(text: str | None) -> datetime | None:
     """A time of the API (RFC 3339)."""
     return datetime.fromisoformat(text) if text else None

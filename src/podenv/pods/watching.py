@@ -109,7 +109,6 @@ class PodWatch:
         if result.error is not None and ended and ended.get("reason") == "OOMKilled":
             # What it raised is about a child process that the kernel ended.
             raise OutOfMemory(request.environment, request.memory, _memory_hint(request))
-        self._events.note(f"The function ran {result.seconds:.1f} s on Python {result.python}.")
         return result
 
     def _await_start(self, pod: Json, *, adopted: bool) -> Json:

@@ -32,7 +32,7 @@ for name, text in sources:
 """
 
 # In the order in which they import each other; the second where modules travel with a Call.
-_BASE = ("text", "tagged", "revive", "call", "frame", "logs", "load", "main")
+_BASE = ("text", "tagged", "revive", "call", "frame", "logs", "load", "usage", "main")
 _MODULES = ("resources", "modules")
 
 # Where podenv's own files can be read nothing is compiled: Python keeps the bytecode beside them.

@@ -49,19 +49,29 @@ class Failure:
 
 
 class Result:
-    """What a function returned, or its failure, with the Python version it ran on and the seconds it took."""
+    """What a function returned, or its failure, with the Python version it ran on and the seconds it took.
+
+    ``usage`` is what `runtime.usage` measured.
+    """
 
     def __init__(
-        self, value: Any = None, *, error: Failure | None = None, python: str = "", seconds: float = 0.0
+        self,
+        value: Any = None,
+        *,
+        error: Failure | None = None,
+        python: str = "",
+        seconds: float = 0.0,
+        usage: Mapping[str, float] | None = None,
     ) -> None:
         self.value = value
         self.error = error
         self.python = python
         self.seconds = seconds
+        self.usage = dict(usage or {})
 
     def encode(self) -> bytes:
         """The Result, compressed. Raises Refused, or TooLarge beyond ``RESULT_LIMIT``."""
-        document: dict[str, Any] = {"python": self.python, "seconds": self.seconds}
+        document: dict[str, Any] = {"python": self.python, "seconds": self.seconds, "usage": self.usage}
         if self.error:
             document["error"] = vars(self.error)
         else:
@@ -85,6 +95,7 @@ class Result:
                 error=Failure(**{name: str(text) for name, text in error.items()}) if error else None,
                 python=str(document["python"]),
                 seconds=float(document["seconds"]),
+                usage={str(name): float(value) for name, value in document["usage"].items()},
             )
         except (AttributeError, KeyError, TypeError, ValueError):
             raise Refused("this is not a result of podenv") from None

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 
-from . import frame, load, logs
+from . import frame, load, logs, usage
 from .call import PREFIX, Call, Failure, Result, TooLarge, unpack
 from .tagged import Refused
 
@@ -93,7 +93,7 @@ def _run(environ: dict[str, str]) -> tuple[Result, bytes]:
         failure = Failure(
             "refused", type=_type_name(error), message="the returned value cannot be read: " + _message(error)
         )
-    result = Result(error=failure, python=result.python, seconds=result.seconds)
+    result = Result(error=failure, python=result.python, seconds=result.seconds, usage=result.usage)
     return result, result.encode()
 
 
@@ -107,10 +107,11 @@ def _call(environ: dict[str, str]) -> Result:
         print(call.travels)  # noqa: T201 - the task's log
     modules = _modules(call, environ.get("BYTECODE", ""))
     started = time.perf_counter()
-    value, failure = None, None
+    value, failure, meter = None, None, None
     try:
         logs.prepare()
         function = load.load(call.code)
+        meter = usage.Meter()
         started = time.perf_counter()
         value = function(*call.args, **call.kwargs)
         if type(value).__name__ == "coroutine":
@@ -124,8 +125,10 @@ def _call(environ: dict[str, str]) -> Result:
         failure = Failure("exited", type="SystemExit", message=message, code=_exit_code(error))
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is the function's failure
         seconds = time.perf_counter() - started
-        return Result(error=_failure(error, _Texts(call, modules)), python=python, seconds=seconds)
-    return Result(value, error=failure, python=python, seconds=time.perf_counter() - started)
+        used = meter.read() if meter else None
+        return Result(error=_failure(error, _Texts(call, modules)), python=python, seconds=seconds, usage=used)
+    seconds = time.perf_counter() - started
+    return Result(value, error=failure, python=python, seconds=seconds, usage=meter.read() if meter else None)
 
 
 class _Output:
