@@ -36,13 +36,15 @@ _START_SECONDS, _IMPORT_SECONDS = 1.0, 5.0
 class Pool:
     """``ready`` of ``wanted`` idle pods wait for a task; ``why`` others do not, empty where nothing says so.
 
-    ``is_futile``: none does, and those that were started ended by themselves, as the next ones will.
+    ``is_futile``: none does, and those that were started ended by themselves, as the next ones will. ``failed`` of them
+    stay as they are while others are started; the container of another one is started again in its place.
     """
 
     wanted: int
     ready: int
     why: str = ""
     is_futile: bool = False
+    failed: int = 0
 
     def __str__(self) -> str:
         return f"warm {self.ready} of {self.wanted}"
@@ -154,7 +156,8 @@ def counted(item: Json, pods: Iterable[Json], *, since: float = 0.0) -> Pool:
     if ready and ready >= wanted:
         return Pool(wanted, ready)
     why = ended or " ".join(nodes.trouble([pod for pod in own if not _starts(pod)])).strip()
-    return Pool(wanted, ready, why, is_futile=bool(ended) and not ready and at >= since)
+    failed = sum(pod["status"].get("phase") == "Failed" and not status.is_going(pod) for pod in own)
+    return Pool(wanted, ready, why, is_futile=bool(ended) and not ready and at >= since, failed=failed)
 
 
 def wait(cluster: Cluster, item: Json, namespace: str, *, timeout: float, say: Callable[[str], None]) -> Pool:

@@ -92,9 +92,11 @@ class Rollout:
         try:
             keeper = cluster.get(pool.path(cluster, keeper, namespace)) or keeper
             found = pool.wait(cluster, keeper, namespace, timeout=pool.FILL_SECONDS, say=self._say)
-            if found.is_futile:
+            if found.is_futile and found.failed:  # more and more of them: a Deployment starts the next one at once
                 pool.set_number(cluster, keeper, namespace, 0)
                 yield f"idle pods end at once ({found.why}), so there are none until the next deploy; tasks start cold"
+            elif found.is_futile:
+                yield f"idle pods end at once ({found.why}); until that is mended, tasks start cold"
             elif found.ready < found.wanted:
                 why = found.why or "they are still being started"
                 yield f"{found} after {pool.FILL_SECONDS:g} s ({why}); until they wait, tasks start cold"

@@ -47,8 +47,11 @@ WHY = "cannot import pandas: No module named 'pandas'"
         ([pod(RUNNING), pod(RUNNING), pod(BROKEN, phase="Failed")], Pool(2, 2)),  # it was mended since
         ([pod(RUNNING), pod({"waiting": {"reason": "ContainerCreating"}})], Pool(2, 1)),
         ([pod(RUNNING, deletionTimestamp="now"), pod(RUNNING, template="0")], Pool(2, 0)),
-        ([pod(RUNNING), pod(ended(137, reason="OOMKilled"), phase="Failed")], Pool(2, 1, "OOMKilled, exit code 137")),
-        ([pod(BROKEN, phase="Failed")] * 2, Pool(2, 0, WHY, is_futile=True)),
+        (
+            [pod(RUNNING), pod(ended(137, reason="OOMKilled"), phase="Failed")],
+            Pool(2, 1, "OOMKilled, exit code 137", failed=1),
+        ),
+        ([pod(BROKEN, phase="Failed")] * 2, Pool(2, 0, WHY, is_futile=True, failed=2)),
         # A Deployment's pod, which is started again in its place.
         (
             [pod({"waiting": {"reason": "CrashLoopBackOff"}}, container={"restartCount": 1, "lastState": BROKEN})],
@@ -57,10 +60,10 @@ WHY = "cannot import pandas: No module named 'pandas'"
         ([pod(RUNNING, container={"restartCount": 1, "lastState": BROKEN})], Pool(2, 0, WHY, is_futile=True)),
         (
             [pod(BROKEN), pod(ended(1, "newer", at="2026-01-01T00:00:01Z"), phase="Failed")],
-            Pool(2, 0, "newer", is_futile=True),
+            Pool(2, 0, "newer", is_futile=True, failed=1),
         ),
         # The node took it: the next one may well wait.
-        ([pod(ended(137), phase="Failed", status={"reason": "Evicted"})], Pool(2, 0)),
+        ([pod(ended(137), phase="Failed", status={"reason": "Evicted"})], Pool(2, 0, failed=1)),
         (
             [pod({"waiting": {"reason": "ImagePullBackOff", "message": "no such image."}})],
             Pool(2, 0, "no such image"),
@@ -72,7 +75,7 @@ def test_what_waits_is_counted_and_what_does_not_says_why(pods: list[dict[str, A
 
 
 def test_what_ended_long_ago_says_nothing_of_the_pods_that_start_now() -> None:
-    assert pool.counted(JOB, [pod(BROKEN, phase="Failed")], since=1.8e9) == Pool(2, 0, WHY)
+    assert pool.counted(JOB, [pod(BROKEN, phase="Failed")], since=1.8e9) == Pool(2, 0, WHY, failed=1)
 
 
 def test_a_number_that_nobody_set_is_one() -> None:
