@@ -189,6 +189,16 @@ def test_a_run_that_fails_says_which_task_and_why_and_exits_with_1(project: Path
     assert "half | ValueError: 1 is odd\n" in done.stderr or "\nValueError: 1 is odd\n" in done.stderr
     assert re.search(r"^error: The run of flow ended as failed after \d+\.\d s\.$", done.stderr, re.MULTILINE)
 
+    # What they used is kept here.
+    kept = json.loads(podenv(project, variables, "sizes", "flow", "--json").stdout)
+    sizes = {task["task"]: task for task in kept["tasks"]}
+    assert {name: (task["runs"], task["environment"]) for name, task in sizes.items()} == {
+        "first": (1, "small"),
+        "half": (2, "small"),
+    }
+    assert sizes["first"]["memory"]["max"] == first["usage"]["peak_memory_bytes"] > 5 * 2**20
+    assert sizes["first"]["memory_limit"] == 256 * 2**20
+
 
 def test_a_run_shows_what_plain_tasks_print_and_log_and_nothing_of_airflows_own(
     project: Path, variables: Mapping[str, str]

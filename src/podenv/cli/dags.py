@@ -91,7 +91,9 @@ def run(
         found = dagfolder.read(path)
         if not no_check:
             certain.refuse_run(dag, Path(found.dag(dag).fileloc), catalogue, folder=path)
-        result = dagrun.run(found, dag, conf=conf, backend=backend.value, on_line=on_line, on_end=on_end)
+        result = dagrun.run(
+            found, dag, conf=conf, backend=backend.value, catalogue=catalogue.root, on_line=on_line, on_end=on_end
+        )
     rows = [_row(task, catalogue) for task in result.tasks]
     if json:
         output.as_json({**asdict(result), "tasks": rows, "result": _last_value(result)})

@@ -18,6 +18,7 @@ from podenv.catalogue.environment import Catalogue
 from podenv.cli import output
 from podenv.cli.choice import AsJson, DagsFolder, shown
 from podenv.cli.target import Yes
+from podenv.dagrun import history
 from podenv.errors import CatalogueNotFound, PodenvError, SettingError
 from podenv.usage import plot as plotting
 from podenv.usage import sizing
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 _UNITS = {"h": 1, "d": 24, "w": 168}  # hours
 _EMPTY = (
-    "No run of a task in an environment is known from the last {since}. Airflow keeps what the last 30 runs of each "
-    "DAG used, which --airflow URL reads."
+    "No run of a task in an environment is known from the last {since}. `podenv run` keeps what tasks used here; "
+    "Airflow keeps it of the last 30 runs of each DAG, which --airflow URL reads."
 )
 
 
@@ -57,7 +58,7 @@ def sizes(
         str,
         typer.Option(
             metavar="URL", envvar="PODENV_AIRFLOW_URL", show_default=False,
-            help="The address of Airflow, whose REST API is read.",
+            help="The address of Airflow, whose REST API is read; without it the runs of `podenv run` here.",
         ),
     ] = "",
     token: Annotated[
@@ -111,6 +112,8 @@ def sizes(
     if airflow:
         login = Login(airflow, token, "" if token else user, "" if token or not user else _password(user))
         _read(found, dag, begin, login)
+    elif (catalogue := _catalogue()) is not None:
+        found.add(history.runs(catalogue.root, dag, begin))
     tasks = found.tasks()
     edits = _edits(tasks, folder) if write else None
     if json:
@@ -191,11 +194,17 @@ def _password(user: str) -> str:
     return str(typer.prompt(f"Password of {user}", hide_input=True, err=True))
 
 
+def _catalogue() -> Catalogue | None:
+    try:
+        return Catalogue.find()
+    except CatalogueNotFound:
+        return None
+
+
 def _locks() -> Callable[[str], str | None]:
     """The lock in force of an environment of the catalogue here; None for others."""
-    try:
-        catalogue = Catalogue.find()
-    except CatalogueNotFound:
+    catalogue = _catalogue()
+    if catalogue is None:
         return lambda _: None
     known: dict[str, str | None] = {}
 

@@ -30,8 +30,9 @@ class TaskResult:
 
     ``python`` and ``lock`` (SHA-256) are those of the environment that it ran in, which may be deployed from another
     catalogue; None where that is not known. ``limits`` are those that its pod or its processes had, as Kubernetes
-    quantities by resource; None where it never started one. ``max_memory`` is how far its memory may grow. ``value`` is
-    what it returned; ``error`` why it failed. ``tries`` is 0 and ``seconds`` None where it never ran.
+    quantities by resource; None where it never started one. ``max_memory`` is how far its memory may grow. ``usage`` is
+    what it used, as `podenv.usage.record` has it. ``value`` is what it returned; ``error`` why it failed. ``tries`` is
+    0 and ``seconds`` None where it never ran.
     """
 
     task_id: str
@@ -44,6 +45,7 @@ class TaskResult:
     lock: str | None = None
     limits: Mapping[str, str] | None = None
     max_memory: str | None = None
+    usage: Mapping[str, Any] | None = None
     value: Any = None
     error: str | None = None
 

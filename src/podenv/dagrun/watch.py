@@ -68,6 +68,7 @@ class Watch:
             lock=getattr(task, "ran_lock", None),
             limits=(getattr(task, "pod_resources", None) or {}).get("limits"),
             max_memory=getattr(task, "ran_max_memory", None) or getattr(task, "max_memory", None),
+            usage=getattr(task, "podenv", None),
             **outcome,
         )
         self._results.pop((result.task_id, result.map_index), None)  # an earlier try
