@@ -122,11 +122,12 @@ class Group:
 
 def _own(controller: str, proc: str, parent: str) -> tuple[int, str]:
     """The group of a process whose parent is not in it; version 0 where there is none."""
-    found = find(controller, proc)
+    # Read once: podenv may be moving this process at this moment.
     own, above = _memberships(proc), _memberships(parent) if parent else {}
     name = controller if controller in own else ""
-    shared = parent and above.get(name) == own.get(name)
-    return (0, "") if found is None or shared else found
+    if parent and above.get(name) == own.get(name):
+        return 0, ""
+    return _found(controller, own, proc) or (0, "")
 
 
 def _memberships(proc: str) -> dict[str, str]:
@@ -140,7 +141,11 @@ def _memberships(proc: str) -> dict[str, str]:
 
 def find(controller: str, proc: str = "/proc/self") -> tuple[int, str] | None:
     """Version and folder of the control group with ``controller`` that a process is in; None where there is none."""
-    paths, mounts = _memberships(proc), list(_mounts(proc))
+    return _found(controller, _memberships(proc), proc)
+
+
+def _found(controller: str, paths: dict[str, str], proc: str) -> tuple[int, str] | None:
+    mounts = list(_mounts(proc))
     if controller in paths:
         return _folder(1, paths[controller], [m for m in mounts if m[2] == "cgroup" and controller in m[3]])
     return _folder(2, paths[""], [m for m in mounts if m[2] == "cgroup2"]) if "" in paths else None

@@ -115,3 +115,21 @@ def test_without_proc_the_process_itself_is_asked(tmp_path: Path) -> None:
     found = usage.Meter(str(tmp_path / "absent")).read()
     assert found.keys() == {"peak_memory_bytes", "cpu_seconds"}
     assert found["peak_memory_bytes"] > 5 * MIB
+
+
+def test_a_process_that_is_moved_while_it_looks_never_takes_the_group_of_others_for_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = Kernel(tmp_path, 2, "/podenv-7-1-ab", around="/session")
+    kernel.write(VERSION_2)
+    read, seen = usage._lines, ["0::/session\n"]
+
+    def moving(file: str) -> list[str]:
+        """The process is moved once its group was read for the first time."""
+        if not file.endswith("self/cgroup"):
+            return read(file)
+        return [seen.pop()] if seen else [f"0::{kernel.path}\n"]
+
+    monkeypatch.setattr(usage, "_lines", moving)
+    groups = [usage._own("memory", str(kernel.proc / "self"), str(kernel.parent)) for _ in range(2)]
+    assert groups == [(0, ""), (2, f"{tmp_path}/cgroup/podenv-7-1-ab")]
