@@ -11,6 +11,7 @@ NAMES = {
     "check": "podenv check: 500 tasks in 50 environments unchanged, 50 tasks cold (needs PyPI, or uv's cache)",
     "run": "`podenv run` beside `airflow dags test` (needs no cluster)",
     "pods": "tasks as pods, beside @task.kubernetes and a bare pod (needs a cluster and a registry)",
+    "warm": "tasks that take an idle pod, beside new pods and @task.kubernetes (needs a cluster and a registry)",
     "images": "an unchanged build of 50 environments whose images are there (needs a registry on this machine)",
     "deploy": "a deploy of 20 environments, unchanged and all changed (needs a cluster and a registry)",
 }

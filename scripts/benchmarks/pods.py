@@ -135,9 +135,11 @@ class Runner:
         with self._lock:
             return f"bench-{kind}-{os.getpid()}-{next(self._numbers)}"
 
+    def _context(self, operator: Any) -> Any:
+        return {"ti": _TaskInstance(operator.task_id), "run_id": "run", "dag": _dag(), "task_state_store": None}
+
     def _execute(self, operator: Any) -> object:
-        context = {"ti": _TaskInstance(operator.task_id), "run_id": "run", "dag": _dag(), "task_state_store": None}
-        value = operator.execute(context)
+        value = operator.execute(self._context(operator))
         assert value == 42, value
         return value
 
