@@ -338,7 +338,8 @@ def test_pods_that_were_taken_long_ago_without_a_call_are_swept_and_others_are_n
             lambda item: item["metadata"]["annotations"].update({names.CLAIMED_ANNOTATION: long_ago})
         )
     engine = engines()
-    assert engine.call(functions.double, 21, pool=pool.pool) == 42  # no pod is idle: it looks for such pods
+    claim.SWEEPS = 1
+    assert engine.call(functions.double, 21, pool=pool.pool) == 42
     until(lambda: len(server.pods()) == 2)
     assert names_of["silent"] not in [pod["metadata"]["name"] for pod in server.pods()]
     assert held.value() == "awake"
@@ -426,8 +427,9 @@ def test_a_hundred_workers_on_one_pool_use_no_pod_twice(
 
     with ThreadPoolExecutor(100) as executor:
         taken = Counter(executor.map(run, made))
-    assert taken.pop(None) == 92
-    assert taken == {f"etl-warm-{number}": 1 for number in range(8)}
+    others = taken.pop(None)
+    assert set(taken.values()) == {1}
+    assert (sum(taken.values()), others) == (8, 92)
 
 
 def _claimed(engine: Engine, request: Any) -> None:

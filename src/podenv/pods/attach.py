@@ -31,6 +31,9 @@ _LOOK_SECONDS = 0.2  # between two looks whether the task was asked to end
 _PASSING = (401, 404, 408, 429, 500, 502, 503, 504)  # answers that say nothing of the next pod
 
 
+_contexts: dict[Any, ssl.SSLContext] = {}
+
+
 class AttachRefused(Exception):
     """``is_final``: nobody here can attach, now and later; ``sent``: a part of the message may have come."""
 
@@ -79,7 +82,7 @@ class Attachment:
             return
         with suppress(OSError):
             if urlsplit(settings.host).scheme == "https":
-                self._context = _context(settings)
+                self._context = _context(settings) if settings.cert_file else _bearer_context(settings)
             if _proxy(settings) is None:
                 self._socket = _connected(settings, self._context)
 
@@ -152,6 +155,14 @@ class Attachment:
         except (websocket.WebSocketException, OSError) as error:
             if not answer.taken:
                 raise AttachRefused(type(error).__name__, sent=True) from None
+
+
+def _bearer_context(settings: Configuration) -> ssl.SSLContext:
+    """The same for every connection without a certificate of the client's: to load the authorities takes long."""
+    key = (settings.ssl_ca_cert, settings.verify_ssl, settings.assert_hostname)
+    if key not in _contexts:
+        _contexts[key] = _context(settings)
+    return _contexts[key]
 
 
 def _context(settings: Configuration) -> ssl.SSLContext:

@@ -23,7 +23,7 @@ from podenv.pods.manifest import CONTAINER
 from podenv.pods.refusal import refusals
 from podenv.pods.request import PodRequest
 
-LISTS = 3  # of idle pods, until a task whose choices all went to others takes a new pod
+TRIES = 4  # of idle pods that others took first, until a task takes a new one
 SWEEPS = 16  # of as many tasks, one looks for pods that were taken and never got their Call
 SWEPT = 5  # of the pods that were taken long ago, how many it looks at
 _LOG_BYTES = 1024 * 1024
@@ -49,20 +49,23 @@ class IdlePods:
         assert self._request.pool is not None
         self.why = "nobody can attach to pods here" if self._place in self.refusing else ""
         self.why = self.why or pool.why_unlike(self._request.pod, self._request.pool)
-        if random.randrange(SWEEPS) == 0:  # noqa: S311
+        if random.randrange(SWEEPS) == 0:
             self.sweep()
-        for _ in range(0 if self.why else LISTS):
-            for pod in (ready := self._ready()):
-                self._tried.add(pod["metadata"]["uid"])
-                self.why = pool.why_unfit(self.variables(pod), pod)
-                if self.why:
-                    return
-                yield pod
+        while not self.why and len(self._tried) < TRIES:
+            ready = self._ready()
             if not ready:
                 break
+            for pod in ready[: TRIES - len(self._tried)]:
+                self._tried.add(pod["metadata"]["uid"])
+                if self._is_unfit(pod):
+                    return
+                yield pod
         if not self.why:
-            self.why = f"{len(self._tried)} idle ones went to other tasks" if self._tried else "no pod is idle"
-            self.sweep()
+            self.why = "others took the idle ones" if self._tried else "no pod is idle"
+
+    def _is_unfit(self, pod: Json) -> bool:
+        self.why = pool.why_unfit(self.variables(pod), pod)
+        return bool(self.why)
 
     def _ready(self) -> list[Json]:
         """The idle pods that were not tried yet."""
