@@ -49,7 +49,7 @@ class IdlePods:
         assert self._request.pool is not None
         self.why = "nobody can attach to pods here" if self._place in self.refusing else ""
         self.why = self.why or pool.why_unlike(self._request.pod, self._request.pool)
-        if random.randrange(SWEEPS) == 0:
+        if random.randrange(SWEEPS) == 0:  # noqa: S311
             self.sweep()
         while not self.why and len(self._tried) < TRIES:
             ready = self._ready()
