@@ -44,11 +44,14 @@ class AttachRefused(Exception):
 
 
 class Answer:
-    """What a container printed since it got its Call, as far as it was heard; ``taken``: it has said that it has it."""
+    """What a container printed since it got its Call, as far as it was heard.
+
+    ``taken_at``: when it said that it has it (monotonic); None while it was not heard to.
+    """
 
     def __init__(self, token: str) -> None:
         self.lines: list[str] = []
-        self.taken = False
+        self.taken_at: float | None = None
         self._reader = FrameReader(token, self.lines.append)
         self._line, self._head = warm.taken(token), b""
 
@@ -59,9 +62,10 @@ class Answer:
 
     def hear(self, data: bytes) -> None:
         """Take the next bytes."""
-        if not self.taken:
+        if self.taken_at is None:
             self._head += data
-            self.taken = self._line in self._head
+            if self._line in self._head:
+                self.taken_at = time.monotonic()
         self._reader.feed(data)
 
 
@@ -148,12 +152,11 @@ class Attachment:
                     return
                 data = data.encode() if isinstance(data, str) else data
                 if data[0] == _STDOUT:
-                    before = answer.taken
                     answer.hear(data[1:])
-                    if answer.taken and not before:
-                        until = time.monotonic() + VALUE_SECONDS
+                    if answer.taken_at is not None:
+                        until = answer.taken_at + VALUE_SECONDS
         except (websocket.WebSocketException, OSError) as error:
-            if not answer.taken:
+            if answer.taken_at is None:
                 raise AttachRefused(type(error).__name__, sent=True) from None
 
 

@@ -112,7 +112,7 @@ class IdlePods:
             may_have_it = refused.sent
             self.why = f"one cannot attach to pod {name} ({refused})"
         self._client.refuse_stopped()
-        if answer.taken or (may_have_it and self._got(pod, until)):
+        if answer.taken_at is not None or (may_have_it and self._got(pod, until)):
             return answer
         self.why = self.why or f"pod {name} has not taken the Call"
         return None

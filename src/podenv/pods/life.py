@@ -243,7 +243,8 @@ class PodLife:
                     self._held = None
                 elif (pod := self._hand(request.of_pod(pod), idle, attachment)) is not None:
                     where = f"{request.namespace}/{pod['metadata']['name']} on node {pod['spec'].get('nodeName')}"
-                    self._events.note(f"Idle pod {where} took the task after {time.monotonic() - began:.2f} s.")
+                    taken = (self._answer and self._answer.taken_at) or time.monotonic()
+                    self._events.note(f"Idle pod {where} took the task after {taken - began:.2f} s.")
                     return pod
                 else:
                     break
