@@ -16,6 +16,10 @@ from kubernetes import client, config
 from kubernetes.client import ApiClient, ApiException, CoreV1Api
 from tests.pods.apiserver import ApiServer
 
+from podenv.pods import attach
+from podenv.pods.attach import Answer, Attachment, AttachRefused
+from podenv.pods.client import KubernetesClient
+
 Json = dict[str, Any]
 
 
@@ -34,7 +38,7 @@ class Api:
             method,
             body=body,
             query_params=list(query.items()),
-            header_params={"Accept": "application/json", "Content-Type": _content_type(method)},
+            header_params={"Accept": "application/json", "Content-Type": _content_type(method, body)},
             response_types_map={200: "object"},
             auth_settings=["BearerToken"],
             _preload_content=False,
@@ -89,8 +93,9 @@ class Api:
         return bytes(self.ask("GET", f"pods/{name}/log", **query).read())
 
 
-def _content_type(method: str) -> str:
-    return "application/strategic-merge-patch+json" if method == "PATCH" else "application/json"
+def _content_type(method: str, body: Any) -> str:
+    patch = "json-patch" if isinstance(body, list) else "strategic-merge-patch"
+    return f"application/{patch}+json" if method == "PATCH" else "application/json"
 
 
 @pytest.fixture
@@ -300,6 +305,46 @@ def test_labels_are_patched_one_by_one(api: Api) -> None:
     assert patched["metadata"]["labels"] == {"a": "b", "c": "d"}
     patched = api.answer("PATCH", f"pods/{name}", {"metadata": {"labels": {"c": None}}})
     assert patched["metadata"]["labels"] == {"a": "b"}
+    api.answer("DELETE", f"pods/{name}", {"gracePeriodSeconds": 0})
+
+
+def test_a_json_patch_counts_only_where_its_tests_hold_and_a_deletion_only_of_the_version_it_names(api: Api) -> None:
+    name = api.create("import time; time.sleep(60)")
+    before = api.await_state(name, "running")["metadata"]
+    taken = [
+        {"op": "test", "path": "/metadata/uid", "value": before["uid"]},
+        {"op": "test", "path": "/metadata/labels/a", "value": "b"},
+        {"op": "remove", "path": "/metadata/labels/a"},
+        {"op": "add", "path": "/metadata/labels/podenv.dev~1x", "value": "y"},
+        {"op": "add", "path": "/spec/activeDeadlineSeconds", "value": 600},
+    ]
+    patched = api.answer("PATCH", f"pods/{name}", taken)
+    assert patched["metadata"]["labels"] == {"podenv.dev/x": "y"}
+    assert patched["spec"]["activeDeadlineSeconds"] == 600
+    again = api.answer("PATCH", f"pods/{name}", taken)
+    assert (again["code"], again["reason"]) == (422, "Invalid")
+    old = {"uid": before["uid"], "resourceVersion": before["resourceVersion"]}
+    refused = api.answer("DELETE", f"pods/{name}", {"gracePeriodSeconds": 0, "preconditions": old})
+    assert (refused["code"], refused["reason"]) == (409, "Conflict")
+    now = {**old, "resourceVersion": api.answer("GET", f"pods/{name}")["metadata"]["resourceVersion"]}
+    assert "code" not in api.answer("DELETE", f"pods/{name}", {"gracePeriodSeconds": 0, "preconditions": now})
+
+
+def test_who_attaches_hears_what_is_printed_and_its_end_is_the_end_of_the_input(api: Api) -> None:
+    code = "import sys; print(sys.stdin.readline().upper(), flush=True); print(repr(sys.stdin.read()), flush=True)"
+    name = api.create(code, base={"stdin": True, "stdinOnce": True})
+    api.await_state(name, "running")
+    attachment, answer = Attachment(KubernetesClient("etl", lambda: api.core), api.namespace), Answer("token")
+    attachment.open()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attach, "ACK_SECONDS", 1.0)
+        attachment.exchange(name, b"heard\n", answer)
+    assert (answer.lines, answer.taken_at) == (["HEARD"], None)
+    ended = api.await_state(name, "terminated")["status"]["containerStatuses"][0]["state"]["terminated"]
+    assert ended["exitCode"] == 0
+    assert api.log(name).decode().splitlines() == ["HEARD", "", "''"]
+    with pytest.raises(AttachRefused):
+        Attachment(KubernetesClient("etl", lambda: api.core), api.namespace).exchange("nix", b"", Answer("token"))
     api.answer("DELETE", f"pods/{name}", {"gracePeriodSeconds": 0})
 
 
