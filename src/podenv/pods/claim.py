@@ -93,7 +93,11 @@ class IdlePods:
             if isinstance(error, ApiException) and error.status in (404, 409, 422):
                 return None
             pod = self._looked_up(namespace, name)  # whether it took effect is not known
-        if pod is None or status.token_of(pod) != self._request.token or not pool.is_ready(pod, self._request.pod):
+        if pod is None or status.token_of(pod) != self._request.token:
+            return None
+        if not pool.is_ready(pod, self._request.pod):  # it ended meanwhile
+            with suppress(ApiException, HTTPError):  # a next try deletes it too
+                self._client.delete_pod(namespace, name, uid=pod["metadata"]["uid"])
             return None
         return pod
 

@@ -75,8 +75,11 @@ def container(pod: Json, name: str) -> Json | None:
 
 
 def terminated(pod: Json, name: str) -> Json | None:
-    """How the container ended; None when it has not, or when that is not known."""
-    return _state(container(pod, name), "terminated")
+    """How the container ended, the first time where it was started again; None when it has not, or if not known."""
+    status = container(pod, name) or {}
+    # A pod never restarts its container, but one that was idle may, for an exit code of its own (Kubernetes 1.35).
+    again = _state({"state": status.get("lastState")}, "terminated") if status.get("restartCount") else None
+    return again or _state(status, "terminated")
 
 
 def is_running(pod: Json, name: str) -> bool:

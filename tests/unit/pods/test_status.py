@@ -215,3 +215,10 @@ def test_the_cluster_says_why_it_took_a_pod_away() -> None:
 )
 def test_a_container_is_known_not_to_have_started_or_may_have(found: Json | None, may: bool) -> None:
     assert status.may_have_started(found, "base") is may
+
+
+def test_the_first_end_of_a_container_that_was_started_again_is_its_end() -> None:
+    restarted = pod({"running": {"startedAt": stamp(NOW)}}, phase="Running")
+    restarted["status"]["containerStatuses"][0] |= {"restartCount": 1, "lastState": {"terminated": {"exitCode": 213}}}
+    assert status.is_over(restarted, "base")
+    assert status.terminated(restarted, "base") == {"exitCode": 213}
