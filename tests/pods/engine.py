@@ -20,7 +20,7 @@ from podenv.pods.client import KubernetesClient
 from podenv.pods.compose import Identity
 from podenv.pods.events import PodEvents
 from podenv.pods.life import PodLife
-from podenv.pods.request import PodRequest
+from podenv.pods.request import PodRequest, Timeouts
 from podenv.pods.template import EnvironmentTemplate
 
 Json = dict[str, Any]
@@ -90,10 +90,13 @@ class Engine:
             identity=Identity(name, OWNER, b"key"),
             where="the test",
         )
+        given = {
+            one: fields.pop(f"{one}_timeout") for one in ("schedule", "start", "room") if f"{one}_timeout" in fields
+        }
         secret: dict[str, str] = {}
         if fields.pop("payload", "env") == "secret":
             whole, secret = compose.split_secret(whole)
-        return PodRequest(environment="etl", pod=whole, secret=secret, **fields)
+        return PodRequest(environment="etl", pod=whole, timeouts=Timeouts(**given), secret=secret, **fields)
 
     def call(self, function: Callable[..., Any], *args: Any, **fields: Any) -> Any:
         """The value of the function in a pod. Raises a `TaskFailure`."""

@@ -243,7 +243,6 @@ def test_another_pod_that_got_the_name_meanwhile_is_left_alone(engine: Engine, s
 @pytest.mark.parametrize(
     ("refusal", "kind", "words"),
     [
-        (statuses.quota_exceeded("etl-task"), "QuotaExceeded", "exceeded quota: q, requested: pods=1"),
         (statuses.forbidden("create", "pods"), "PodRefused", "Airflow may not create pods"),
         (statuses.invalid("Pod", "etl-task", "spec.nodeName", "Invalid value"), "PodRefused", "spec.nodeName: Invalid"),
         (statuses.bad_request('admission webhook "p" denied the request: no'), "PodRefused", "denied the request: no"),

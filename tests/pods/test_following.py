@@ -289,8 +289,10 @@ def test_what_may_pass_before_a_container_starts_is_waited_for(
 
 
 def test_a_pod_that_no_node_takes_is_told_in_the_schedulers_words(engine: Engine, server: ApiServer) -> None:
-    server.kubelet.plans = [lambda pod: pod.unschedulable("0/1 nodes are available: 1 Insufficient memory.")]
-    with pytest.raises(Unschedulable, match=r"1 s \(0/1 nodes are available: 1 Insufficient memory\.\); ask for less"):
+    server.kubelet.plans = [lambda pod: pod.unschedulable("0/1 nodes are available: 1 had untolerated taint.")]
+    with pytest.raises(
+        Unschedulable, match=r"1 s \(0/1 nodes are available: 1 had untolerated taint\.\); ask for less"
+    ):
         engine.call(functions.double, 1, schedule_timeout=1)
     assert server.pods() == []
 

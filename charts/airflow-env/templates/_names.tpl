@@ -57,6 +57,11 @@ podenv.dev/digest: {{ . | trimPrefix "sha256:" | trunc 32 | quote }}
 {{- with (.Values.image).digest }}{{ $_ := set $own "podenv.dev/digest" . }}{{ end -}}
 {{- with (.Values.lock).hash }}{{ $_ := set $own "podenv.dev/lock" . }}{{ end -}}
 {{- if not (kindIs "invalid" .Values.relaunch) }}{{ $_ := set $own "podenv.dev/relaunch" (.Values.relaunch | int | toString) }}{{ end -}}
+{{- $timeouts := dict -}}
+{{- range $name, $seconds := .Values.timeouts | default dict -}}
+{{- if not (kindIs "invalid" $seconds) }}{{ $_ := set $timeouts $name ($seconds | int) }}{{ end -}}
+{{- end -}}
+{{- with $timeouts }}{{ $_ := set $own "podenv.dev/timeouts" (toJson .) }}{{ end -}}
 {{- $own | toYaml -}}
 {{- end }}
 

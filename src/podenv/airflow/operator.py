@@ -39,6 +39,8 @@ class EnvPodOperator(EnvTask):
     lock used and a quarter more; that needs ``max_memory``, or ``resources.maxMemory`` of the environment. ``relaunch``
     says how often, in one try, a pod that the cluster took away (evicted, preempted, its node lost) is launched again:
     0 is never; without it three times, but where the function may have started only if the task has ``retries``.
+    ``room_timeout``: for how many seconds (an hour unless the environment says otherwise) it waits in line, in the same
+    try, where the quota or the nodes have no room for its pod.
     ``connections`` names Airflow Connections that the task gets as environment variables (``AIRFLOW_CONN_<ID>``, or a
     mapping of variables to ids), ``variables`` Airflow Variables (``AIRFLOW_VAR_<KEY>``); a Secret that lives and dies
     with the pod brings them. All other arguments are those of KubernetesPodOperator; what they say of the pod is laid

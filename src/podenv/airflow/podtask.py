@@ -18,13 +18,13 @@ from podenv.airflow.exchange import context_values
 from podenv.airflow.learned import LearnedMemory
 from podenv.airflow.observer import OperatorObserver
 from podenv.airflow.task import EnvTask
-from podenv.airflow.trigger import EnvPodTrigger
+from podenv.airflow.trigger import ROOM, EnvPodTrigger, RoomTrigger
 from podenv.call import source
 from podenv.call.command import XCOM_FOLDER, run_command
 from podenv.call.outcome import value_of
 from podenv.catalogue import names
-from podenv.errors import Killed, PodenvError, PodLost, TaskFailure
-from podenv.pods import compose, status, template
+from podenv.errors import Killed, PodenvError, PodLost, QuotaExceeded, TaskFailure
+from podenv.pods import compose, room, status, template
 from podenv.pods.client import Json, KubernetesClient
 from podenv.pods.compose import Identity
 from podenv.pods.life import PodLife
@@ -57,12 +57,12 @@ class PodTask:
         """Delete the pod; for a signal handler."""
         self.ran.kill()
 
-    def run(self) -> Any:
+    def run(self, waited: Mapping[str, Any] | None = None) -> Any:
         """The value that the function returned; in deferrable mode it raises TaskDeferred instead.
 
-        Raises a `PodenvError`.
+        ``waited`` is the event after a wait for room. Raises a `PodenvError`.
         """
-        request = self._request()
+        request = self._request(quiet=waited is not None)
         adopted = None
         if self._task.durable:
             adopted = self.ran.find(request, identity.selector(self._owner))
@@ -71,13 +71,19 @@ class PodTask:
         # The stock way to defer loses the value of a pod that is over already.
         if not self._task.deferrable or (adopted is not None and status.is_over(adopted, CONTAINER)):
             return value_of(self.ran.run(request, adopted=adopted), request.environment)
-        raise self.ran.hand_over(request, self._deferred, adopted=adopted)
+        at_once = replace(request, timeouts=replace(request.timeouts, room=0))  # the triggerer waits for room
+        try:
+            raise self.ran.hand_over(at_once, self._deferred, adopted=adopted)
+        except QuotaExceeded as error:
+            raise self._in_line(error, request.timeouts.room, waited or {}) from None
 
     def resume(self, event: Mapping[str, Any]) -> Any:
         """Go on after the trigger saw the pod end, or gave up waiting for it.
 
         All that this needs is in the pod: release, Connection and catalogue may be gone meanwhile.
         """
+        if event["status"] == ROOM:
+            return self.run(event)
         request, pod = self._followed(event), None
         try:
             pod = self._pod_of(request)
@@ -96,6 +102,15 @@ class PodTask:
             request = self.ran.next_request(error, request, self.ran.pod or pod, fresh=partial(self._anew, error))
         raise self.ran.hand_over(request, self._deferred)
 
+    def _in_line(self, error: QuotaExceeded, most: float, waited: Mapping[str, Any]) -> TaskDeferred:
+        """What is raised so that the triggerer waits for room. Raises ``error`` after ``most`` seconds of waiting."""
+        since, tries = waited.get("since") or time.time(), waited.get("tries", 0) + 1
+        left = since + most - time.time()
+        if left <= 0:
+            raise error
+        pause = room.deferred_pause(tries)
+        return TaskDeferred(trigger=RoomTrigger(since, tries, min(pause, left)), method_name="trigger_reentry")
+
     def _deferred(self, pod: Json) -> TaskDeferred:
         """What is raised so that the trigger follows ``pod``."""
         self._task.pod = compat.pod_from_dict(pod)
@@ -106,6 +121,9 @@ class PodTask:
             # The provider's own asynchronous hook does not look for the cluster that it runs in.
             if given["in_cluster"] is None and self._task.hook.is_in_cluster:
                 given["in_cluster"] = True
+            timeouts = self._task.timeouts(status.annotation(pod, names.TIMEOUTS_ANNOTATION))
+            given |= {"schedule_timeout": timeouts.schedule, "startup_timeout": timeouts.start}
+            given["trigger_kwargs"] = {**(given["trigger_kwargs"] or {}), ROOM: timeouts.room}
             deferred.trigger = EnvPodTrigger(**given)
             return deferred
         raise AssertionError("invoke_defer_method returned")
@@ -174,8 +192,7 @@ class PodTask:
         return PodRequest(
             environment=task.env,
             pod=pod,
-            schedule_timeout=task.schedule_timeout_seconds,
-            start_timeout=task.startup_timeout_seconds,
+            timeouts=task.timeouts(status.annotation(pod, names.TIMEOUTS_ANNOTATION) or ""),
             max_memory=status.annotation(pod, names.MAX_MEMORY_ANNOTATION) or task.max_memory,
             on_finish=FinishAction(task.on_finish_action.value),
             keep_when_killed=task.on_kill_action.value == "keep_pod",

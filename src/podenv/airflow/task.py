@@ -14,6 +14,7 @@ from podenv.airflow.link import PodLink
 from podenv.call import source
 from podenv.catalogue.request import TaskRequest
 from podenv.pods.manifest import Json, base_container
+from podenv.pods.request import Timeouts
 
 if TYPE_CHECKING:
     from kubernetes.client import V1ResourceRequirements
@@ -52,6 +53,9 @@ class EnvTask(KubernetesPodOperator):
     connections: Sequence[str] | Mapping[str, str]
     variables: Sequence[str] | Mapping[str, str]
     relaunch: int | None
+    room_timeout: float | None
+    own_start_timeout: float | None  # as the task says them; None leaves it to the environment
+    own_schedule_timeout: float | None
 
     def __init__(
         self,
@@ -70,6 +74,9 @@ class EnvTask(KubernetesPodOperator):
         connections: Sequence[str] | Mapping[str, str] = (),
         variables: Sequence[str] | Mapping[str, str] = (),
         relaunch: int | None = None,
+        room_timeout: float | None = None,
+        startup_timeout_seconds: int | None = None,
+        schedule_timeout_seconds: int | None = None,
         do_xcom_push: bool = True,
         log_pod_spec_on_failure: bool = False,  # the dump holds the values of environment variables in clear
         log_events_on_startup: bool = False,
@@ -80,6 +87,8 @@ class EnvTask(KubernetesPodOperator):
             cmds=cmds,
             arguments=arguments,
             container_resources=container_resources,
+            startup_timeout_seconds=startup_timeout_seconds or int(Timeouts.start),
+            schedule_timeout_seconds=schedule_timeout_seconds,
             do_xcom_push=do_xcom_push,
             log_pod_spec_on_failure=log_pod_spec_on_failure,
             log_events_on_startup=log_events_on_startup,
@@ -89,9 +98,16 @@ class EnvTask(KubernetesPodOperator):
         # At once: BaseOperator makes each single assignment slow, and a DAG file may have 500 tasks.
         vars(self).update(env=env, cpu=cpu, memory=memory, max_memory=max_memory, gpu=gpu)
         vars(self).update(connections=connections, variables=variables, relaunch=relaunch)
+        vars(self).update(room_timeout=room_timeout, own_start_timeout=startup_timeout_seconds)
+        vars(self).update(own_schedule_timeout=schedule_timeout_seconds or startup_timeout_seconds)
         self._take_function(python_callable, op_args, op_kwargs)
         self._check_what_runs()
         _check_once(self)
+
+    def timeouts(self, environment: str) -> Timeouts:
+        """How long its pods may wait; ``environment``: what the annotation of its environment says."""
+        own = {"schedule": self.own_schedule_timeout, "start": self.own_start_timeout, "room": self.room_timeout}
+        return Timeouts.of(own, environment)
 
     @property
     def request(self) -> TaskRequest:
@@ -181,6 +197,8 @@ class EnvTask(KubernetesPodOperator):
                 raise TypeError(f"{self.where}: {name} is a list of names; write [{given!r}].")
         if self.relaunch is not None and (type(self.relaunch) is not int or self.relaunch < 0):
             raise TypeError(f"{self.where}: relaunch is a number of times, 0 or more, not {self.relaunch!r}.")
+        if self.room_timeout is not None and (type(self.room_timeout) not in (int, float) or self.room_timeout <= 0):
+            raise TypeError(f"{self.where}: room_timeout is a number of seconds above 0, not {self.room_timeout!r}.")
         for name in ("cmds", "arguments"):
             if isinstance(getattr(self, name), str):
                 raise TypeError(

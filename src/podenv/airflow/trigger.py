@@ -9,14 +9,40 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
-from airflow.triggers.base import TriggerEvent
+from airflow.triggers.base import BaseTrigger, TriggerEvent
 from kubernetes.config import ConfigException
+from kubernetes_asyncio.client import CoreV1Api
 from kubernetes_asyncio.config import ConfigException as AsyncConfigException
 
 from podenv.airflow.compat import AirflowException
-from podenv.pods import status
+from podenv.pods import room, status
 from podenv.pods.client import PATIENCE_SECONDS, Json, plain
 from podenv.pods.manifest import to_json
+
+ROOM = "room"  # the status of a task that waits for room, and for how many seconds it may
+
+
+class RoomTrigger(BaseTrigger):
+    """Waits ``seconds`` before a pod is asked for again: the quota had no room, so there is none to look at.
+
+    ``since`` (seconds since 1970) is when the task began to wait, ``tries`` how often it asked.
+    """
+
+    def __init__(self, since: float, tries: int, seconds: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.since = since
+        self.tries = tries
+        self.seconds = seconds
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Its own class path, and the arguments."""
+        given = {"since": self.since, "tries": self.tries, "seconds": self.seconds}
+        return f"{type(self).__module__}.{type(self).__qualname__}", given
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield the one event."""
+        await asyncio.sleep(self.seconds)
+        yield TriggerEvent({"status": ROOM, "since": self.since, "tries": self.tries})  # type: ignore[no-untyped-call]
 
 
 class EnvPodTrigger(KubernetesPodTrigger):
@@ -39,8 +65,9 @@ class EnvPodTrigger(KubernetesPodTrigger):
     async def _status(self) -> str:
         deadline = self.trigger_kwargs.get("_execution_deadline", float("inf"))
         answered = time.monotonic()
+        began, most = answered, self.trigger_kwargs.get(ROOM, 0.0)
         start_by = answered + self.schedule_timeout
-        scheduled = started = told = False
+        scheduled = started = told = waits = False
         while time.time() < deadline:
             try:
                 pod: Json = to_json(await self.hook.get_pod(self.pod_name, self.pod_namespace))
@@ -58,11 +85,22 @@ class EnvPodTrigger(KubernetesPodTrigger):
                     return "success" if ended and ended["exitCode"] == 0 else "failed"
                 if pod["spec"].get("nodeName") and not scheduled:
                     scheduled, start_by = True, answered + self.startup_timeout
+                elif not scheduled and not waits and room.is_short(pod):
+                    waits, never = True, room.beyond_nodes(pod, await self._nodes())
+                    start_by = answered + room.SCALE_UP_SECONDS if never else began + max(self.schedule_timeout, most)
                 started = started or status.is_running(pod, self.base_container_name)
             if not started and time.monotonic() > start_by:
                 return "timeout"
             await asyncio.sleep(self.poll_interval)
         return "timeout"
+
+    async def _nodes(self) -> list[Json]:
+        """The nodes; empty where they may not be read."""
+        try:
+            async with self.hook.get_conn() as connection:
+                return list(to_json(await CoreV1Api(connection).list_node(resource_version="0"))["items"])
+        except Exception:  # noqa: BLE001 - it waits then as long as a task may
+            return []
 
     def _is_in_vain(self, pod: Json) -> bool:
         name = self.base_container_name

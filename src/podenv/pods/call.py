@@ -28,7 +28,7 @@ from podenv.pods.client import KubernetesClient
 from podenv.pods.compose import Identity
 from podenv.pods.events import PodEvents
 from podenv.pods.life import PodLife
-from podenv.pods.request import PodRequest, Relaunches
+from podenv.pods.request import PodRequest, Relaunches, Timeouts
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ def call(
     )
     pod, secret = compose.split_secret(pod) if place.secret else (pod, {})
     relaunches = Relaunches.of(retries=0, task=None, environment=found.relaunch)
-    request = PodRequest(environment=name, pod=pod, secret=secret, relaunches=relaunches, pool=found.pool)
+    timeouts = Timeouts.of({}, found.timeouts)
+    request = PodRequest(name, pod, timeouts, secret=secret, relaunches=relaunches, pool=found.pool)
     events.note(f"Environment {name!r} ({found.facts}), {request.facts}.")
     life = PodLife(client, events)
     with ended_by_sigterm(life.kill):

@@ -176,6 +176,14 @@ class KubernetesClient:
         except (ApiException, HTTPError):
             return []
 
+    def nodes(self) -> list[Json]:
+        """The nodes that take pods; empty where they may not be read. Asks once."""
+        try:
+            answer = self.core().list_node(resource_version="0", _preload_content=False, _request_timeout=TIMEOUTS)
+            return [one for one in _json(answer)["items"] if not (one.get("spec") or {}).get("unschedulable")]
+        except (ApiException, HTTPError):
+            return []
+
     def log_head(self, namespace: str, name: str, container: str, most: int) -> bytes:
         """The first ``most`` bytes that the node holds of a log, each line with its timestamp. Raises as `ask`."""
         return self.ask(

@@ -16,7 +16,7 @@ from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
 from podenv.errors import ClusterUnreachable, PodLost, PodNameTaken, TaskFailure
-from podenv.pods import decisions, pool, status
+from podenv.pods import decisions, pool, room, status
 from podenv.pods.attach import Answer, Attachment
 from podenv.pods.claim import IdlePods
 from podenv.pods.client import Json, KubernetesClient, Patience, reason_of, words_of
@@ -282,12 +282,18 @@ class PodLife:
 
     def _post(self, request: PodRequest) -> Json:
         body, deadline = request.body(), time.monotonic() + NAME_SECONDS
+        line = room.Line(self._client, self._events, request)
         while True:
             self._held = _Held(request)
             try:
                 return self._client.create_pod(request.namespace, body)
             except ApiException as error:
                 self._held = None  # a refused request leaves none behind; a pod of this name is another's
+                if room.is_full(error):
+                    line.outlive(error)
+                    self._client.refuse_stopped()
+                    deadline = time.monotonic() + NAME_SECONDS
+                    continue
                 if error.status != 409 or reason_of(error) != "AlreadyExists":
                     raise refusal(error, request.environment, f"create a pod in {request.namespace}") from None
             other = self.look(request)

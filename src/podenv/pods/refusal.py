@@ -10,18 +10,13 @@ from kubernetes.client import ApiException
 
 from podenv import causes
 from podenv.causes import Verdict
-from podenv.errors import PodFailure, PodRefused, QuotaExceeded
+from podenv.errors import PodFailure, PodRefused
 from podenv.pods.client import reason_of, words_of
 
 
 def refusal(error: ApiException, environment: str, what: str) -> PodFailure:
     """Why the API server refused to ``what`` (like ``create a pod in podenv-etl``)."""
     words = words_of(error)
-    if error.status == 403 and "exceeded quota" in words:
-        return QuotaExceeded(
-            f"Environment {environment!r}: the namespace's quota has no room ({words}); "
-            "wait for other tasks, ask for less, or raise resourceQuota in the values."
-        )
     cause = causes.api(error.status, reason_of(error), words)
     final = cause.verdict is Verdict.FINAL
     if final and error.status == 403 and (missing := re.search(r'cannot (\w+) resource "([^"]+)"', words)):

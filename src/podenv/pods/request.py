@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 
 from podenv.catalogue import names, quantity
@@ -45,17 +46,39 @@ class Relaunches:
 
 
 @dataclass(frozen=True)
+class Timeouts:
+    """How many seconds a pod may take until a node has it, and then until its container runs.
+
+    ``room``: until the namespace's quota and the nodes have room for it, which is not counted otherwise.
+    """
+
+    schedule: float = 120.0
+    start: float = 120.0
+    room: float = 3600.0
+
+    @classmethod
+    def of(cls, task: Mapping[str, float | None], annotation: str) -> Timeouts:
+        """The task's own, else those in the ``annotation`` of its environment (JSON), else these."""
+        try:
+            kept = json.loads(annotation or "{}")
+        except ValueError:
+            kept = {}
+        known = kept if isinstance(kept, dict) else {}
+        given = {**known, **{name: seconds for name, seconds in task.items() if seconds is not None}}
+        own = {one.name for one in fields(cls)}
+        return cls(**{name: float(value) for name, value in given.items() if name in own})
+
+
+@dataclass(frozen=True)
 class PodRequest:
     """A pod to launch. Times in seconds; ``max_memory`` is a quantity.
-
     ``secret`` holds variables that travel in a Secret which the pod owns. ``follow``: its log is read while it runs.
     ``grace`` is what a deleted pod gets to end. ``pool``: idle pods, one of which may take the task.
     """
 
     environment: str
     pod: Json
-    schedule_timeout: float = 120.0
-    start_timeout: float = 120.0
+    timeouts: Timeouts = Timeouts()
     max_memory: str | None = None
     on_finish: FinishAction = FinishAction.DELETE
     keep_when_killed: bool = False

@@ -37,6 +37,11 @@ class EnvironmentTemplate:
         return int(number) if number.isdecimal() else None
 
     @property
+    def timeouts(self) -> str:
+        """How long its pods may wait, as `podenv.pods.request.Timeouts` reads it; empty where the values do not say."""
+        return self.annotations.get(names.TIMEOUTS_ANNOTATION, "")
+
+    @property
     def lock(self) -> str | None:
         """SHA-256 of the lock that its image was made from; None where the template does not say."""
         return self.annotations.get(names.LOCK_ANNOTATION)

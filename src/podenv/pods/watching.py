@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from podenv.errors import OutOfMemory, PodLost, StartTimedOut, TaskFailure, Unschedulable
-from podenv.pods import status
+from podenv.pods import room, status
 from podenv.pods.attach import Answer
 from podenv.pods.client import Json, KubernetesClient
 from podenv.pods.events import PodEvents
@@ -117,12 +117,15 @@ class PodWatch:
         began = time.monotonic() - (_since(status.moment(pod["metadata"]["creationTimestamp"])) if adopted else 0)
         scheduled: list[float] = []
         words = {"scheduler": "", "kubelet": ""}
+        line = room.Line(self._client, self._events, request)
 
         def decide(pod: Json) -> Start | None:
             self._pod = pod
             if pod["spec"].get("nodeName") and not scheduled:
                 scheduled.append(time.monotonic() - (_since(status.scheduled(pod)) if adopted else 0))
             words["scheduler"] = status.unschedulable(pod) or words["scheduler"]
+            if not scheduled and room.is_short(pod):
+                line.see(pod, began)
             words["kubelet"] = status.waits_for(pod, CONTAINER) or words["kubelet"]
             if status.is_over(pod, CONTAINER) or status.is_running(pod, CONTAINER):
                 return pod, None
@@ -130,12 +133,17 @@ class PodWatch:
             return (pod, failure) if failure is not None else None
 
         def deadline() -> float:
-            return scheduled[0] + request.start_timeout if scheduled else began + request.schedule_timeout
+            if scheduled:
+                return scheduled[0] + request.timeouts.start
+            if line.since is None:
+                return began + request.timeouts.schedule
+            line.tell(words["scheduler"])
+            return max(line.end, began + request.timeouts.schedule if not line.larger else 0)
 
-        at_most = min(request.schedule_timeout, request.start_timeout)
+        at_most = min(request.timeouts.schedule, request.timeouts.start, room.TELL_SECONDS)
         decision = self._follower.watch(decide, deadline, at_most=at_most, since=None if adopted else pod)
         if decision is None:
-            raise _late(request, bool(scheduled), words)
+            raise _late(request, bool(scheduled), words, line)
         pod, failure = decision
         if failure is not None:
             raise failure
@@ -187,15 +195,25 @@ def _memory_hint(request: PodRequest) -> str:
     return f"Raise {'max_memory' if request.max_memory else 'memory'} of the task, or let it hold less at a time."
 
 
-def _late(request: PodRequest, scheduled: bool, words: dict[str, str]) -> TaskFailure:
+def _late(request: PodRequest, scheduled: bool, words: dict[str, str], line: room.Line) -> TaskFailure:
+    if not scheduled and line.larger:
+        return Unschedulable(
+            f"Environment {request.environment!r}: no node is large enough for the pod, were it empty: it asks for "
+            f"{line.larger}; ask for less, or add larger nodes."
+        )
+    if not scheduled and line.since is not None:
+        return Unschedulable(
+            f"Environment {request.environment!r}: no node had room for the pod for {line.seconds:.0f} s "
+            f"({words['scheduler']}); ask for less, add nodes, or raise room_timeout."
+        )
     if not scheduled:
         return Unschedulable(
-            f"Environment {request.environment!r}: no node took the pod within {request.schedule_timeout:.0f} s "
+            f"Environment {request.environment!r}: no node took the pod within {request.timeouts.schedule:.0f} s "
             f"({words['scheduler'] or 'the scheduler gives no reason'}); "
             "ask for less, add nodes, or raise schedule_timeout_seconds."
         )
     return StartTimedOut(
-        f"Environment {request.environment!r}: the container did not start within {request.start_timeout:.0f} s "
+        f"Environment {request.environment!r}: the container did not start within {request.timeouts.start:.0f} s "
         f"({words['kubelet'] or 'the kubelet gives no reason'}); "
         "see why it takes so long, or raise startup_timeout_seconds."
     )

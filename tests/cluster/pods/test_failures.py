@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +17,6 @@ from podenv.errors import (
     OutOfMemory,
     PodFailure,
     PodLost,
-    QuotaExceeded,
     StartTimedOut,
     Unschedulable,
 )
@@ -259,16 +261,66 @@ def test_an_image_without_python_says_so(run: Run, cluster: Cluster) -> None:
     assert "`python` (3.8 or newer) on its PATH" in outcome.message
 
 
-def test_a_quota_without_room_can_be_retried(run: Run, cluster: Cluster) -> None:
-    cluster.core.create_namespaced_resource_quota(
-        cluster.namespace, {"metadata": {"name": "full"}, "spec": {"hard": {"requests.cpu": "60m", "pods": "100"}}}
-    )
+@contextmanager
+def quota(cluster: Cluster, **hard: str) -> Iterator[None]:
+    name = f"quota-{token_hex(3)}"
+    body = {"metadata": {"name": name}, "spec": {"hard": hard}}
+    cluster.core.create_namespaced_resource_quota(cluster.namespace, body)
     try:
-        outcome = run(one, cpu="500m")
+        yield
     finally:
-        cluster.core.delete_namespaced_resource_quota("full", cluster.namespace)
-    assert isinstance(outcome.error, QuotaExceeded)
-    assert "exceeded quota: full" in outcome.message
+        cluster.core.delete_namespaced_resource_quota(name, cluster.namespace)
+
+
+def test_a_pod_that_is_larger_than_the_quota_is_final(run: Run, cluster: Cluster) -> None:
+    with quota(cluster, **{"requests.cpu": "60m"}):
+        outcome = run(one, cpu="500m")
+    assert is_final(outcome, "PodRefused")
+    assert "(requests.cpu 500m, and the quota holds 60m)" in outcome.message
+
+
+def test_twelve_tasks_go_through_a_quota_of_two_in_one_try_each(
+    start: Callable[..., InBackground], cluster: Cluster
+) -> None:
+    with quota(cluster, pods="2"):
+        tasks = [start(one, task_id=f"line-{n}", deferrable=n % 3 == 0) for n in range(12)]
+        outcomes = [task.outcome(180) for task in tasks]
+    assert [outcome.value for outcome in outcomes] == [1] * 12
+    assert any(line.startswith("It waits for room (pods ") for outcome in outcomes for line in outcome.log)
+
+
+@contextmanager
+def nodes_are_read(cluster: Cluster) -> Iterator[None]:
+    """Give Airflow the right to list nodes, which no release gives."""
+    from kubernetes.client import RbacAuthorizationV1Api
+
+    rbac, name = RbacAuthorizationV1Api(cluster.core.api_client), f"podenv-test-nodes-{token_hex(3)}"
+    namespace = f"{cluster.namespace.removesuffix('plain')}airflow"
+    account = {"kind": "ServiceAccount", "name": "worker", "namespace": namespace}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    rules = [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}]
+    rbac.create_cluster_role({"metadata": {"name": name}, "rules": rules})
+    rbac.create_cluster_role_binding({"metadata": {"name": name}, "roleRef": role, "subjects": [account]})
+    try:
+        yield
+    finally:
+        rbac.delete_cluster_role_binding(name)
+        rbac.delete_cluster_role(name)
+
+
+@deferred_too
+def test_a_pod_that_is_larger_than_every_node_fails_soon_where_nodes_may_be_listed(
+    run: Run, cluster: Cluster, waiting: dict[str, Any]
+) -> None:
+    began = time.monotonic()
+    with nodes_are_read(cluster):
+        outcome = run(one, memory="900Gi", room_timeout=60, **waiting)
+    assert isinstance(outcome.error, Unschedulable)
+    assert (
+        "no node is large enough for the pod, were it empty: it asks for memory 900Gi, and the largest"
+        in outcome.message
+    )
+    assert time.monotonic() - began < 40
 
 
 def test_a_limit_range_that_refuses_the_pod_is_final(run: Run, cluster: Cluster) -> None:

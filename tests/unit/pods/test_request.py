@@ -13,7 +13,7 @@ from podenv.errors import ResourceError
 from podenv.pods import compose
 from podenv.pods.compose import Identity
 from podenv.pods.manifest import base_container, with_memory, with_secret
-from podenv.pods.request import PodRequest, Relaunches
+from podenv.pods.request import PodRequest, Relaunches, Timeouts
 from podenv.pods.template import EnvironmentTemplate
 from podenv.runtime.call import Call, Code, pack
 
@@ -146,3 +146,19 @@ def test_a_secret_brings_the_whole_call_with_the_modules_that_travel() -> None:
     assert sorted(secret) == ["PODENV_RUN_CALL_0", "PODENV_RUN_CALL_MODULES_0"]
     left = {item["name"] for item in plain["spec"]["containers"][0]["env"]}
     assert left == {f"PODENV_RUN_{name}" for name in ("CODE", "LINGER", "PARENT", "TERMINATION_LOG", "TOKEN")}
+
+
+@pytest.mark.parametrize(
+    ("task", "annotation", "found"),
+    [
+        ({}, "", Timeouts(120, 120, 3600)),
+        ({}, '{"room":60,"start":600}', Timeouts(120, 600, 60)),
+        ({"room": 5, "schedule": None, "start": 7}, '{"room":60,"start":600}', Timeouts(120, 7, 5)),
+        ({}, "not JSON", Timeouts()),
+        ({}, '{"of a later podenv": 1}', Timeouts()),
+    ],
+)
+def test_what_a_task_says_of_its_timeouts_goes_before_its_environment(
+    task: dict[str, float | None], annotation: str, found: Timeouts
+) -> None:
+    assert Timeouts.of(task, annotation) == found

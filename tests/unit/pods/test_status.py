@@ -143,8 +143,6 @@ def refused(code: int, message: str, reason: str = "Forbidden") -> ApiException:
 @pytest.mark.parametrize(
     ("error", "kind", "said"),
     [
-        (refused(403, 'pods "p" is forbidden: exceeded quota: q, requested: cpu=1'), "QuotaExceeded",
-         "exceeded quota: q"),
         (refused(403, 'pods is forbidden: User "u" cannot create resource "pods" in API group ""'), "PodRefused",
          "Airflow may not create pods"),
         (refused(403, 'secrets is forbidden: User "u" cannot create resource "secrets"'), "PodRefused",

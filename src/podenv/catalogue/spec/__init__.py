@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self, get_args, get_origin
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     TypeAdapter,
@@ -20,7 +21,7 @@ from pydantic import (
 from podenv.catalogue.automemory import AUTO, NEEDS_CAP
 from podenv.catalogue.spec.check import CheckSpec
 from podenv.catalogue.spec.dependencies import DependencySettings
-from podenv.catalogue.spec.fields import Model, Python, Requests, Size, TaskLimits
+from podenv.catalogue.spec.fields import Model, Python, Requests, Size, TaskLimits, whole
 from podenv.catalogue.spec.helmschema import for_helm
 from podenv.catalogue.spec.image import ImageSettings
 from podenv.catalogue.spec.pod import PodSettings
@@ -58,6 +59,19 @@ class ResourcesSpec(Model):
 
 
 _MOST_RELAUNCHES = 100
+_Seconds = Annotated[int, Field(ge=1, le=7 * 86_400), BeforeValidator(whole)]
+
+
+class Timeouts(Model):
+    """How many seconds a task's pod may wait; what the task says of it goes before."""
+
+    room: _Seconds | None = Field(
+        default=None, description="Until the namespace's quota and the nodes have room for it (3600)."
+    )
+    schedule: _Seconds | None = Field(
+        default=None, description="Until a node has it, where it is not room that it waits for (120)."
+    )
+    start: _Seconds | None = Field(default=None, description="From then on until its container runs (120).")
 
 
 class EnvironmentSpec(DependencySettings, ImageSettings, PodSettings, ReleaseSettings):
@@ -70,6 +84,7 @@ class EnvironmentSpec(DependencySettings, ImageSettings, PodSettings, ReleaseSet
     relaunch: Annotated[int, Field(ge=0, le=_MOST_RELAUNCHES, strict=True)] | None = Field(
         default=None, description="How often a task's pod that the cluster took away is launched again in the same try."
     )
+    timeouts: Timeouts = Field(default=Timeouts(), description="How many seconds a task's pod may wait.")
     warm: Warm = Field(default=Warm(), description="Idle pods, one of which a task takes instead of a new one.")
 
     @field_validator("warm")
