@@ -411,13 +411,14 @@ class _RemoteTraceback(Exception):
 class FunctionRaised(TaskFailure):
     """The user's function raised.
 
-    ``type`` is the exception's type with its module, as it was named there; ``remote_message`` its message;
-    ``remote_traceback`` the traceback in the other environment, for the log.
+    ``type`` is the exception's type with its module, as it was named there, ``bases`` those that it derives from;
+    ``remote_message`` its message; ``remote_traceback`` the traceback in the other environment, for the log.
     """
 
-    def __init__(self, environment: str, type: str, message: str, traceback: str) -> None:
+    def __init__(self, environment: str, type: str, message: str, traceback: str, bases: Sequence[str] = ()) -> None:
         self.environment = environment
         self.type = type
+        self.bases = tuple(bases)
         self.remote_message = message
         self.remote_traceback = traceback
         super().__init__(f"The function raised {type} in environment {environment!r}: {message}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from podenv.airflow import compat, settings
@@ -22,6 +23,7 @@ class Execution(Protocol):
     result: Result | None
     growths: int
     relaunches: int
+    waited_seconds: float
 
     @property
     def usage(self) -> dict[str, float]: ...
@@ -44,18 +46,28 @@ def keep(task: EnvTask, context: Context, ran: Execution, *, started: str, error
             python=ran.result.python if ran.result is not None else task.ran_python,
             image=task.pod_image,
             seconds=None if ran.seconds is None else round(ran.seconds, 3),
+            waited_seconds=round(ran.waited_seconds, 1) or None,
             growths=ran.growths,
             relaunches=ran.relaunches,
         )
         if usage.line:
             settings.log.info("%s", usage.line)
         task.podenv = usage.known
-        # Of each try, where Airflow keeps such things (3.3): the rendered field is the last one's.
-        if (store := context.get("task_state_store")) is not None:
-            store.set(f"podenv-{context['ti'].try_number}", usage.known)
-        _emit(usage, {"dag_id": task.dag_id, "task_id": task.task_id, "environment": usage.environment})
     except Exception as problem:  # noqa: BLE001 - what is kept of a task must not fail it
-        settings.log.warning("What this task used is not kept everywhere: %s.", problem)
+        settings.log.warning("What this task used is not known: %s.", problem)
+        return
+    where = {"dag_id": task.dag_id, "task_id": task.task_id, "environment": usage.environment}
+    for step in (partial(_store, context, usage), partial(_emit, usage, where)):
+        try:
+            step()
+        except Exception as problem:  # noqa: BLE001 - nor must one place keep it from another
+            settings.log.warning("What this task used is not kept everywhere: %s.", problem)
+
+
+def _store(context: Context, usage: TaskUsage) -> None:
+    """Keep it of each try, where Airflow keeps such things (3.3): the rendered field is the last one's."""
+    if (store := context.get("task_state_store")) is not None:
+        store.set(f"podenv-{context['ti'].try_number}", usage.known)
 
 
 def _emit(usage: TaskUsage, tags: dict[str, str]) -> None:

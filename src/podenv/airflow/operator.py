@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from podenv.airflow import measured, settings
 from podenv.airflow.compat import AirflowFailException, AirflowSkipException, TaskDeferred
 from podenv.airflow.exchange import readable
+from podenv.airflow.retry import retries_all_the_same
 from podenv.airflow.task import EnvTask
 from podenv.errors import (
     Exited,
@@ -77,7 +78,7 @@ class EnvPodOperator(EnvTask):
         except BaseException as error:
             self._ended(context, started, error)
             if isinstance(error, PodenvError):
-                self._fail(error)
+                self._fail(error, context)
             raise
         self._ended(context, started, None)
         return self._conclude(context, readable(value))
@@ -106,13 +107,13 @@ class EnvPodOperator(EnvTask):
 
         return PodTask(self, context)
 
-    def _fail(self, error: PodenvError) -> NoReturn:
+    def _fail(self, error: PodenvError, context: Context) -> NoReturn:
         """Raise what Airflow understands, without the stack of podenv: it says nothing to the reader of the log."""
         if isinstance(error, FunctionRaised):
             settings.log.error("%s", error.remote_traceback.rstrip("\n"))
         if isinstance(error, Exited) and any(code in self.skip_on_exit_code for code in error.codes):
             raise AirflowSkipException(str(error)) from None
-        if may_retry(error):
+        if may_retry(error) or retries_all_the_same(getattr(self, "retry_policy", None), error, context):
             raise error.with_traceback(None) from None
         raise AirflowFailException(str(error)) from error.with_traceback(None)
 

@@ -14,7 +14,7 @@ def value_of(result: Result, environment: str) -> Any:
     if failure is None:
         return result.value
     if failure.kind == "raised":
-        raise FunctionRaised(environment, failure.type, failure.message, failure.traceback)
+        raise FunctionRaised(environment, failure.type, failure.message, failure.traceback, failure.bases.split())
     if failure.kind == "exited":
         raise Exited(environment, int(failure.code), f"{failure.message}.", asked=True)
     raise ResultRefused(f"Environment {environment!r}: {failure.message}.")

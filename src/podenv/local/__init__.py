@@ -102,6 +102,8 @@ class LocalRun:
         """How often it ran again with more memory."""
         self.relaunches = 0
         """Nothing takes a process away."""
+        self.waited_seconds = 0.0
+        """Nothing waits for room here."""
 
     @property
     def usage(self) -> dict[str, float]:

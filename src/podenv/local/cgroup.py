@@ -55,7 +55,7 @@ class Cgroup:
     @property
     def peak(self) -> float | None:
         """The most that its processes held, in bytes; None where the kernel does not say it."""
-        return usage.peak(usage.Group(self.version, str(self.folder)))
+        return usage.most_of(usage.Group(self.version, str(self.folder)))
 
     def end(self) -> None:
         """Kill every member, whatever session or parent it has given itself."""

@@ -57,6 +57,8 @@ class PodLife:
         """What the last pod brought."""
         self.growths = 0
         """How often a pod was launched again with more memory."""
+        self.waited_seconds = 0.0
+        """For how long it waited in line for room."""
         self.relaunches = 0
         """How often a pod was launched again for another reason."""
 
@@ -94,6 +96,7 @@ class PodLife:
             self._watch = PodWatch(self._client, self._events, request)
             self.result = result = self._watch.result_of(pod, adopted=pod is adopted, answer=self._answer)
             self.pod = self._watch.pod
+            self.waited_seconds += self._watch.waited_seconds
             self._client.refuse_stopped()
             failed = result.error is not None
             self._events.ended(self.pod or pod, failed=failed)
@@ -286,7 +289,9 @@ class PodLife:
         while True:
             self._held = _Held(request)
             try:
-                return self._client.create_pod(request.namespace, body)
+                pod = self._client.create_pod(request.namespace, body)
+                self.waited_seconds += line.seconds
+                return pod
             except ApiException as error:
                 self._held = None  # a refused request leaves none behind; a pod of this name is another's
                 if room.is_full(error):

@@ -39,6 +39,8 @@ class PodWatch:
         self._follower = PodFollower(client, name, take=self._reader.feed)
         self._pod: Json | None = None
         self._started = False
+        self.waited_seconds = 0.0
+        """For how long no node had room for it."""
 
     @property
     def started(self) -> bool:
@@ -147,6 +149,7 @@ class PodWatch:
         pod, failure = decision
         if failure is not None:
             raise failure
+        self.waited_seconds = line.seconds
         now = time.monotonic()
         start = now - scheduled[0] if scheduled else 0.0
         where = f"Pod {request.namespace}/{request.name} runs on node {pod['spec'].get('nodeName')}"

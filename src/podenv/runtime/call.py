@@ -37,15 +37,19 @@ class Failure:
 
     ``kind`` is ``raised`` (an exception left the function), ``exited`` (it called ``sys.exit``), ``refused`` (its value
     is none that XCom keeps), ``too large``, or ``call`` (the call arrived damaged). ``type`` is the exception's type
-    with its module; ``code`` the exit code that the function asked for.
+    with its module, ``bases`` those that it derives from, with a blank between; ``code`` the exit code that the
+    function asked for.
     """
 
-    def __init__(self, kind: str, *, type: str, message: str, traceback: str = "", code: str = "1") -> None:
+    def __init__(
+        self, kind: str, *, type: str, message: str, traceback: str = "", code: str = "1", bases: str = ""
+    ) -> None:
         self.kind = kind
         self.type = type
         self.message = message
         self.traceback = traceback
         self.code = code
+        self.bases = bases
 
 
 class Result:

@@ -91,7 +91,7 @@ def _run(environ: dict[str, str]) -> tuple[Result, bytes]:
         failure = Failure(kind, type=kind, message=_printable(str(refused), MAX_MESSAGE))
     except Exception as error:  # noqa: BLE001 - a mapping or a sequence of the user's own
         failure = Failure(
-            "refused", type=_type_name(error), message="the returned value cannot be read: " + _message(error)
+            "refused", type=_type_name(type(error)), message="the returned value cannot be read: " + _message(error)
         )
     result = Result(error=failure, python=result.python, seconds=result.seconds, usage=result.usage)
     return result, result.encode()
@@ -267,7 +267,14 @@ def _failure(error: BaseException, texts: _Texts) -> Failure:
     message = _message(error)
     if isinstance(error, SyntaxError) and error.filename in texts.own:
         message = f"Python {sys.version.split()[0]} cannot read the function: {message}"
-    return Failure("raised", type=_type_name(error), message=message, traceback=_printable(trace, MAX_TRACEBACK))
+    return Failure(
+        "raised",
+        type=_type_name(type(error)),
+        message=message,
+        traceback=_printable(trace, MAX_TRACEBACK),
+        # Without BaseException and object.
+        bases=" ".join(_type_name(kind) for kind in type(error).__mro__[1:-2]),
+    )
 
 
 def _traceback(error: BaseException, texts: _Texts) -> str:
@@ -287,8 +294,7 @@ def _own_part(trace: TracebackType | None, texts: _Texts) -> TracebackType | Non
     return step or trace
 
 
-def _type_name(error: BaseException) -> str:
-    kind = type(error)
+def _type_name(kind: type) -> str:
     name = str(kind.__qualname__).rpartition("<locals>.")[2]
     module = str(kind.__module__)
     return _printable(name if module in ("builtins", "__main__") else module + "." + name, 200)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+PROGRAM_FILES = 64 * 1024 * 1024
+"""Bytes that programs and libraries take as files, which a group may hold besides what its processes do."""
+
+
 class Meter:
     """What this process and its children use from now on.
 
@@ -46,18 +50,24 @@ class Meter:
         return {name: value for name, value in spent.items() if value is not None}
 
     def _held(self) -> float | None:
-        # Files may have come after the group's peak, and a process may have held pages that count for another group.
-        return max((held for held in (peak(self._memory), _largest_process(self._proc)) if held), default=None)
+        most, largest = most_of(self._memory), _largest_process(self._proc)
+        if most is None:
+            return largest
+        # Both are too low where files came after several processes had held much at once, and nothing tells of that.
+        held = max(most - _files_of(self._memory), largest or 0)
+        return most if _children() and most - held > PROGRAM_FILES else held
 
 
-def peak(group: Group) -> float | None:
-    """The most that a group held, in bytes, without what the kernel keeps of files and gives back when it has to."""
-    most = group.number("memory.max_usage_in_bytes", "memory.peak")
-    if most is None:
-        return None
+def most_of(group: Group) -> float | None:
+    """The most bytes that a group held, what the kernel keeps of files included; None where it does not say it."""
+    return group.number("memory.max_usage_in_bytes", "memory.peak")
+
+
+def _files_of(group: Group) -> float:
+    """Bytes that the kernel keeps of files now, and gives back when it has to."""
     stat = group.lines("memory.stat", "memory.stat")
     prefix = "total_" if group.version == 1 else ""
-    return most - sum(_number(stat, prefix + kind) or 0 for kind in ("active_file", "inactive_file"))
+    return sum(_number(stat, prefix + kind) or 0 for kind in ("active_file", "inactive_file"))
 
 
 def _largest_process(proc: str) -> float | None:

@@ -104,6 +104,17 @@ def test_files_that_came_after_the_peak_do_not_hide_what_a_process_held(tmp_path
     assert usage.Meter(str(kernel.proc), 0).read()["peak_memory_bytes"] == 250 * MIB
 
 
+def test_several_processes_that_held_much_before_files_came_are_never_counted_too_low(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "_children", lambda: 80 * 1024)
+    kernel = Kernel(tmp_path, 2, "/")
+    kernel.write({**VERSION_2, "memory.stat": f"inactive_file {250 * MIB}\n"})
+    assert usage.Meter(str(kernel.proc), 0).read()["peak_memory_bytes"] == 300 * MIB
+    kernel.write({**VERSION_2, "memory.stat": f"inactive_file {20 * MIB}\n"})
+    assert usage.Meter(str(kernel.proc), 0).read()["peak_memory_bytes"] == 280 * MIB
+
+
 def test_an_old_kernel_leaves_out_what_it_does_not_know(tmp_path: Path) -> None:
     kernel = Kernel(tmp_path, 2, "/")
     kernel.write({"cpu.stat": "usage_usec 5000000\n"})
