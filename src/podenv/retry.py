@@ -6,7 +6,7 @@ TYPE_CHECKING = False  # a DAG file that imports this pays for no more than it u
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from airflow.sdk import RetryRule
+    from podenv.airflow.retry import RetryRule
 
 
 def remote(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from podenv.errors import FunctionRaised, PodenvError, SettingError
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, RetryRule
+    from airflow.sdk import Context
+    from airflow.sdk import RetryRule as RetryRule
 
 _TYPE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _ACTIONS = ("retry", "fail", "default")
