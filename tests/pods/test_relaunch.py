@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from tests.pods import functions
 from tests.pods.apiserver import ApiServer
@@ -10,6 +12,7 @@ from tests.pods.kubelet import Plan
 from tests.pods.nodepod import NodePod
 from tests.pods.objects import Json
 
+from podenv.catalogue import names
 from podenv.errors import DiskExceeded, PodLost
 from podenv.pods.request import Relaunches
 
@@ -97,6 +100,35 @@ def test_a_pod_that_is_deleted_before_it_is_watched_is_known_never_to_have_run(
     monkeypatch.setattr(engine.told, "created", delete)
     assert engine.call(functions.double, 21, relaunches=NO_RETRIES) == 42
     assert launches(server) == ["etl-task", "etl-task-again1"]
+
+
+def test_a_pod_that_spot_nodes_lost_often_enough_goes_without_them(engine: Engine, server: ApiServer) -> None:
+    own, taint = {"key": "gpu", "operator": "Exists"}, {"key": "spot", "operator": "Exists", "effect": "NoSchedule"}
+    spot = {"tries": 2, "nodeSelector": {"kind": "spot"}, "tolerations": [taint]}
+    override = {
+        "metadata": {"annotations": {names.SPOT_ANNOTATION: json.dumps(spot)}},
+        "spec": {"nodeSelector": {"kind": "spot", "zone": "a"}, "tolerations": [own, taint]},
+    }
+    server.kubelet.plans = [refused_by_the_node, refused_by_the_node, refused_by_the_node]
+    assert engine.call(functions.double, 21, relaunches=NO_RETRIES, overrides=[override]) == 42
+    specs = [asked.body["spec"] for asked in server.asked("POST .*/pods$")]
+    assert [spec["nodeSelector"] for spec in specs] == [{"kind": "spot", "zone": "a"}] * 2 + [{"zone": "a"}] * 2
+    assert [spec["tolerations"] for spec in specs] == [[own, taint]] * 2 + [[own]] * 2
+    assert "The next pod may run on nodes that are not spot nodes too." in engine.told.notes
+
+
+def test_the_last_launch_goes_without_spot_nodes_however_many_tries_they_have(
+    engine: Engine, server: ApiServer
+) -> None:
+    spot = {"tries": 9, "nodeSelector": {"kind": "spot"}}
+    override = {
+        "metadata": {"annotations": {names.SPOT_ANNOTATION: json.dumps(spot)}},
+        "spec": {"nodeSelector": {"kind": "spot"}},
+    }
+    server.kubelet.plans = [refused_by_the_node] * 3
+    assert engine.call(functions.double, 21, relaunches=NO_RETRIES, overrides=[override]) == 42
+    specs = [asked.body["spec"].get("nodeSelector") for asked in server.asked("POST .*/pods$")]
+    assert specs == [{"kind": "spot"}] * 3 + [{}]
 
 
 def test_a_task_that_chose_no_relaunch_is_not_told_how_to_have_one(engine: Engine, server: ApiServer) -> None:

@@ -61,6 +61,9 @@ podenv.dev/digest: {{ . | trimPrefix "sha256:" | trunc 32 | quote }}
 {{- range $name, $seconds := .Values.timeouts | default dict -}}
 {{- if not (kindIs "invalid" $seconds) }}{{ $_ := set $timeouts $name ($seconds | int) }}{{ end -}}
 {{- end -}}
+{{- with .Values.spot }}
+{{- if or (include "podenv.present" .nodeSelector | fromYaml) .tolerations }}{{ $_ := set $own "podenv.dev/spot" (dict "tries" (.tries | default 2 | int) "nodeSelector" (include "podenv.present" .nodeSelector | fromYaml) "tolerations" (.tolerations | default list) | toJson) }}{{ end -}}
+{{- end -}}
 {{- with $timeouts }}{{ $_ := set $own "podenv.dev/timeouts" (toJson .) }}{{ end -}}
 {{- $own | toYaml -}}
 {{- end }}

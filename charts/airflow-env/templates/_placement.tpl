@@ -6,7 +6,8 @@
 {{- if and (get $values $key) (not $.everyNode) }}{{ $_ := set $lines $key (get $values $key) }}{{ end -}}
 {{- end -}}
 {{- with $values.runtimeClassName }}{{ $_ := set $lines "runtimeClassName" . }}{{ end -}}
-{{- with include "podenv.present" $values.nodeSelector | fromYaml }}{{ $_ := set $lines "nodeSelector" . }}{{ end -}}
+{{- $spot := ($values.spot | default dict).nodeSelector | default dict -}}
+{{- with include "podenv.join" (list (include "podenv.present" $values.nodeSelector | fromYaml) (include "podenv.present" $spot | fromYaml)) | fromYaml }}{{ $_ := set $lines "nodeSelector" . }}{{ end -}}
 {{- with include "podenv.tolerations" . | fromYamlArray }}{{ $_ := set $lines "tolerations" . }}{{ end -}}
 {{- $affinity := include "podenv.present" $values.affinity | fromYaml -}}
 {{- if .everyNode }}{{ $affinity = pick $affinity "nodeAffinity" }}{{ end -}}
@@ -27,7 +28,7 @@
 
 {{/* The tolerations of the values; nodeLossSeconds for a lost node unless they cover it. */}}
 {{- define "podenv.tolerations" -}}
-{{- $tolerations := .root.Values.tolerations | default list -}}
+{{- $tolerations := concat (.root.Values.tolerations | default list) ((.root.Values.spot | default dict).tolerations | default list) -}}
 {{- $seconds := .root.Values.nodeLossSeconds -}}
 {{- if and (not (kindIs "invalid" $seconds)) (not .everyNode) }}
 {{- range $taint := list "node.kubernetes.io/not-ready" "node.kubernetes.io/unreachable" }}

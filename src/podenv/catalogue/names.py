@@ -26,6 +26,7 @@ OWNER_LABEL = "podenv.dev/owner"
 # Of a PodTemplate: how often a pod that the cluster took away is launched again.
 RELAUNCH_ANNOTATION = "podenv.dev/relaunch"
 TIMEOUTS_ANNOTATION = "podenv.dev/timeouts"
+SPOT_ANNOTATION = "podenv.dev/spot"
 # Of a PodTemplate: with what memory that is auto begins, grows to at most, and what its namespace allows a container.
 # The first two are also of the pods of a task whose memory is auto.
 FIRST_MEMORY_ANNOTATION = "podenv.dev/first-memory"

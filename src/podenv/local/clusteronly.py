@@ -14,7 +14,7 @@ from podenv.catalogue.spec import EnvironmentSpec
 FIELDS = (
     "system_packages", "env_from", "volumes", "volume_mounts", "init_containers", "tmp", "shared_memory",
     "service_account", "image_pull_secrets", "pod_security_context", "security_context", "node_selector", "tolerations",
-    "node_loss_seconds", "affinity", "topology_spread_constraints", "priority_class_name", "runtime_class_name",
+    "spot", "node_loss_seconds", "affinity", "topology_spread_constraints", "priority_class_name", "runtime_class_name",
     "scheduler_name", "host_aliases", "dns_policy", "dns_config", "pod_labels", "pod_annotations", "network_policy",
     "relaunch",
 )  # fmt: skip

@@ -165,6 +165,10 @@ class PodLife:
         if again is None:
             raise error
         following = (fresh() if fresh else request).again(before, counted=again.counted).with_memory(before.memory)
+        anywhere = following.without_spot(last=again.counted and following.starts == again.most)
+        if anywhere is not following and again.counted:
+            self._events.note("The next pod may run on nodes that are not spot nodes too.")
+        following = anywhere
         if again.grown:
             larger = following.larger(before.memory)
             assert larger is not None

@@ -173,6 +173,24 @@ class PodRequest:
             return self
         return replace(self, pod=with_memory(self.pod, memory))
 
+    def without_spot(self, *, last: bool) -> PodRequest:
+        """This request without spot nodes, where it was launched there as often as its environment says.
+
+        ``last``: no launch follows. Itself where it has none, or more tries there.
+        """
+        try:
+            spot = json.loads(status.annotation(self.pod, names.SPOT_ANNOTATION) or "{}")
+            over = bool(spot) and (last or self.starts >= int(spot["tries"]))
+            selector, taints = dict(spot.get("nodeSelector") or {}), list(spot.get("tolerations") or [])
+        except (ValueError, TypeError, KeyError, AttributeError):  # of another podenv
+            return self
+        if not over:
+            return self
+        spec = dict(self.pod["spec"])
+        spec["nodeSelector"] = {k: v for k, v in (spec.get("nodeSelector") or {}).items() if selector.get(k) != v}
+        spec["tolerations"] = [one for one in spec.get("tolerations") or [] if one not in taints]
+        return replace(self, pod={**self.pod, "spec": spec})
+
     def _as(self, name: str, starts: int) -> PodRequest:
         metadata = self.pod["metadata"]
         annotations = {**(metadata.get("annotations") or {}), names.STARTS_ANNOTATION: str(starts)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from podenv.catalogue import units
 from podenv.catalogue.spec.fields import (
@@ -24,6 +24,7 @@ from podenv.catalogue.spec.fields import (
     Requests,
     Seconds,
     Size,
+    whole,
 )
 
 # A part of Kubernetes' own that grows with it: passed on as it is, checked by the API server.
@@ -169,6 +170,16 @@ class Toleration(Model):
     toleration_seconds: Seconds | None = None
 
 
+class Spot(Model):
+    """Cheaper nodes that may be taken away: where they are, and how often a task's pod is launched there."""
+
+    tries: Annotated[int, Field(ge=1, le=100), BeforeValidator(whole)] = Field(
+        default=2, description="How often a pod is launched there; the next launch goes without."
+    )
+    node_selector: dict[LabelKey, LabelValue] = Field(default={}, description="Labels that these nodes have.")
+    tolerations: list[Toleration] = Field(default=[], description="Taints that these nodes have.")
+
+
 class Affinity(Model):
     """Nodes and pods that the pods seek or avoid, as Kubernetes has them."""
 
@@ -246,6 +257,7 @@ class PodSettings(Model):
     security_context: Passed = Field(default={}, description="Security of the container, as Kubernetes has it.")
     node_selector: dict[LabelKey, LabelValue] = Field(default={}, description="Labels that a node must have.")
     tolerations: list[Toleration] = Field(default=[], description="Taints that do not keep the pods away.")
+    spot: Spot = Field(default=Spot(), description="Cheaper nodes that may be taken away.")
     node_loss_seconds: Seconds | None = Field(
         default=None, description="Seconds until a pod on a node that no longer answers is given up."
     )
