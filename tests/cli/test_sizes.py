@@ -19,6 +19,12 @@ from podenv.usage.runs import Run, Sizes, TaskSizes
 MIB = 2**20
 
 
+@pytest.fixture(autouse=True)
+def _no_history(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who runs the tests has run this project's own DAGs too."""
+    monkeypatch.setenv("PODENV_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 def tasks(count: int = 3) -> list[TaskSizes]:
     found = Sizes()
     for number in range(count):
