@@ -12,6 +12,7 @@ NAMES = {
     "run": "`podenv run` beside `airflow dags test` (needs no cluster)",
     "pods": "tasks as pods, beside @task.kubernetes and a bare pod (needs a cluster and a registry)",
     "warm": "tasks that take an idle pod, beside new pods and @task.kubernetes (needs a cluster and a registry)",
+    "room": "200 tasks that wait for room: what they ask of the API server (needs a cluster)",
     "images": "an unchanged build of 50 environments whose images are there (needs a registry on this machine)",
     "deploy": "a deploy of 20 environments, unchanged and all changed (needs a cluster and a registry)",
 }

@@ -37,7 +37,7 @@ class Run:
 
     def outcomes(self) -> list[dict[str, Any]]:
         """All that is said of each task but its time."""
-        return [{**task, "value": without_patch(task["value"]), "seconds": None} for task in self.tasks]
+        return [{**task, "value": without_patch(task["value"]), "seconds": None, "usage": None} for task in self.tasks]
 
     def printed(self) -> list[str]:
         """What the functions printed, in order."""

@@ -272,7 +272,12 @@ def test_the_log_of_a_container_that_does_not_run_is_refused(api: Api) -> None:
         assert time.monotonic() < end, words
         time.sleep(0.2)
     assert words == f'container "base" in pod "{name}" is waiting to start: CreateContainerConfigError'
-    waiting = api.await_state(name, "waiting")["status"]["containerStatuses"][0]["state"]["waiting"]
+    # The kubelet says it of the log before its status is in the API server.
+    while (waiting := api.await_state(name, "waiting")["status"]["containerStatuses"][0]["state"]["waiting"])[
+        "reason"
+    ] == "ContainerCreating":
+        assert time.monotonic() < end, waiting
+        time.sleep(0.2)
     missing = source["secretKeyRef"]["name"]
     assert waiting == {"reason": "CreateContainerConfigError", "message": f'secret "{missing}" not found'}
     other = api.answer("GET", f"pods/{name}/log", container="nix")
