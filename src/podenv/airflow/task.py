@@ -96,10 +96,19 @@ class EnvTask(KubernetesPodOperator):
             **kwargs,
         )
         # At once: BaseOperator makes each single assignment slow, and a DAG file may have 500 tasks.
-        vars(self).update(env=env, cpu=cpu, memory=memory, max_memory=max_memory, gpu=gpu)
-        vars(self).update(connections=connections, variables=variables, relaunch=relaunch)
-        vars(self).update(room_timeout=room_timeout, own_start_timeout=startup_timeout_seconds)
-        vars(self).update(own_schedule_timeout=schedule_timeout_seconds or startup_timeout_seconds)
+        vars(self).update(
+            env=env,
+            cpu=cpu,
+            memory=memory,
+            max_memory=max_memory,
+            gpu=gpu,
+            connections=connections,
+            variables=variables,
+            relaunch=relaunch,
+            room_timeout=room_timeout,
+            own_start_timeout=startup_timeout_seconds,
+            own_schedule_timeout=schedule_timeout_seconds or startup_timeout_seconds,
+        )
         self._take_function(python_callable, op_args, op_kwargs)
         self._check_what_runs()
         _check_once(self)
