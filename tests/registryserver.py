@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import yaml
 
 
 @dataclass
@@ -73,3 +76,16 @@ def serving(respond: Respond) -> Iterator[tuple[str, list[Asked]]]:
 def basic(user: str, password: str) -> str:
     """The header of a login."""
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+def kubeconfig(folder: Path, host: str) -> Path:
+    """A kubeconfig in ``folder`` that leads to what `serving` serves at ``host``."""
+    config = {
+        "current-context": "a",
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "clusters": [{"name": "a", "cluster": {"server": f"http://{host}"}}],
+        "users": [{"name": "a", "user": {}}],
+    }
+    file = folder / "kubeconfig"
+    file.write_text(yaml.safe_dump(config))
+    return file

@@ -66,15 +66,15 @@ def why_unfit(variables: Mapping[str, str], idle: Json) -> str:
     return f"a module of warm.imports may have read the variable {read}" if read else ""
 
 
+def waits(pod: Json) -> bool:
+    """True if an idle pod can take a Call."""
+    container = status.container(pod, CONTAINER) or {}
+    return status.is_running(pod, CONTAINER) and not status.is_going(pod) and not container.get("restartCount")
+
+
 def is_ready(pod: Json, pod_of_task: Json) -> bool:
     """True if the idle ``pod`` can take a Call, and runs the image of the task's own."""
-    container = status.container(pod, CONTAINER) or {}
-    return (
-        status.is_running(pod, CONTAINER)
-        and not status.is_going(pod)
-        and not container.get("restartCount")
-        and base_container(pod).get("image") == base_container(pod_of_task).get("image")
-    )
+    return waits(pod) and base_container(pod).get("image") == base_container(pod_of_task).get("image")
 
 
 def is_young(pod: Json, now: datetime) -> bool:

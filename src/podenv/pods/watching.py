@@ -125,6 +125,7 @@ class PodWatch:
             self._pod = pod
             if pod["spec"].get("nodeName") and not scheduled:
                 scheduled.append(time.monotonic() - (_since(status.scheduled(pod)) if adopted else 0))
+                self.waited_seconds = line.seconds
             words["scheduler"] = status.unschedulable(pod) or words["scheduler"]
             if not scheduled and room.is_short(pod):
                 line.see(pod, began)
@@ -149,7 +150,6 @@ class PodWatch:
         pod, failure = decision
         if failure is not None:
             raise failure
-        self.waited_seconds = line.seconds
         now = time.monotonic()
         start = now - scheduled[0] if scheduled else 0.0
         where = f"Pod {request.namespace}/{request.name} runs on node {pod['spec'].get('nodeName')}"

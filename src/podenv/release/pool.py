@@ -16,7 +16,7 @@ from podenv.catalogue import names
 from podenv.errors import AccessRefused, ReleaseMissing
 from podenv.pods import status
 from podenv.pods.manifest import CONTAINER
-from podenv.pods.pool import is_idle
+from podenv.pods.pool import is_idle, waits
 from podenv.release import manifest, nodes
 from podenv.release.cluster import Cluster, Json, selector
 from podenv.release.records import Record
@@ -149,7 +149,7 @@ def look(cluster: Cluster, item: Json, namespace: str, pods: Iterable[Json], *, 
 def counted(item: Json, pods: Iterable[Json], *, since: float = 0.0) -> Pool:
     """The same by the pods alone, without those that could not even be made."""
     own = _own(item, pods)
-    ready = sum(_waits(pod) for pod in own)
+    ready = sum(waits(pod) for pod in own)
     wanted = number(item)
     wanted = 1 if wanted is None else wanted
     ended, at = _end(own)
@@ -196,11 +196,6 @@ def _starts(pod: Json) -> bool:
     """True if nothing but time keeps the pod from running."""
     container = status.container(pod, CONTAINER) or {}
     return (container.get("state", {}).get("waiting") or {}).get("reason") in ("ContainerCreating", "PodInitializing")
-
-
-def _waits(pod: Json) -> bool:
-    container = status.container(pod, CONTAINER) or {}
-    return status.is_running(pod, CONTAINER) and not status.is_going(pod) and not container.get("restartCount")
 
 
 def _end(pods: Iterable[Json]) -> tuple[str, float]:

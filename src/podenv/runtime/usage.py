@@ -36,10 +36,9 @@ class Meter:
     def read(self) -> dict[str, float]:
         """Sizes in bytes, times in seconds; what is not known is left out. The peak is that since the start."""
         found = {name: value - self._before.get(name, 0) for name, value in self._spent().items()}
-        for name, value in (("peak_memory_bytes", self._held()), ("out_of_memory_kills", _kills(self._memory))):
-            if value is not None:
-                found[name] = value
-        return found
+        found["peak_memory_bytes"] = self._held()
+        kills = _kills(self._memory)
+        return found if kills is None else {**found, "out_of_memory_kills": kills}
 
     def _spent(self) -> dict[str, float]:
         spent = {
@@ -49,12 +48,12 @@ class Meter:
         }
         return {name: value for name, value in spent.items() if value is not None}
 
-    def _held(self) -> float | None:
+    def _held(self) -> float:
         most, largest = most_of(self._memory), _largest_process(self._proc)
         if most is None:
             return largest
         # Both are too low where files came after several processes had held much at once, and nothing tells of that.
-        held = max(most - _files_of(self._memory), largest or 0)
+        held = max(most - _files_of(self._memory), largest)
         return most if _children() and most - held > PROGRAM_FILES else held
 
 
@@ -70,12 +69,10 @@ def _files_of(group: Group) -> float:
     return sum(_number(stat, prefix + kind) or 0 for kind in ("active_file", "inactive_file"))
 
 
-def _largest_process(proc: str) -> float | None:
+def _largest_process(proc: str) -> float:
     """Resident bytes of the largest of this process and its children that have ended."""
-    try:
-        import resource
-    except ImportError:
-        return None
+    import resource
+
     # Linux hands a process's own peak on through exec, /proc does not; that of children counts from their fork on.
     own = _number(_lines(proc + "/status"), "VmHWM:")
     unit = 1 if sys.platform == "darwin" else 1024

@@ -69,9 +69,10 @@ class TaskUsage:
 
     @property
     def _cpu(self) -> list[str]:
-        if self.cpu_seconds is None or (self.seconds or 0) < _TIMED_SECONDS:
+        seconds = self.seconds or 0.0
+        if self.cpu_seconds is None or seconds < _TIMED_SECONDS:
             return []
-        cores = f"{cores_text(self.cpu_seconds / (self.seconds or 1))} cores"
+        cores = f"{cores_text(self.cpu_seconds / seconds)} cores"
         most = f" of {cores_text(self.cpu_limit_cores)}" if self.cpu_limit_cores else ""
         throttled = self.throttled_seconds or 0.0
         waited = f" (throttled {throttled:.1f} s)" if throttled >= _THROTTLED_SECONDS else ""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.registryserver import Answer, Asked, serving
+from tests.registryserver import Answer, Asked, kubeconfig, serving
 
 from podenv.doctor import checkup, finding, pods
 from podenv.doctor.finding import CheckFailed, NotHere, State
@@ -75,14 +75,7 @@ class Api:
 def cluster(tmp_path: Path) -> Iterator[tuple[Api, Subject]]:
     api = Api()
     with serving(api.respond) as (host, _):
-        config = {
-            "current-context": "a",
-            "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
-            "clusters": [{"name": "a", "cluster": {"server": f"http://{host}"}}],
-            "users": [{"name": "a", "user": {}}],
-        }
-        (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
-        yield api, Subject(Target(kubeconfig=tmp_path / "kubeconfig"))
+        yield api, Subject(Target(kubeconfig=kubeconfig(tmp_path, host)))
 
 
 def test_a_cluster_that_answers_is_named_with_its_version(tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from tests.registryserver import Answer, Asked, serving
+from tests.registryserver import Answer, Asked, kubeconfig, serving
 
 from podenv.release import pool
 from podenv.release.cluster import Cluster
@@ -118,14 +117,7 @@ def test_a_pod_that_could_not_be_made_is_told_while_that_is_news(
         return Answer(status, {}, json.dumps({"items": [event], "message": "no"}).encode())
 
     with serving(respond) as (host, asked):
-        config = {
-            "current-context": "a",
-            "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
-            "clusters": [{"name": "a", "cluster": {"server": f"http://{host}"}}],
-            "users": [{"name": "a", "user": {}}],
-        }
-        (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
-        cluster = Cluster(tmp_path / "kubeconfig")
+        cluster = Cluster(kubeconfig(tmp_path, host))
         assert pool.look(cluster, JOB, "ns", [pod(RUNNING)]) == Pool(2, 1, why)
         # Two that are there, one of them not yet ready: nobody was refused.
         before = len(asked)

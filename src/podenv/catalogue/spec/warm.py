@@ -57,7 +57,7 @@ def beyond_quota(
 
 
 def _rule(given: dict[str, Any], why: str) -> dict[str, Any]:
-    """In JSON schema: where ``given`` holds there are no idle pods. Helm prints the constant that nothing equals."""
+    """A JSON schema that refuses idle pods where ``given`` holds. No value equals its constant; Helm prints that."""
     idle = {"required": ["idle"], "properties": {"idle": {"not": {"const": 0}}}}
     asked_for = {"required": ["warm"], "properties": {"warm": {"type": "object", **idle}}}
     return {"if": {"allOf": [asked_for, given]}, "then": {"properties": {"warm": {"const": f"without idle: {why}"}}}}
