@@ -42,12 +42,12 @@ class TaskRequest:
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> TaskRequest:
         """Pick this request out of all ``arguments`` of an operator."""
-        return cls(**{name: arguments[name] for name in _ARGUMENTS if name in arguments})
+        return cls(**{name: arguments[name] for name in ARGUMENTS if name in arguments})
 
     def variants(self, mapped: object) -> Iterator[TaskRequest]:
         """This request with each literal value that ``.expand()`` or ``.expand_kwargs()`` maps it over."""
         yield self
-        known = set(_ARGUMENTS)
+        known = set(ARGUMENTS)
         if isinstance(mapped, Mapping):
             for name in known & mapped.keys():
                 # An XComArg has ``__iter__`` too, and only says there that it cannot be iterated.
@@ -146,7 +146,7 @@ class TaskRequest:
         return Resources(requests, limits)
 
 
-_ARGUMENTS = tuple(field.name for field in fields(TaskRequest))
+ARGUMENTS = tuple(field.name for field in fields(TaskRequest))
 
 
 def _text(name: str, value: object, where: str) -> str:
