@@ -113,17 +113,19 @@ class Cluster:
             },
         }
 
-    def pods(self, **labels: str) -> list[Any]:
+    def pods(self, namespace: str | None = None, /, **labels: str) -> list[Any]:
         """The task pods that are not on their way out."""
         selector = ",".join(f"{name}={value}" for name, value in labels.items())
-        listed = self.core.list_namespaced_pod(self.namespace, label_selector=selector).items
+        listed = self.core.list_namespaced_pod(namespace or self.namespace, label_selector=selector).items
         return [pod for pod in listed if pod.metadata.deletion_timestamp is None]
 
-    def await_pod(self, task_id: str, ready: Callable[[Any], bool] = lambda pod: True) -> Any:
+    def await_pod(
+        self, task_id: str, ready: Callable[[Any], bool] = lambda pod: True, namespace: str | None = None
+    ) -> Any:
         """The first pod of the task that is ``ready``."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            for pod in self.pods(task_id=task_id):
+            for pod in self.pods(namespace, task_id=task_id):
                 if ready(pod):
                     return pod
             time.sleep(0.1)

@@ -416,6 +416,34 @@ def test_a_pod_that_is_evicted_is_started_again(start: Callable[..., InBackgroun
     assert running.outcome().value == "waited"
 
 
+@contextmanager
+def labelled_node(core: Any, label: str, value: str) -> Iterator[None]:
+    """A node that takes pods has the label."""
+    node = next(node.metadata.name for node in core.list_node().items if not node.spec.unschedulable)
+    core.patch_node(node, {"metadata": {"labels": {label: value}}})
+    try:
+        yield
+    finally:
+        core.patch_node(node, {"metadata": {"labels": {label: None}}})
+
+
+def test_a_pod_that_a_spot_node_lost_is_started_again_on_any_node(
+    start: Callable[..., InBackground], cluster: Cluster
+) -> None:
+    namespace = cluster.deploy("spot")
+
+    with labelled_node(cluster.core, "podenv-test/kind", "spot"):
+        running = start(waits, 4, env="spot", task_id="spot", retries=1)
+        first = cluster.await_pod("spot", lambda pod: pod.status.phase == "Running", namespace)
+    assert first.spec.node_selector == {"podenv-test/kind": "spot"}
+    # No node has the label now: a pod that still asked for it would never start.
+    cluster.core.delete_namespaced_pod(first.metadata.name, namespace)
+    assert cluster.await_pod("spot", namespace=namespace).spec.node_selector is None
+    outcome = running.outcome()
+    assert outcome.value == "waited"
+    assert "The next pod may run on nodes that are not spot nodes too." in outcome.log
+
+
 def spare_cpu(core: Any) -> tuple[str, int]:
     """A node that takes pods, and how many thousandths of a core are free there."""
     from podenv.catalogue import quantity
