@@ -416,10 +416,15 @@ def test_a_pod_that_is_evicted_is_started_again(start: Callable[..., InBackgroun
     assert running.outcome().value == "waited"
 
 
+def usable_node(core: Any) -> Any:
+    """A node that takes pods."""
+    return next(node for node in core.list_node().items if not node.spec.unschedulable and not node.spec.taints)
+
+
 @contextmanager
 def labelled_node(core: Any, label: str, value: str) -> Iterator[None]:
     """A node that takes pods has the label."""
-    node = next(node.metadata.name for node in core.list_node().items if not node.spec.unschedulable)
+    node = usable_node(core).metadata.name
     core.patch_node(node, {"metadata": {"labels": {label: value}}})
     try:
         yield
@@ -448,7 +453,7 @@ def spare_cpu(core: Any) -> tuple[str, int]:
     """A node that takes pods, and how many thousandths of a core are free there."""
     from podenv.catalogue import quantity
 
-    node = next(node for node in core.list_node().items if not node.spec.unschedulable and not node.spec.taints)
+    node = usable_node(core)
     asked = [
         container.resources.requests.get("cpu", "0")
         for pod in core.list_pod_for_all_namespaces(field_selector=f"spec.nodeName={node.metadata.name}").items
