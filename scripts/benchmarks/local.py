@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from benchmarks.report import Comparison, alternate, show
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = "data-ingestion"
+PANDAS = "data-cleaning"
 TASKS = 500
 DEFINITIONS = 40
 MODULES = 20
@@ -81,6 +83,36 @@ def warm_task() -> Comparison:
     assert ours.execute(context) == peer.execute(context) == 42
     measured = alternate(lambda: ours.execute(context), lambda: peer.execute(context), rounds=15)
     return Comparison("a warm task that returns one value", "ExternalPythonOperator", *measured, promised=0.6)
+
+
+def with_pandas() -> int:
+    """A task whose import takes longer than its work."""
+    import pandas as pd  # type: ignore[import-untyped]
+
+    return int(pd.Series([40, 2]).sum())
+
+
+def waiting_interpreter() -> Comparison:
+    """A task that imports pandas, in an interpreter that waited for it with pandas loaded, and in a new one."""
+    from podenv.call import source
+    from podenv.catalogue.environment import Catalogue
+    from podenv.local import Limits, LocalRun
+
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(ROOT / "envs", folder, dirs_exist_ok=True)
+        values = Path(folder, PANDAS, "values.yaml")
+        values.write_text(values.read_text(encoding="utf-8") + "warm: {idle: 1, imports: [pandas]}\n", encoding="utf-8")
+        environment = Catalogue(Path(folder))[PANDAS]
+        call = source.build_call(with_pandas, [], {})
+
+        def run(*, many: bool) -> None:
+            one = LocalRun(environment, limits=Limits(), env={}, emit=lambda line: None, many=many)
+            assert one.call(call) == 42
+            time.sleep(1)  # the next one waits by then
+
+        measured = alternate(lambda: run(many=True), lambda: run(many=False), rounds=9)
+    ours, peer = (seconds - 1 for seconds in measured)
+    return Comparison("a local task that imports pandas, of an environment with idle pods", "without", ours, peer, 0.5)
 
 
 def travelling() -> Comparison:
@@ -169,4 +201,7 @@ def main() -> bool:
     os.environ.setdefault("AIRFLOW_HOME", str(ROOT / "bench-results" / "airflow"))
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
     logging.disable(logging.WARNING)
-    return show("local", [warm_task(), travelling(), parse(), parse(definitions=DEFINITIONS), import_podenv()])
+    return show(
+        "local",
+        [warm_task(), waiting_interpreter(), travelling(), parse(), parse(definitions=DEFINITIONS), import_podenv()],
+    )

@@ -7,6 +7,7 @@ No other module imports such a name by itself. So this file shows what a new ver
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -125,6 +126,7 @@ _MEMBERS: dict[str, tuple[str, ...]] = {
     "airflow.sdk.bases.decorator:DecoratedOperator": ("_hook_apply_defaults",),
     "airflow.sdk.bases.decorator:_TaskDecorator": ("_expand",),
     "airflow.sdk.definitions.mappedoperator:OperatorPartial": ("_expand", "_expand_called"),
+    "airflow.sdk.execution_time.supervisor": ("InProcessSupervisorComms", "set_supervisor_comms"),
     "airflow.settings": ("pod_mutation_hook",),
     "airflow.utils.db": ("check_migrations", "initdb"),
     f"{_K8S}.hooks.kubernetes:KubernetesHook": ("conn_extras",),
@@ -220,6 +222,14 @@ def kubernetes_client() -> CoreV1Api:
     from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 
     return KubernetesHook(conn_id=KubernetesHook.default_conn_name).core_v1_client
+
+
+def runs_whole_dag() -> bool:
+    """True if this process runs all tasks of a DAG, as `dag.test` does; a worker's runs one."""
+    supervisor = sys.modules.get("airflow.sdk.execution_time.supervisor")
+    runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
+    in_process = getattr(supervisor, "InProcessSupervisorComms", ())
+    return isinstance(getattr(runner, "SUPERVISOR_COMMS", None), in_process)
 
 
 def make_database() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from podenv.airflow import overrides, settings
+from podenv.airflow import compat, overrides, settings
 from podenv.airflow.exchange import context_values
 from podenv.airflow.learned import LearnedMemory
 from podenv.call import source
@@ -48,6 +48,7 @@ class LocalTask:
             emit=self._emit,
             asked=self._asked_of_the_cluster([one["name"] for one in variables if "value" not in one]),
             grace=task.termination_grace_period,
+            many=compat.runs_whole_dag(),
         )
 
     def kill(self) -> None:

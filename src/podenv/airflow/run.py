@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow.sdk import get_current_context
 
-from podenv.airflow import settings
+from podenv.airflow import compat, settings
 from podenv.airflow.exchange import readable
 from podenv.call import source
 from podenv.call.termination import ended_by_sigterm
@@ -41,6 +41,7 @@ def _locally(
         limits=Limits(cpu=limits.get("cpu"), memory=limits.get("memory"), max_memory=None),
         env={},
         emit=settings.emit,
+        many=context is None or compat.runs_whole_dag(),
     )
     settings.log.info("%s", run.facts)
     if run.missing:

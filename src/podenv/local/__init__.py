@@ -27,7 +27,7 @@ from podenv.errors import (
     OutOfMemory,
     ProgramNotFound,
 )
-from podenv.local import clusteronly, imports, variables, xcomfile
+from podenv.local import ahead, clusteronly, imports, variables, xcomfile
 from podenv.local.child import Child
 from podenv.local.clusteronly import ClusterOnly
 from podenv.lock.lockfile import lock_hash
@@ -66,7 +66,8 @@ class LocalRun:
 
     ``env`` comes over the environment's own variables; ``emit`` gets the log line by line as it is printed. ``asked``
     is what the task itself asks of a cluster; ``grace`` the seconds that it gets to end after SIGTERM. ``sampled``
-    watches the memory without control groups.
+    watches the memory without control groups. ``many``: this process runs more tasks, so that an environment with idle
+    pods lets an interpreter wait for the next one.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class LocalRun:
         asked: ClusterOnly = clusteronly.NOTHING,
         grace: float | None = None,
         sampled: bool = False,
+        many: bool = False,
     ) -> None:
         by_cluster = clusteronly.of_environment(environment.spec)
         self._environment = environment
@@ -91,6 +93,8 @@ class LocalRun:
         self._grace = GRACE_SECONDS if own_grace is None else own_grace
         self._emit = emit
         self._sampled = sampled
+        # What a task sets itself, a module may read when it is imported: it gets an interpreter of its own.
+        self._may_wait = many and environment.spec.warm.is_asked_for and not env
         self._killed = False
         self._child: Child | None = None
         self._began = time.monotonic()
@@ -158,9 +162,8 @@ class LocalRun:
                 )
             except Refused as refused:
                 raise CallError(f"{refused}.") from None
-            argv = runtime.command(str(venv.interpreter(folder)), here=True)
             reader = FrameReader(token, self._emit)
-            code = self._run(argv, {**self._variables(folder), **travel}, limit, reader)
+            code = self._run(lambda: self._interpreter(folder, travel, limit), limit, reader)
             if reader.result is None:
                 raise Exited(self._environment.name, code, "It ended before the function had returned.")
             self.result = reader.result
@@ -183,7 +186,8 @@ class LocalRun:
                 variables = {**self._variables(folder), xcomfile.VARIABLE: str(own / xcomfile.NAME)}
                 words = [self._program(argv[0], variables["PATH"]), *xcomfile.redirected(argv[1:], own)]
                 started = ended_with_parent(venv.interpreter(folder), words)
-                code = self._run(started, variables, limit, FrameReader(secrets.token_hex(16), self._emit))
+                reader = FrameReader(secrets.token_hex(16), self._emit)
+                code = self._run(lambda: self._start(started, variables, limit), limit, reader)
                 if code != 0:
                     raise Exited(name, code, f"It was {argv[0]!r}; the log holds what it said.")
                 return None if discard else xcomfile.value(own, name)
@@ -228,12 +232,28 @@ class LocalRun:
                         f"(max_memory is {self.limits.max_memory})."
                     )
 
-    def _run(self, argv: Sequence[str], env: Mapping[str, str], limit: int | None, reader: FrameReader) -> int:
-        """Run ``argv`` to its end or to its result."""
+    def _interpreter(self, folder: Path, travel: Mapping[str, str], limit: int | None) -> Child:
+        """One that makes the Call ``travel``: it waited, or it is started now."""
+        variables, imports = self._variables(folder), self._environment.spec.warm.imports
+        child = None
+        if self._may_wait:
+            child = ahead.take(folder, variables, imports, call=travel, limit=limit, log=self._emit)
+        if child is None:
+            argv = runtime.command_here(str(venv.interpreter(folder)))
+            child = self._start(argv, {**variables, **travel}, limit)
+        if self._may_wait:
+            ahead.start(folder, variables, imports, sampled=self._sampled)
+        return child
+
+    def _start(self, argv: Sequence[str], env: Mapping[str, str], limit: int | None) -> Child:
+        return Child(argv, env=env, limit=limit, sampled=self._sampled)
+
+    def _run(self, start: Callable[[], Child], limit: int | None, reader: FrameReader) -> int:
+        """Follow what ``start`` starts to its end or to its result."""
         name = self._environment.name
         self._began = time.monotonic()
         try:
-            child = Child(argv, env=env, limit=limit, sampled=self._sampled)
+            child = start()
         except OSError as error:
             raise LocalEnvironmentError(
                 f"The task in environment {name!r} cannot be started: {error.strerror}."
@@ -272,7 +292,7 @@ def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs:
     call = source.build_call(function, args, kwargs, python=environment.python)
     most = environment.resources.limits
     limits = Limits(cpu=most.get("cpu"), memory=most.get("memory"))
-    run = LocalRun(environment, limits=limits, env={}, emit=lambda line: _print(line, sys.stdout))
+    run = LocalRun(environment, limits=limits, env={}, emit=lambda line: _print(line, sys.stdout), many=True)
     if run.missing:
         _print(run.missing, sys.stderr)
     return run.call(call)

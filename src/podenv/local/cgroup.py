@@ -34,6 +34,19 @@ class Cgroup:
             for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
                 self.add(int(child))
 
+    def set_limit(self, limit: int | None) -> None:
+        """Let its members hold at most ``limit`` bytes together (None: no limit). Raises OSError if it cannot be."""
+        if self.version == 1:
+            if limit is not None:
+                (self.folder / "memory.limit_in_bytes").write_text(str(limit))
+                with suppress(FileNotFoundError):  # absent without swap accounting
+                    (self.folder / "memory.memsw.limit_in_bytes").write_text(str(limit))
+            return
+        # "max" is written too: it fails where the group has no memory controller and could not tell of a kill.
+        _write(self.folder / "memory.max", "max" if limit is None else str(limit))
+        with suppress(FileNotFoundError):
+            _write(self.folder / "memory.swap.max", "max" if limit is None else "0")
+
     def members(self) -> list[int]:
         """The processes in this group and in groups below it; those of another pid namespace have no number here."""
         found: list[int] = []
@@ -90,7 +103,7 @@ def make(limit: int | None) -> Cgroup | None:
     except OSError:
         return None
     try:
-        _set_limit(group, limit)
+        group.set_limit(limit)
     except OSError:  # on version 2, a group below one that has processes gets no memory controller
         group.remove()
         return None
@@ -101,19 +114,6 @@ def own_group(proc: Path = Path("/proc/self")) -> tuple[int, Path] | None:
     """Version and folder of the group with a memory controller that this process is in; None where there is none."""
     found = usage.find("memory", str(proc))
     return None if found is None else (found[0], Path(found[1]))
-
-
-def _set_limit(group: Cgroup, limit: int | None) -> None:
-    if group.version == 1:
-        if limit is not None:
-            (group.folder / "memory.limit_in_bytes").write_text(str(limit))
-            with suppress(FileNotFoundError):  # absent without swap accounting
-                (group.folder / "memory.memsw.limit_in_bytes").write_text(str(limit))
-        return
-    # "max" is written too: it fails where the group has no memory controller and could not tell of a kill.
-    _write(group.folder / "memory.max", "max" if limit is None else str(limit))
-    with suppress(FileNotFoundError):
-        _write(group.folder / "memory.swap.max", "max" if limit is None else "0")
 
 
 def _write(file: Path, text: str) -> None:

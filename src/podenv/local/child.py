@@ -20,11 +20,19 @@ _CHUNK = 1 << 16
 class Child:
     """A program in a session of its own: without input, both outputs in one pipe, its process tree watched.
 
+    With ``waits`` it has an input until `hand_over`, and ends when this process does.
+
     Raises OSError when it cannot start. As a context manager it leaves nothing of the tree behind.
     """
 
     def __init__(
-        self, argv: Sequence[str], *, env: Mapping[str, str], limit: int | None = None, sampled: bool = False
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        limit: int | None = None,
+        sampled: bool = False,
+        waits: bool = False,
     ) -> None:
         self.code: int | None = None
         """Its exit code, negative for a signal; None while it runs, or when it was ended after its result."""
@@ -35,7 +43,7 @@ class Child:
             self._process = subprocess.Popen(
                 argv,
                 env={**env, **self._tree.env},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if waits else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -51,11 +59,35 @@ class Child:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what is left of it."""
         self._tree.close()
         self._process.kill()  # if the tree could not be found: the program itself at least
         self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+
+    def hand_over(self, message: bytes, limit: int | None) -> bool:
+        """Give the program what it waits for; it may hold ``limit`` bytes from now on. False if it has ended."""
+        assert self._process.stdin is not None
+        try:
+            self._tree.set_limit(limit)
+            self._process.stdin.write(message)
+            self._process.stdin.close()
+        except OSError:
+            return False
+        return True
+
+    def last_words(self) -> str:
+        """The last line that the program printed, with its exit code, after it has ended."""
         assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._process.kill()
+        printed = self._process.stdout.read().decode("utf-8", "replace").split("\n")
+        return next((line.strip() for line in reversed(printed) if line.strip()), f"exit code {self._process.wait()}")
 
     def follow(self, reader: FrameReader) -> bool:
         """Feed ``reader`` until the result is there or the program has ended. True if it ran out of memory.

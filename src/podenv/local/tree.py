@@ -30,6 +30,10 @@ class Tree(ABC):
         """Take in the first process, just started."""
 
     @abstractmethod
+    def set_limit(self, limit: int | None) -> None:
+        """Let it hold ``limit`` bytes from now on. Raises OSError where that cannot be."""
+
+    @abstractmethod
     def out_of_memory(self, *, last: bool = False, killed: bool = False) -> bool:
         """True if its processes were beyond the limit at any time up to now.
 
@@ -73,6 +77,9 @@ class CgroupTree(Tree):
     def add(self, pid: int) -> None:
         self._group.add(pid)
 
+    def set_limit(self, limit: int | None) -> None:
+        self._group.set_limit(limit)
+
     def out_of_memory(self, *, last: bool = False, killed: bool = False) -> bool:
         return self._group.oom_kills() > 0
 
@@ -109,6 +116,9 @@ class SampledTree(Tree):
     def add(self, pid: int) -> None:
         with suppress(psutil.NoSuchProcess):
             self._members[pid] = psutil.Process(pid)
+
+    def set_limit(self, limit: int | None) -> None:
+        self._limit = limit
 
     def out_of_memory(self, *, last: bool = False, killed: bool = False) -> bool:
         if self._limit is not None and not self._exceeded:

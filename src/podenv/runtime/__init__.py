@@ -36,18 +36,24 @@ _BASE = ("text", "tagged", "revive", "call", "frame", "logs", "load", "usage", "
 _MODULES = ("resources", "modules")
 
 # Where podenv's own files can be read nothing is compiled: Python keeps the bytecode beside them.
-_BOOTSTRAP_HERE = (
+_HERE = (
     f"{_CHECK}package = type(sys)('_podenv'); package.__path__ = [{str(Path(__file__).parent.absolute())!r}]; "
-    "sys.modules['_podenv'] = package; import _podenv.main; _podenv.main.main()"
+    "sys.modules['_podenv'] = package; "
 )
 
 
-def command(python: str = "python", *, here: bool = False) -> list[str]:
-    """The argv that starts the runtime in the environment whose interpreter is ``python``.
+def command(python: str = "python") -> list[str]:
+    """The argv that starts the runtime in the image whose interpreter is ``python``."""
+    return [python, "-c", _BOOTSTRAP]
 
-    ``here``: on this machine, with podenv's own files; that saves a third of the time.
+
+def command_here(python: str, *, waits: bool = False) -> list[str]:
+    """The argv that starts the runtime on this machine, with podenv's own files; that saves a third of the time.
+
+    ``waits``: it takes its variables from its standard input, as an idle pod does.
     """
-    return [python, "-c", _BOOTSTRAP_HERE if here else _BOOTSTRAP]
+    start = "import _podenv.warm; _podenv.warm.wait('')" if waits else "import _podenv.main; _podenv.main.main()"
+    return [python, "-c", _HERE + start]
 
 
 def travel_env(

@@ -1,7 +1,8 @@
-"""A pod that waits for its task: the runtime is loaded, and the task's Call comes on standard input, once.
+"""A process that waits for its task: the runtime is loaded, and the task's Call comes on standard input, once.
 
-A message is the line ``podenv1 <8 hex digits>``, the length of what follows, and a JSON object of environment
-variables, compressed. What the pod answers, the line `frame.taken`, says that the whole message is here.
+It is the only one of an idle pod, or an interpreter on this machine. A message is the line ``podenv1 <8 hex digits>``,
+the length of what follows, and a JSON object of environment variables, compressed. The answer, the line `frame.taken`,
+says that the whole message is here.
 """
 
 from __future__ import annotations
@@ -33,15 +34,17 @@ HEAD = b"podenv1 "
 _HEAD_BYTES = len(HEAD) + 9
 _MOST = 4 * 1024 * 1024
 _REST_SECONDS = 30.0  # for the rest of a message whose first byte has come
-_TERMINATION_LOG = "/dev/termination-log"
 _TERMINATION_LOG_CHARACTERS = 1_000
 
 
-def wait() -> NoReturn:
-    """Load what the environment asks for, wait for a message, and make the Call that it holds."""
+def wait(termination_log: str = "/dev/termination-log") -> NoReturn:
+    """Load what the environment asks for, wait for a message, and make the Call that it holds.
+
+    ``termination_log`` gets the reason where it cannot wait; only the log does where there is no such file.
+    """
     # Process 1 ignores SIGTERM unless it has a handler.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
-    _load(os.environ.pop(IMPORTS, ""))
+    _load(os.environ.pop(IMPORTS, ""), termination_log)
     variables = _receive(0)
     os.environ.update(variables)
     os.write(1, frame.taken(variables.get(PREFIX + "TOKEN", "")))
@@ -51,23 +54,23 @@ def wait() -> NoReturn:
     main.main()
 
 
-def _load(names: str) -> None:
+def _load(names: str, termination_log: str) -> None:
     for name in json_text.loads(names, dict) if names else ():
         try:
             __import__(name)
         except BaseException as error:  # noqa: BLE001 - whatever a module raises
             reason = f"{name} of warm.imports cannot be imported: {type(error).__name__}: {error}"
-            _fail(reason[:_TERMINATION_LOG_CHARACTERS])
+            _fail(reason[:_TERMINATION_LOG_CHARACTERS], termination_log)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
 
 
-def _fail(reason: str) -> NoReturn:
+def _fail(reason: str, termination_log: str) -> NoReturn:
     os.write(2, (reason + "\n").encode("utf-8", "backslashreplace"))
     try:
         # The kubelet made it; nobody else is to.
-        log = os.open(_TERMINATION_LOG, os.O_WRONLY | os.O_TRUNC)
+        log = os.open(termination_log, os.O_WRONLY | os.O_TRUNC)
         os.write(log, reason.encode("utf-8", "backslashreplace"))
     except OSError:
         pass  # the log has it
