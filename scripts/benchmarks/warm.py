@@ -30,6 +30,9 @@ from benchmarks.report import Comparison, show
 IDLE = 8
 ROUNDS = 12
 TASKS, WIDTH = 48, 8
+CROWDS = 5
+# As many pods are started either way, so that what is measured is the noise of a busy machine around 1.
+NO_WORSE = 1.05
 MEMORY_MIB = 20.0  # of an idle pod
 COLD, WARM, LOADED = "bench-cold", "bench-warm", "bench-loaded"
 VALUES: dict[str, dict[str, Any]] = {
@@ -170,7 +173,12 @@ def measure(runner: Runner) -> list[Comparison]:
     runner.ready(WARM)
     held = runner.run(WARM, resident)
     assert isinstance(held, float)
-    many = {name: median(crowd(runner, name) for _ in range(3)) for name in (WARM, COLD)}
+    crowds: dict[str, list[float]] = {WARM: [], COLD: []}
+    for _ in range(CROWDS):
+        for name, seconds in crowds.items():
+            seconds.append(crowd(runner, name))
+            print(f"{TASKS} tasks, {name}: {seconds[-1]:.1f}")
+    many = {name: median(seconds) for name, seconds in crowds.items()}
     one, new = "a task that returns one small value", "a new pod"
     return [
         Comparison(one, new, middle["warm"], middle["cold"], promised=0.20),
@@ -178,7 +186,7 @@ def measure(runner: Runner) -> list[Comparison]:
         Comparison(f"{one}, nine of ten", new, late["warm"], late["cold"], promised=0.30),
         Comparison("a task that imports pandas", new, middle["pandas warm"], middle["pandas cold"], promised=0.15),
         Comparison("API requests of a task", new, asked["warm"], asked["cold"], promised=1.0, unit=""),
-        Comparison(f"{TASKS} tasks over {WIDTH} threads, {IDLE} idle", new, many[WARM], many[COLD], promised=1.0),
+        Comparison(f"{TASKS} tasks over {WIDTH} threads, {IDLE} idle", new, many[WARM], many[COLD], promised=NO_WORSE),
         Comparison("memory of an idle pod", "the limit", held, MEMORY_MIB, promised=1.0, unit="MiB"),
     ]
 

@@ -33,6 +33,7 @@ from tests import airflowtask  # noqa: E402
 from tests.airflowhome import prepare  # noqa: E402
 from tests.airflowtask import InBackground as InBackground  # noqa: E402 - the tests take it from here
 from tests.airflowtask import Outcome as Outcome  # noqa: E402
+from tests.cluster.pods import plainproxy  # noqa: E402
 from tests.cluster.pods.registry import Registry  # noqa: E402
 
 PROJECT = Path(__file__).parent / "project"
@@ -92,9 +93,18 @@ class Proxy:
 class Cluster:
     """The environment under test, seen by the one who administers the cluster."""
 
-    def __init__(self, core: Any, namespace: str, image: str, proxy: Proxy, deploy: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        core: Any,
+        namespace: str,
+        image: str,
+        proxy: Proxy,
+        deploy: Callable[..., str],
+        rollback: Callable[[str], object],
+    ) -> None:
         self.proxy = proxy
-        self.deploy = deploy  # another environment of the project; its namespace
+        self.deploy = deploy  # another environment of the project, with more values; its namespace
+        self.rollback = rollback
         self.core = core
         self.namespace = namespace
         self.image = image
@@ -118,6 +128,17 @@ class Cluster:
         selector = ",".join(f"{name}={value}" for name, value in labels.items())
         listed = self.core.list_namespaced_pod(namespace or self.namespace, label_selector=selector).items
         return [pod for pod in listed if pod.metadata.deletion_timestamp is None]
+
+    def evict(self, pod: Any) -> None:
+        """Ask the server to let the pod go, as ``kubectl drain`` does."""
+        from kubernetes.client import ApiException
+
+        name, namespace = pod.metadata.name, pod.metadata.namespace
+        body = {"kind": "Eviction", "metadata": {"name": name, "namespace": namespace}}
+        try:
+            self.core.create_namespaced_pod_eviction(name, namespace, {"apiVersion": "policy/v1", **body})
+        except ApiException:  # Kubernetes 1.22 brought it
+            self.core.create_namespaced_pod_eviction(name, namespace, {"apiVersion": "policy/v1beta1", **body})
 
     def await_pod(
         self, task_id: str, ready: Callable[[Any], bool] = lambda pod: True, namespace: str | None = None
@@ -156,17 +177,20 @@ def cluster(_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
     os.environ["PODENV_CATALOGUE"] = str(PROJECT / "envs")
     deployed = []
+    releases = Releases(Target(prefix=prefix))
 
-    def deploy(name: str) -> str:
+    def deploy(name: str, **values: Any) -> str:
         environment = Catalogue(PROJECT / "envs")[name]
         account = {"name": "worker", "namespace": airflow}
-        environment.values["access"] = {"serviceAccounts": [account], "secrets": True}
-        releases = Releases(Target(prefix=prefix))
+        environment.values.update(values, access={"serviceAccounts": [account], "secrets": True})
         ref = ImageRef(host, "podenv-tests/plain", digest=digest)
         spec = releases.spec_with_image(environment, ref, lock_hash="f" * 64)
         deployed.append(f"{prefix}{name}")
         releases.deploy(spec, releases.survey(releases.places([environment]))[name])
         return deployed[-1]
+
+    def rollback(name: str) -> object:
+        return releases.rollback(releases.rollback_plan(name, f"{prefix}{name}", None))
 
     deploy(NAME)
 
@@ -180,9 +204,9 @@ def cluster(_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "PODENV_BACKEND": "kubernetes",
     }
     try:
-        yield Cluster(core, f"{prefix}{NAME}", f"{host}/podenv-tests/plain@{digest}", proxy, deploy)
+        yield Cluster(core, f"{prefix}{NAME}", f"{host}/podenv-tests/plain@{digest}", proxy, deploy, rollback)
     finally:
-        for name in (*deployed, airflow):
+        for name in {*deployed, airflow}:
             core.delete_namespace(name)
         for name in ("AIRFLOW_CONN_KUBERNETES_DEFAULT", "AIRFLOW__PODENV__NAMESPACE_PREFIX", "PODENV_CATALOGUE"):
             del os.environ[name]
@@ -204,6 +228,21 @@ def _kubeconfig(admin: Any, token: str, server: str) -> dict[str, Any]:
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "worker"}}],
         "current-context": "c",
     }
+
+
+@pytest.fixture
+def plain_proxy(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The id of a connection through a proxy that knows no WebSocket."""
+    given = json.loads(os.environ["AIRFLOW_CONN_KUBERNETES_DEFAULT"])
+    admin = cluster.core.api_client.configuration
+    config = yaml.safe_load(Path(given["extra"]["kube_config_path"]).read_text())
+    with plainproxy.serving(admin.host, admin.ssl_ca_cert) as address:
+        config["clusters"][0]["cluster"] = {"server": address}
+        file = tmp_path / "kubeconfig"
+        file.write_text(yaml.safe_dump(config))
+        given["extra"]["kube_config_path"] = str(file)
+        monkeypatch.setenv("AIRFLOW_CONN_PLAIN_PROXY", json.dumps(given))
+        yield "plain_proxy"
 
 
 @pytest.fixture(scope="session")

@@ -404,15 +404,8 @@ def test_a_task_can_switch_launching_again_off(start: Callable[..., InBackground
 
 
 def test_a_pod_that_is_evicted_is_started_again(start: Callable[..., InBackground], cluster: Cluster) -> None:
-    from kubernetes.client import ApiException
-
     running = start(waits, 4, task_id="evicted", retries=1)
-    pod = cluster.await_pod("evicted", lambda pod: pod.status.phase == "Running").metadata
-    body = {"kind": "Eviction", "metadata": {"name": pod.name, "namespace": pod.namespace}}
-    try:
-        cluster.core.create_namespaced_pod_eviction(pod.name, pod.namespace, {"apiVersion": "policy/v1", **body})
-    except ApiException:  # Kubernetes 1.22 brought it
-        cluster.core.create_namespaced_pod_eviction(pod.name, pod.namespace, {"apiVersion": "policy/v1beta1", **body})
+    cluster.evict(cluster.await_pod("evicted", lambda pod: pod.status.phase == "Running"))
     assert running.outcome().value == "waited"
 
 

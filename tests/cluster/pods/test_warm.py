@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from podenv.catalogue import names
+from podenv.pods.claim import IdlePods
 
 if TYPE_CHECKING:
     from tests.cluster.pods.conftest import Cluster, InBackground, Outcome
@@ -69,6 +71,13 @@ def connection(name: str) -> str:
     import os
 
     return os.environ[name]
+
+
+def word() -> list[Any]:
+    import os
+    import socket
+
+    return [os.environ.get("WORD"), socket.gethostname()]
 
 
 class Pool:
@@ -203,6 +212,69 @@ def test_tasks_at_once_use_no_pod_twice_and_those_without_one_get_new_ones(
     assert [outcome.value[0] for outcome in outcomes] == [42] * 12
     assert len(set(hosts)) == 12
     assert sum("Idle pod" in outcome.log[1] for outcome in outcomes) >= IDLE
+
+
+@pytest.mark.parametrize("moment", ["take", "hand"])
+def test_a_release_that_is_rolled_back_in_the_middle_of_a_claim_costs_no_task_its_result(
+    run: Run, pool: Pool, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    cluster.deploy(NAME, env={"WORD": "new"})
+    waiting = pool.fill()
+    stock = getattr(IdlePods, moment)
+    back: list[object] = []
+
+    def after_a_rollback(*given: Any) -> Any:
+        if not back:
+            back.append(cluster.rollback(NAME))
+        return stock(*given)
+
+    monkeypatch.setattr(IdlePods, moment, after_a_rollback)
+    outcome = run(word, env=NAME)
+    assert outcome.error is None, outcome.log
+    assert outcome.value[0] == "new"  # as the release was when the task began
+    if moment == "hand":  # it is the task's own by then, and no part of the release
+        assert outcome.value[1] in waiting
+    assert run(word, env=NAME).value[0] is None
+    pool.fill()
+    assert pool.taken() == []
+
+
+def test_a_task_on_a_node_that_is_drained_runs_again_elsewhere_or_once_there_is_room(
+    start: Start, pool: Pool, cluster: Cluster, tmp_path: Path
+) -> None:
+    pool.fill()
+    held = start(sleeps, 4.0, env=NAME, task_id="drained", relaunch=1)
+    first = cluster.await_pod("drained", lambda pod: "base" in str(pod.status.container_statuses), pool.namespace)
+    time.sleep(1)
+    node = first.spec.node_name
+    cluster.core.patch_node(node, {"spec": {"unschedulable": True}})
+    try:
+        for pod in (first, *pool.idle()):
+            cluster.evict(pod)
+        time.sleep(3)
+        assert pool.idle() == []
+    finally:
+        cluster.core.patch_node(node, {"spec": {"unschedulable": None}})
+    outcome = held.outcome(90)
+    assert outcome.value == "awake", outcome.log
+    assert outcome.log[1].startswith(f"Idle pod {pool.namespace}/{first.metadata.name} on node {node} took the task")
+    assert outcome.xcoms["pod_name"] != first.metadata.name
+    pool.fill()
+    assert pool.taken() == []
+
+
+def test_behind_a_proxy_without_websockets_tasks_get_new_pods_and_no_idle_one_is_used_up(
+    run: Run, pool: Pool, plain_proxy: str
+) -> None:
+    waiting = set(pool.fill())
+    first = run(doubles, 21, env=NAME, kubernetes_conn_id=plain_proxy)
+    second = run(doubles, 22, env=NAME, kubernetes_conn_id=plain_proxy)
+    assert [outcome.value[0] for outcome in (first, second)] == [42, 44], (first, second)
+    (why,) = [line for line in first.log if line.startswith("A new pod is created: ")]
+    assert re.fullmatch(r"A new pod is created: one cannot attach to pod \S+ \(the answer was 400\)\.", why)
+    assert second.log[1] == "A new pod is created: nobody can attach to pods here."
+    assert len(waiting - set(pool.fill())) == 1  # the one that was tried
+    assert pool.taken() == []
 
 
 def test_workers_that_are_killed_at_any_moment_lose_no_result_double_none_and_leave_no_pod(pool: Pool) -> None:
