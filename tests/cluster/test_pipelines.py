@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import uuid
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.chart.helm import SUPPORTED, fetch
 from tests.cluster.releases import swept
 
@@ -24,7 +26,7 @@ pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).parents[2]
 NAMES = ["data-cleaning", "data-ingestion", "model-training"]
 # What the lines on stderr begin with that are podenv's own, not the function's.
-OURS = re.compile(r"Environment '|Pod |Peak |Event |Making the virtual |Made the virtual |success\b")
+OURS = re.compile(r"Environment '|Pod |Idle pod |Peak |Event |Making the virtual |Made the virtual |success\b")
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def test_a_function_has_the_same_peak_on_both_backends_and_files_that_it_reads_a
     assert max(ours["reader"], peer["reader"]) < 40
 
 
-@pytest.mark.parametrize(
+PIPELINES = pytest.mark.parametrize(
     ("dag", "tasks", "environments"),
     [
         ("data_ingestion_dag", ["ingest"], ["data-ingestion"]),
@@ -189,6 +191,9 @@ def test_a_function_has_the_same_peak_on_both_backends_and_files_that_it_reads_a
     ],
     ids=["one-task", "three-tasks", "calls-in-a-task"],
 )
+
+
+@PIPELINES
 def test_a_pipeline_runs_unchanged_on_both_backends_and_returns_the_same(
     project: Project, dag: str, tasks: list[str], environments: list[str]
 ) -> None:
@@ -206,3 +211,41 @@ def test_a_pipeline_runs_unchanged_on_both_backends_and_returns_the_same(
     assert pods.images() == [(name, project.image(name)) for name in environments]
     assert pods.namespaces() == [f"{project.prefix}{name}" for name in environments]
     assert (local.images(), local.namespaces()) == ([], [])
+
+
+# What the pipelines' tasks ask for: an idle pod of another size is none of theirs.
+OF_TASKS = {
+    "data-cleaning": {"cpu": "250m", "memory": "512Mi"},
+    "data-ingestion": {"cpu": "250m", "memory": "512Mi"},
+    "model-training": {"cpu": "1", "memory": "1Gi"},
+}
+
+
+@pytest.fixture(scope="module")
+def warm(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The same, each with an idle pod; it comes last, since it changes what is deployed."""
+    envs = tmp_path_factory.mktemp("warm") / "envs"
+    shutil.copytree(ROOT / "envs", envs)
+    for name, requests in OF_TASKS.items():
+        file = envs / name / "values.yaml"
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values |= {"warm": {"idle": 1}, "resources": {"requests": requests, "limits": {**requests, "cpu": "1"}}}
+        file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    made = Project(project.prefix, {**project.environ, "PODENV_CATALOGUE": str(envs)})
+    rows, _ = made.podenv("up")
+    assert [(row["environment"], row["action"]) for row in rows] == [(name, "upgraded") for name in NAMES]
+    return made
+
+
+@PIPELINES
+def test_a_pipeline_returns_the_same_from_idle_pods(
+    warm: Project, dag: str, tasks: list[str], environments: list[str]
+) -> None:
+    for name in environments:
+        warm.podenv("warm", name)  # waits until the pods of an earlier run are replaced
+    idle, local = (warm.run(dag, backend, "--dags", str(ROOT / "dags")) for backend in ("kubernetes", "local"))
+    assert [task["task_id"] for task in idle.tasks] == tasks
+    assert idle.outcomes() == local.outcomes()
+    assert idle.printed() == [line for line in local.printed() if "An interpreter that waited" not in line] != []
+    took = re.findall(r"Idle pod ([^/ ]+)/\S+ on node \S+ took the task", "\n".join(idle.lines))
+    assert took == [f"{warm.prefix}{name}" for name in environments]
