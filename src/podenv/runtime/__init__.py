@@ -6,10 +6,13 @@ import binascii
 import os
 import pkgutil
 import zlib
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from podenv.runtime.call import PREFIX, Call
+from podenv.runtime.call import PREFIX, Call, ticket_to_env
+from podenv.runtime.tagged import Refused
 
 # Read by any Python, so that one that is too old can say so.
 _CHECK = (
@@ -59,6 +62,7 @@ def travel_env(
     die_with_parent: bool = False,
     discard: bool = False,
     bytecode: str = "",
+    ticket: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     """The environment variables that ``command()`` needs to make ``call``; they are gone before the function runs.
 
@@ -66,10 +70,20 @@ def travel_env(
     frame, so that a kubelet reads all of it. ``termination_log``: the file that also gets the frame when it fits.
     ``die_with_parent``: end with the thread that starts it, and adopt its descendants when their parents end (Linux).
     ``discard``: nobody wants the value, hence it may be anything, and the result holds None. ``bytecode``: a folder of
-    this interpreter where the modules that travel are kept compiled. Raises Refused, TooLarge.
+    this interpreter where the modules that travel are kept compiled.
+
+    ``ticket`` lets tables, files and large values go through storage: ``put`` is a list of addresses, one for each
+    value that the result may bring there, ``get`` has the address of each key that the arguments refer to, ``all``
+    is True where every value goes there. An address is ``{"url": str, "headers": {str: str}, "key": str}``; the URL,
+    https, http or file, and the headers are secrets. Raises Refused, TooLarge.
     """
+    if call.refers and ticket is None:
+        raise Refused(
+            f"the call to {call.code.name} refers to a value in storage, and no storage is set: set [podenv] exchange"
+        )
     return {
         **call.to_env(),
+        **(ticket_to_env(ticket) if ticket is not None else {}),
         f"{PREFIX}CODE": _code(*_BASE, *(_MODULES if call.names else ())),
         f"{PREFIX}TOKEN": token,
         f"{PREFIX}LINGER": str(linger),

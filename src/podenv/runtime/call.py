@@ -23,6 +23,8 @@ CALL_LIMIT = 768 * 1024
 """Bytes that a Call may hold as it travels: compressed, in base64."""
 RESULT_LIMIT = 1024 * 1024
 """Bytes that a Result may hold as JSON, which is what XCom keeps."""
+TICKET_LIMIT = 256 * 1024
+"""Bytes that the addresses of an exchange may take as they travel: compressed, in base64."""
 MAX_JSON = 64 * 1024 * 1024
 
 _CHUNK = 120_000  # Linux allows 131,072 bytes for one variable with its name
@@ -36,9 +38,10 @@ class Failure:
     """Why a function brought no value.
 
     ``kind`` is ``raised`` (an exception left the function), ``exited`` (it called ``sys.exit``), ``refused`` (its value
-    is none that XCom keeps), ``too large``, or ``call`` (the call arrived damaged). ``type`` is the exception's type
-    with its module, ``bases`` those that it derives from, with a blank between; ``code`` the exit code that the
-    function asked for.
+    is none that XCom keeps), ``too large``, ``exchange`` (an argument in storage does not fit), ``storage`` (it
+    failed), or ``call`` (the call arrived damaged). ``type`` is the exception's type with its module, ``bases`` those
+    that it derives from, with a blank between; ``code`` the exit code that the function asked for, and of a storage
+    that failed ``retry`` or ``final``.
     """
 
     def __init__(
@@ -176,6 +179,13 @@ class Call:
         self.travels = travels
         self._labels = list(labels) or [f"args[{index}]" for index in range(len(self.args))]
         self._encoded: str | None = None
+        self._refers = False
+
+    @property
+    def refers(self) -> bool:
+        """True if an argument holds a Reference. Raises what `encode` raises."""
+        self.encode()
+        return self._refers
 
     def encode(self) -> str:
         """The Call as it travels, encoded once. Raises Refused, or TooLarge beyond ``CALL_LIMIT``."""
@@ -191,6 +201,7 @@ class Call:
 
             text = json.dumps(document, separators=(",", ":")).encode()
             encoded = _compress(text)
+            self._refers = b'{"$":"exchange"' in text  # inside of a text the quotes are escaped
             self._check_size(len(text), MAX_JSON, "as JSON", ": write the data to storage and pass its path")
             remedy = ": write the data to storage and pass its path"
             if self.modules:
@@ -209,11 +220,7 @@ class Call:
     def to_env(self) -> dict[str, str]:
         """The Call as environment variables, each of a size that Linux allows."""
         text, _, modules = self.encode().partition(".")
-        return {
-            f"{PREFIX}{kind}_{number}": chunk
-            for kind, whole in (("CALL", text), ("CALL_MODULES", modules))
-            for number, chunk in enumerate(whole[start : start + _CHUNK] for start in range(0, len(whole), _CHUNK))
-        }
+        return {**_chunks("CALL", text), **_chunks("CALL_MODULES", modules)}
 
     @classmethod
     def from_env(cls, environ: MutableMapping[str, str]) -> Call:
@@ -224,6 +231,25 @@ class Call:
             return cls(Code(**document.pop("code")), modules=modules, **document)
         except (KeyError, TypeError, ValueError) as error:
             raise Refused(f"the call arrived damaged ({error})") from None
+
+
+def ticket_to_env(ticket: Mapping[str, Any]) -> dict[str, str]:
+    """The exchange ticket as environment variables. Raises TooLarge beyond ``TICKET_LIMIT``."""
+    import json
+
+    packed = _compress(json.dumps(ticket, separators=(",", ":")).encode())
+    if len(packed) > TICKET_LIMIT:
+        raise TooLarge(
+            f"the addresses of the {len(ticket['get'])} values in storage that the call refers to take "
+            f"{_size(len(packed))}, a call brings at most {_size(TICKET_LIMIT)}: pass fewer, or map the task over them"
+        )
+    return _chunks("CALL_EXCHANGE", packed)
+
+
+def ticket_from_env(environ: MutableMapping[str, str]) -> dict[str, Any] | None:
+    """The exchange ticket in ``environ``, None where there is none. Raises Refused when it is damaged."""
+    packed = _join(environ, "CALL_EXCHANGE")
+    return unpack(packed) if packed else None
 
 
 def pack(modules: Mapping[str, Sequence[Any]], data: Mapping[str, Mapping[str, bytes]]) -> str:
@@ -239,11 +265,16 @@ def unpack(packed: str) -> dict[str, Any]:
     try:
         return _document(binascii.a2b_base64(packed), MAX_JSON)
     except ValueError as error:
-        raise Refused(f"the modules arrived damaged ({error})") from None
+        raise Refused(f"what travels with the call arrived damaged ({error})") from None
 
 
 def _compress(text: bytes) -> str:
     return binascii.b2a_base64(zlib.compress(text, 6), newline=False).decode("ascii")
+
+
+def _chunks(kind: str, whole: str) -> dict[str, str]:
+    parts = (whole[start : start + _CHUNK] for start in range(0, len(whole), _CHUNK))
+    return {f"{PREFIX}{kind}_{number}": part for number, part in enumerate(parts)}
 
 
 def _join(environ: MutableMapping[str, str], kind: str) -> str:

@@ -117,6 +117,9 @@ class _Encoder:
             return self._decimal(value)
         if "uuid" in loaded and isinstance(value, loaded["uuid"].UUID):
             return {TAG: "uuid", "v": str(value)}
+        reference = loaded.get(f"{__package__}.reference")
+        if reference and isinstance(value, reference.Reference):
+            return {TAG: "exchange", "v": value.to_json()}
         if "pathlib" in loaded and isinstance(value, loaded["pathlib"].Path):
             self._only_argument(value, "return str(path)")
             return {TAG: "path", "v": str(value)}
