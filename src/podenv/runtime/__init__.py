@@ -11,7 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from podenv.runtime.call import PREFIX, Call, ticket_to_env
+from podenv.runtime import ticket as tickets
+from podenv.runtime.call import PREFIX, Call
 from podenv.runtime.tagged import Refused
 
 # Read by any Python, so that one that is too old can say so.
@@ -25,18 +26,23 @@ _BOOTSTRAP = (
 )
 
 _LOADER = """\
-sys.modules["_podenv"] = type(sys)("_podenv")
-sys.modules["_podenv"].__path__ = []
-for name, text in sources:
-    module = type(sys)("_podenv." + name)
-    module.__package__ = "_podenv"
-    sys.modules[module.__name__] = module
-    exec(compile(text, "<podenv " + name + ">", "exec", 0, True), module.__dict__)
+def add(sources):
+    for name, text in sources:
+        module = type(sys)("_podenv." + name)
+        module.__package__ = "_podenv"
+        sys.modules[module.__name__] = module
+        exec(compile(text, "<podenv " + name + ">", "exec", 0, True), module.__dict__)
+package = sys.modules["_podenv"] = type(sys)("_podenv")
+package.__path__, package.add, package.later = [], add, later
+add(first)
 """
 
 # In the order in which they import each other; the second where modules travel with a Call.
 _BASE = ("text", "tagged", "revive", "call", "frame", "logs", "load", "usage", "main")
 _MODULES = ("resources", "modules")
+# With a ticket; the others where there is something to bring to storage, or to fetch from there.
+_EXCHANGE = ("reference", "ticket")
+_EXCHANGE_LATER = ("storage", "web", "transfer", "annotation", "files", "tables", "exchange")
 
 # Where podenv's own files can be read nothing is compiled: Python keeps the bytecode beside them.
 _BOOTSTRAP_HERE = (
@@ -83,8 +89,8 @@ def travel_env(
         )
     return {
         **call.to_env(),
-        **(ticket_to_env(ticket) if ticket is not None else {}),
-        f"{PREFIX}CODE": _code(*_BASE, *(_MODULES if call.names else ())),
+        **(tickets.to_env(ticket) if ticket is not None else {}),
+        f"{PREFIX}CODE": _code(*_BASE, *(_MODULES if call.names else ()), exchange=ticket is not None),
         f"{PREFIX}TOKEN": token,
         f"{PREFIX}LINGER": str(linger),
         f"{PREFIX}TERMINATION_LOG": termination_log,
@@ -96,16 +102,19 @@ def travel_env(
 
 def waiting_code() -> str:
     """The runtime of a pod that waits for its task; it travels as that of a Call does, and ``command()`` starts it."""
-    return _code(*_BASE, *_MODULES, "warm", start="warm.wait")
+    return _code(*_BASE, *_MODULES, "warm", start="warm.wait", exchange=True)
 
 
-@lru_cache(maxsize=3)
-def _code(*names: str, start: str = "main.main") -> str:
-    sources = []
-    for name in names:
-        source = pkgutil.get_data(__name__, f"{name}.py")
-        assert source is not None
-        sources.append((name, source.decode()))
+@lru_cache(maxsize=5)
+def _code(*names: str, start: str = "main.main", exchange: bool = False) -> str:
+    first = [(name, _source(name)) for name in (*names, *(_EXCHANGE if exchange else ()))]
+    later = [(name, _source(name)) for name in (_EXCHANGE_LATER if exchange else ())]
     module, _, function = start.partition(".")
-    code = f"sources = {sources!r}\n{_LOADER}sys.modules['_podenv.{module}'].{function}()\n"
+    code = f"first = {first!r}\nlater = {later!r}\n{_LOADER}sys.modules['_podenv.{module}'].{function}()\n"
     return binascii.b2a_base64(zlib.compress(code.encode(), 9), newline=False).decode("ascii")
+
+
+def _source(name: str) -> str:
+    source = pkgutil.get_data(__name__, f"{name}.py")
+    assert source is not None
+    return source.decode()

@@ -15,7 +15,7 @@ from .tagged import Refused, encode
 
 TYPE_CHECKING = False  # typing costs every task milliseconds
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping, Sequence
+    from collections.abc import Callable, Mapping, MutableMapping, Sequence
     from typing import Any
 
 PREFIX = "PODENV_RUN_"
@@ -23,8 +23,6 @@ CALL_LIMIT = 768 * 1024
 """Bytes that a Call may hold as it travels: compressed, in base64."""
 RESULT_LIMIT = 1024 * 1024
 """Bytes that a Result may hold as JSON, which is what XCom keeps."""
-TICKET_LIMIT = 256 * 1024
-"""Bytes that the addresses of an exchange may take as they travel: compressed, in base64."""
 MAX_JSON = 64 * 1024 * 1024
 
 _CHUNK = 120_000  # Linux allows 131,072 bytes for one variable with its name
@@ -32,6 +30,8 @@ _CHUNK = 120_000  # Linux allows 131,072 bytes for one variable with its name
 
 class TooLarge(Refused):
     """Every part can travel, together they are too much."""
+
+    kind = "too large"
 
 
 class Failure:
@@ -76,17 +76,22 @@ class Result:
         self.seconds = seconds
         self.usage = dict(usage or {})
 
-    def encode(self) -> bytes:
-        """The Result, compressed. Raises Refused, or TooLarge beyond ``RESULT_LIMIT``."""
+    def encode(self, encode_value: Callable[[Any], Any] | None = None) -> bytes:
+        """The Result, compressed; ``encode_value`` makes tagged JSON of the value, where some of it goes to storage.
+
+        Raises Refused, TooLarge beyond ``RESULT_LIMIT``, and what ``encode_value`` raises.
+        """
         document: dict[str, Any] = {"python": self.python, "seconds": self.seconds, "usage": self.usage}
         if self.error:
             document["error"] = vars(self.error)
+        elif encode_value:
+            document["value"] = encode_value(self.value)
         else:
             document["value"] = encode(self.value, "the returned value", result=True)
         text = json_text.dumps(document).encode("utf-8", "backslashreplace")
         if len(text) > RESULT_LIMIT:
             raise TooLarge(
-                f"the returned value is {_size(len(text))} as JSON, a result holds at most {_size(RESULT_LIMIT)}: "
+                f"the returned value is {size(len(text))} as JSON, a result holds at most {size(RESULT_LIMIT)}: "
                 "write it to storage and return its path"
             )
         return zlib.compress(text, 6)
@@ -200,32 +205,32 @@ class Call:
             import json  # the side that sends has it loaded; it escapes lone surrogates
 
             text = json.dumps(document, separators=(",", ":")).encode()
-            encoded = _compress(text)
+            encoded = compress(text)
             self._refers = b'{"$":"exchange"' in text  # inside of a text the quotes are escaped
             self._check_size(len(text), MAX_JSON, "as JSON", ": write the data to storage and pass its path")
             remedy = ": write the data to storage and pass its path"
             if self.modules:
-                share = f", {_size(len(self.modules))} of it are the modules that travel"
+                share = f", {size(len(self.modules))} of it are the modules that travel"
                 remedy = share + ": put large ones into `packages` of the environment"
             self._check_size(len(encoded) + len(self.modules), CALL_LIMIT, "compressed", remedy)
             self._encoded = f"{encoded}.{self.modules}" if self.modules else encoded
         return self._encoded
 
-    def _check_size(self, size: int, limit: int, what: str, remedy: str) -> None:
-        if size > limit:
+    def _check_size(self, count: int, limit: int, what: str, remedy: str) -> None:
+        if count > limit:
             raise TooLarge(
-                f"the call to {self.code.name} is {_size(size)} {what}, a call holds at most {_size(limit)}{remedy}"
+                f"the call to {self.code.name} is {size(count)} {what}, a call holds at most {size(limit)}{remedy}"
             )
 
     def to_env(self) -> dict[str, str]:
         """The Call as environment variables, each of a size that Linux allows."""
         text, _, modules = self.encode().partition(".")
-        return {**_chunks("CALL", text), **_chunks("CALL_MODULES", modules)}
+        return {**chunks("CALL", text), **chunks("CALL_MODULES", modules)}
 
     @classmethod
     def from_env(cls, environ: MutableMapping[str, str]) -> Call:
         """The Call in ``environ``, which no longer holds it afterwards. Raises Refused when it is damaged."""
-        text, modules = _join(environ, "CALL"), _join(environ, "CALL_MODULES")
+        text, modules = join(environ, "CALL"), join(environ, "CALL_MODULES")
         try:
             document = _document(binascii.a2b_base64(text), MAX_JSON)
             return cls(Code(**document.pop("code")), modules=modules, **document)
@@ -233,31 +238,12 @@ class Call:
             raise Refused(f"the call arrived damaged ({error})") from None
 
 
-def ticket_to_env(ticket: Mapping[str, Any]) -> dict[str, str]:
-    """The exchange ticket as environment variables. Raises TooLarge beyond ``TICKET_LIMIT``."""
-    import json
-
-    packed = _compress(json.dumps(ticket, separators=(",", ":")).encode())
-    if len(packed) > TICKET_LIMIT:
-        raise TooLarge(
-            f"the addresses of the {len(ticket['get'])} values in storage that the call refers to take "
-            f"{_size(len(packed))}, a call brings at most {_size(TICKET_LIMIT)}: pass fewer, or map the task over them"
-        )
-    return _chunks("CALL_EXCHANGE", packed)
-
-
-def ticket_from_env(environ: MutableMapping[str, str]) -> dict[str, Any] | None:
-    """The exchange ticket in ``environ``, None where there is none. Raises Refused when it is damaged."""
-    packed = _join(environ, "CALL_EXCHANGE")
-    return unpack(packed) if packed else None
-
-
 def pack(modules: Mapping[str, Sequence[Any]], data: Mapping[str, Mapping[str, bytes]]) -> str:
     """Modules as they travel: of each its file, True for a package, and its text; and the data files of packages."""
     import json
 
     document = {"modules": modules, "data": {name: encode(files, name) for name, files in data.items()}}
-    return _compress(json.dumps(document, separators=(",", ":")).encode())
+    return compress(json.dumps(document, separators=(",", ":")).encode())
 
 
 def unpack(packed: str) -> dict[str, Any]:
@@ -268,20 +254,23 @@ def unpack(packed: str) -> dict[str, Any]:
         raise Refused(f"what travels with the call arrived damaged ({error})") from None
 
 
-def _compress(text: bytes) -> str:
+def compress(text: bytes) -> str:
+    """``text`` as it travels in a variable."""
     return binascii.b2a_base64(zlib.compress(text, 6), newline=False).decode("ascii")
 
 
-def _chunks(kind: str, whole: str) -> dict[str, str]:
+def chunks(kind: str, whole: str) -> dict[str, str]:
+    """``whole`` in variables of ``kind``, each of a size that Linux allows."""
     parts = (whole[start : start + _CHUNK] for start in range(0, len(whole), _CHUNK))
     return {f"{PREFIX}{kind}_{number}": part for number, part in enumerate(parts)}
 
 
-def _join(environ: MutableMapping[str, str], kind: str) -> str:
-    chunks: list[str] = []
-    while (name := f"{PREFIX}{kind}_{len(chunks)}") in environ:
-        chunks.append(environ.pop(name))
-    return "".join(chunks)
+def join(environ: MutableMapping[str, str], kind: str) -> str:
+    """What `chunks` was given; ``environ`` no longer holds it."""
+    parts: list[str] = []
+    while (name := f"{PREFIX}{kind}_{len(parts)}") in environ:
+        parts.append(environ.pop(name))
+    return "".join(parts)
 
 
 def _document(data: bytes, limit: int) -> dict[str, Any]:
@@ -291,12 +280,13 @@ def _document(data: bytes, limit: int) -> dict[str, Any]:
     except zlib.error as error:
         raise Refused(f"it does not decompress ({error})") from None
     if inflater.unconsumed_tail or not inflater.eof:
-        raise Refused(f"it is cut, or larger than {_size(limit)}")
+        raise Refused(f"it is cut, or larger than {size(limit)}")
     document = decode(text.decode("utf-8", "replace"))
     if not isinstance(document, dict):
         raise Refused("it holds no document")
     return document
 
 
-def _size(size: int) -> str:
-    return f"{size / 1024**2:.1f} MiB" if size >= 1024**2 else f"{size / 1024:.0f} KiB"
+def size(count: int) -> str:
+    """``count`` bytes, for a message."""
+    return f"{count / 1024**2:.1f} MiB" if count >= 1024**2 else f"{count / 1024:.0f} KiB"

@@ -9,9 +9,10 @@ import pytest
 from podenv.call.outcome import value_of
 from podenv.errors import ExchangeRefused, StorageError
 from podenv.runtime import travel_env
-from podenv.runtime.call import TICKET_LIMIT, Call, Code, Failure, Result, TooLarge, ticket_from_env
+from podenv.runtime.call import Call, Code, Failure, Result, TooLarge
 from podenv.runtime.reference import Reference
 from podenv.runtime.tagged import Refused
+from podenv.runtime.ticket import TICKET_LIMIT, of_env
 
 REFERENCE = Reference(
     "xcom/dag/run/clean/-1/1/f00d/0",
@@ -58,8 +59,7 @@ def test_the_ticket_travels_beside_the_call_which_stays_the_same() -> None:
     again = travel_env(call, "0123456789", ticket={**TICKET, "put": []})
     same = {name for name in travel if travel[name] == again[name]}
     assert set(travel) - same == {"PODENV_RUN_CALL_EXCHANGE_0"}
-    assert ticket_from_env(dict(travel)) == TICKET
-    assert ticket_from_env({}) is None
+    assert of_env(dict(travel)).document == TICKET
 
 
 def test_a_call_that_refers_to_storage_needs_a_ticket() -> None:
