@@ -27,6 +27,7 @@ _BOOTSTRAP = (
 
 _LOADER = """\
 def add(sources):
+    import sys  # the names of this module go before the function runs
     for name, text in sources:
         module = type(sys)("_podenv." + name)
         module.__package__ = "_podenv"
