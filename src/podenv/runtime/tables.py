@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 
 from .tagged import Refused
 
@@ -64,9 +63,7 @@ def write(value: Any, kind: str, path: str) -> Written:
     """Write ``value``, a table of ``kind``, to the file ``path``. Raises Refused."""
     writer = {"pandas.DataFrame": _write_pandas, "polars.DataFrame": _write_polars}.get(kind, _write_arrow)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return writer(value, kind, path)
+        return writer(value, kind, path)
     except (Refused, MemoryError):
         raise
     except OSError as error:
