@@ -45,9 +45,8 @@ def kind_of(value: Any) -> str | None:
         frame = getattr(module, "DataFrame", None)
         if frame is not None and isinstance(value, frame):
             if kind is not frame:
-                raise Refused(
-                    f"a {library}.{kind.__qualname__} is more than Parquet keeps: return {known}.DataFrame(frame)"
-                )
+                name = kind.__qualname__.rpartition("<locals>.")[2]
+                raise Refused(f"a {name} is more than Parquet keeps: return {known}.DataFrame(frame)")
             return f"{known}.DataFrame"
     if library in ("pandas", "polars") and kind.__name__ == "Series":
         raise Refused(f"a {library}.Series is no table: return series.to_frame()")
@@ -166,7 +165,7 @@ def _check_values(label: str, values: Any, kept: tuple[str, ...]) -> None:
     if str(values.dtype) == "category":
         if infer_dtype(values.dtype.categories, skipna=True) not in ("string", "empty"):
             raise Refused(
-                f"{label} has categories that are no texts, which Parquet does not keep: return it as plain values"
+                f"{label} has categories that are no texts, and Parquet keeps none: return it as plain values"
             )
         if not len(values) and len(values.dtype.categories):
             raise Refused(f"{label} has categories and no rows, and Parquet keeps none then: return it as texts")
@@ -236,9 +235,7 @@ def _read_arrow(path: str) -> Any:
 
 
 def _unwritable(kind: str, error: Exception) -> Refused:
-    return Refused(
-        f"this {kind} cannot be written as Parquet: {_line(error)}; change what it names, or return less of it"
-    )
+    return Refused(f"this {kind} cannot be written as Parquet: {_line(error)}; change what that names")
 
 
 def _line(error: Exception) -> str:
