@@ -54,6 +54,7 @@ def test_a_data_frame_comes_to_another_python_as_the_library_that_its_parameter_
         return [sys.version_info[1], {name: str(kind) for name, kind in table.schema.items()}, table["shop"].to_list()]
 
     def as_arrow(table: "pyarrow.Table | None") -> Any:  # noqa: UP037
+        assert table is not None
         return [str(type(table)), table.num_rows, table["maybe"].to_pylist()]
 
     reference = tasks("pandas", frame)

@@ -32,16 +32,18 @@ class Wanted:
     """What an annotation asks for.
 
     ``names`` are the types it names, in its order, those that podenv knows by their full names; empty where it says
-    nothing. ``inner`` is what it says of the elements of a list, or of the values of a dict.
+    nothing. ``inner`` is what it says of the elements of a list or a tuple, or of the values of a dict.
     """
 
-    def __init__(self, names: tuple[str, ...] = (), inner: Wanted | None = None) -> None:
+    def __init__(self, names: tuple[str, ...] = (), inner: tuple[Wanted, ...] = ()) -> None:
         self.names = names
         self.inner = inner
 
-    def element(self) -> Wanted:
-        """What it says of what is inside."""
-        return self.inner or ANYTHING
+    def element(self, number: int) -> Wanted:
+        """What it says of the element ``number``: a tuple may say another thing of each."""
+        if len(self.inner) == 1:
+            return self.inner[0]
+        return self.inner[number] if number < len(self.inner) else ANYTHING
 
 
 ANYTHING = Wanted()
@@ -76,14 +78,15 @@ def _of_subscript(name: str, arguments: list[Any], node: Any, names: Mapping[str
     if name == "Annotated":
         return _of_node(arguments[0], names)
     if name in _MAPPINGS:
-        return Wanted(("dict",), _of_node(arguments[-1], names))
+        return Wanted(("dict",), (_of_node(arguments[-1], names),))
     if name in _SEQUENCES:
-        return Wanted(("list",), _of_node(arguments[0], names))
+        elements = [one for one in arguments if getattr(one, "value", None) is not ...]
+        return Wanted(("list",), tuple(_of_node(one, names) for one in elements))
     return _of_node(node.value, names)
 
 
 def _union(parts: list[Wanted]) -> Wanted:
-    inner = next((one.inner for one in parts if one.inner), None)
+    inner = next((one.inner for one in parts if one.inner), ())
     return Wanted(tuple(name for one in parts for name in one.names), inner)
 
 

@@ -14,6 +14,7 @@ from .annotation import read as read_annotation
 from .call import size as shown
 from .reference import TABLES, Reference
 from .revive import decode
+from .storage import say
 from .tagged import TAG, Refused
 from .transfer import LIMIT, get, put
 
@@ -229,11 +230,12 @@ class _Reader:
     def _read(self, value: Any, wanted: Wanted) -> Any:
         if isinstance(value, Reference):
             return self._load(value, wanted)
-        inner = wanted.element()
         if isinstance(value, dict):
-            return {name: self.value(one, f"[{name!r}]", inner) for name, one in value.items()}
-        if isinstance(value, (list, tuple, set, frozenset)):
-            return type(value)(self.value(one, f"[{number}]", inner) for number, one in enumerate(value))
+            return {name: self.value(one, f"[{name!r}]", wanted.element(0)) for name, one in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(
+                self.value(one, f"[{number}]", wanted.element(number)) for number, one in enumerate(value)
+            )
         return value
 
     def _load(self, reference: Reference, wanted: Wanted) -> Any:
@@ -315,7 +317,7 @@ def _named(reference: Reference) -> str:
 def _references(value: Any) -> Iterator[tuple[str, Reference]]:
     if isinstance(value, Reference):
         yield value.key, value
-    elif isinstance(value, (list, tuple, set, frozenset, dict)):
+    elif isinstance(value, (list, tuple, dict)):
         for one in value.values() if isinstance(value, dict) else value:
             yield from _references(one)
 
@@ -363,4 +365,4 @@ def _side_by_side(jobs: list[Callable[[], None]]) -> None:
 def _log(document: Mapping[str, Any], way: str, started: float) -> None:
     rows = "" if document["rows"] is None else f", {document['rows']:,} rows"
     seconds = time.perf_counter() - started
-    print(f"{document['kind']}{rows}, {shown(document['bytes'])}, {way} in {seconds:.1f} s: {document['key']}")  # noqa: T201
+    say(f"{document['kind']}{rows}, {shown(document['bytes'])}, {way} in {seconds:.1f} s: {document['key']}")

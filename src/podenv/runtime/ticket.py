@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 KIND = "CALL_EXCHANGE"
 TICKET_LIMIT = 256 * 1024
 """Bytes that the addresses may take as they travel: compressed, in base64."""
+_HOMES = ("pandas", "pathlib", "polars", "pyarrow")  # of types that may go to storage
 LABEL = "the returned value"
 
 
@@ -54,6 +55,7 @@ class Ticket:
         self._packed = packed
         self._document: dict[str, Any] | None = None
         self._exchange: Exchange | None = None
+        self._types: dict[type, bool] = {}  # True if a value of it may go to storage
 
     @property
     def document(self) -> dict[str, Any]:
@@ -87,8 +89,8 @@ class Ticket:
 
         Raises Refused, `storage.StorageFailed`.
         """
-        encoded = encode(value, LABEL, result=True, keep=lambda one: self.exchange.keep(one))
-        if self.document["all"]:
+        encoded = encode(value, LABEL, result=True, keep=self._keep)
+        if self.document["all"] and value is not None:
             encoded = self.exchange.spill(encoded, 0)
         elif _is_large(encoded):
             encoded = self.exchange.spill(encoded, RESULT_LIMIT // 64)
@@ -96,10 +98,22 @@ class Ticket:
             self._exchange.send()
         return encoded
 
+    def _keep(self, value: Any) -> Any:
+        kind = type(value)
+        if kind not in self._types:
+            self._types[kind] = _may_go(kind)
+        return self.exchange.keep(value) if self._types[kind] else None
+
     def close(self) -> None:
         """Remove the temporary files."""
         if self._exchange is not None:
             self._exchange.close()
+
+
+def _may_go(kind: type) -> bool:
+    if issubclass(kind, (bytes, bytearray, memoryview)) or hasattr(kind, "__arrow_c_stream__"):
+        return True
+    return any(base.__module__.partition(".")[0] in _HOMES for base in kind.__mro__)
 
 
 def _is_large(encoded: Any) -> bool:

@@ -11,7 +11,7 @@ import io
 import os
 import time
 
-from .storage import CHUNK, Again, StorageFailed, gone
+from .storage import CHUNK, Again, StorageFailed, gone, say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _tried(attempt: Callable[[], Any], key: str, pause: Callable[[float], None],
             raise StorageFailed(f"{key} cannot be {verb}: {why}; see to the folder of the storage", "final") from None
         if number + 1 < ATTEMPTS:
             seconds = 2**number + os.urandom(1)[0] / 256  # mapped tasks do not come back all at once
-            print(f"{key} is not {verb} yet: {problem}; again in {seconds:.0f} s.")  # noqa: T201 - the task's log
+            say(f"{key} is not {verb} yet: {problem}; again in {seconds:.0f} s.")
             pause(seconds)
     raise StorageFailed(
         f"{key} could not be {verb} in {ATTEMPTS} attempts: {problem}; try again when the storage works", "retry"
