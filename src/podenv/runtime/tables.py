@@ -155,6 +155,8 @@ def _check_index(frame: Any, by: str) -> None:
     for name in frame.index.names:
         if name is not None and not isinstance(name, str):
             raise Refused(f"the index name {name!r} is no text: return frame.rename_axis(str({name!r}))")
+    if not len(frame.columns) and len(frame) and type(frame.index).__name__ == "RangeIndex":
+        raise Refused("the frame has rows and no columns, and Parquet keeps no such rows: return their number")
     if by == "fastparquet" and None in frame.index.names and type(frame.index).__name__ != "RangeIndex":
         raise Refused("fastparquet keeps no index without a name: return frame.rename_axis('id'), or add pyarrow")
 
