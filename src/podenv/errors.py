@@ -61,6 +61,8 @@
     └── TaskFailure             the call was started and brought no result
         ├── FunctionRaised
         ├── ResultRefused
+        ├── ExchangeRefused     an argument in storage cannot be what its parameter asks for
+        ├── StorageError        a value did not reach storage, or did not come from there
         ├── OutOfMemory
         ├── Exited
         ├── Killed
@@ -434,6 +436,20 @@ class ResultRefused(TaskFailure):
     """The function returned what XCom cannot keep, or more than a result may hold."""
 
     retry = False
+
+
+class ExchangeRefused(TaskFailure):
+    """An argument is in storage, and the function cannot get it: its parameter or its environment does not fit."""
+
+    retry = False
+
+
+class StorageError(TaskFailure):
+    """A value could not be brought to storage or fetched from there; ``retry``: the storage may work again."""
+
+    def __init__(self, message: str, *, retry: bool = True) -> None:
+        self.retry = retry
+        super().__init__(message)
 
 
 class OutOfMemory(TaskFailure):

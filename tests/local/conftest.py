@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,22 +97,3 @@ class Runner:
 def runner(catalogue: Catalogue) -> Runner:
     venv.sync(catalogue["small"])
     return Runner(catalogue["small"])
-
-
-@pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mounts a tmpfs with the options given; skips where mounting is not permitted."""
-    points: list[Path] = []
-
-    def mount(options: str) -> Path:
-        point = tmp_path / f"mount{len(points)}"
-        point.mkdir()
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", point], capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"mounting a tmpfs is not permitted here: {done.stderr.strip()}")
-        points.append(point)
-        return point
-
-    yield mount
-    for point in points:
-        subprocess.run(["umount", "--lazy", point], check=True)

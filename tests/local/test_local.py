@@ -170,7 +170,7 @@ def test_a_set_and_a_datetime_with_a_zone_come_back_as_they_were(runner: Runner)
 
 def test_a_dataframe_is_refused_with_what_to_return_instead() -> None:
     def frame() -> Any:
-        import pandas as pd  # type: ignore[import-untyped]
+        import pandas as pd
 
         return pd.DataFrame({"a": [1, 2]})
 

@@ -19,7 +19,8 @@ from podenv.errors import FunctionRaised, PodenvError
 # A value for each parameter that an error's own __init__ takes, by name; what is not here is a text.
 VALUES: dict[str, Any] = {
     "asked": True, "catalogue": Path("envs"), "code": -9, "errors": {"a.py": "why"}, "file": Path("values.yaml"),
-    "folder": Path("dags"), "known": ["etl", "train"], "log": Path("build.log"), "returncode": 2,
+    "folder": Path("dags"), "known": ["etl", "train"], "log": Path("build.log"), "retry": False,
+    "returncode": 2,
 }  # fmt: skip
 
 

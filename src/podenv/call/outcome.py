@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from podenv.errors import Exited, FunctionRaised, ResultRefused
+from podenv.errors import ExchangeRefused, Exited, FunctionRaised, ResultRefused, StorageError
 from podenv.runtime.call import Result
 
 
 def value_of(result: Result, environment: str) -> Any:
-    """The value that the function returned. Raises `FunctionRaised`, `Exited`, `ResultRefused`."""
+    """The value that the function returned; a `Reference` stands for what went to storage.
+
+    Raises `FunctionRaised`, `Exited`, `ResultRefused`, `ExchangeRefused`, `StorageError`.
+    """
     failure = result.error
     if failure is None:
         return result.value
@@ -17,4 +20,7 @@ def value_of(result: Result, environment: str) -> Any:
         raise FunctionRaised(environment, failure.type, failure.message, failure.traceback, failure.bases.split())
     if failure.kind == "exited":
         raise Exited(environment, int(failure.code), f"{failure.message}.", asked=True)
-    raise ResultRefused(f"Environment {environment!r}: {failure.message}.")
+    message = f"Environment {environment!r}: {failure.message}."
+    if failure.kind == "storage":
+        raise StorageError(message, retry=failure.code == "retry")
+    raise ExchangeRefused(message) if failure.kind == "exchange" else ResultRefused(message)

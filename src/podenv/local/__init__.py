@@ -141,8 +141,10 @@ class LocalRun:
             f"local virtual environment; {self.limits.facts}."
         )
 
-    def call(self, call: Call, *, discard: bool = False) -> Any:
+    def call(self, call: Call, *, discard: bool = False, ticket: Mapping[str, Any] | None = None) -> Any:
         """The value that the function returned. With ``discard`` it may be anything, and None is returned.
+
+        With a ``ticket``, as `runtime.travel_env` takes it, a `Reference` stands for what went to storage.
 
         Raises `FunctionRaised`, `ResultRefused`, `OutOfMemory`, `Exited`, `Killed`; before it starts `LockError`,
         `LocalEnvironmentError`, `CallError`.
@@ -159,6 +161,7 @@ class LocalRun:
                     die_with_parent=True,
                     discard=discard,
                     bytecode=str(folder / "podenv-bytecode"),
+                    ticket=ticket,
                 )
             except Refused as refused:
                 raise CallError(f"{refused}.") from None

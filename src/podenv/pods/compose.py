@@ -6,6 +6,7 @@ import hmac
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from podenv import runtime
 from podenv.catalogue import names, units
@@ -43,11 +44,13 @@ def pod(
     identity: Identity,
     where: str,
     discard: bool = False,
+    ticket: Mapping[str, Any] | None = None,
 ) -> Json:
     """One complete pod that makes ``call``.
 
-    ``discard``: the function's value is not wanted, so that it may be anything. Raises `ResourceError`, `CallError`;
-    ``where`` begins their messages.
+    ``discard``: the function's value is not wanted, so that it may be anything. ``ticket`` is that of
+    `runtime.travel_env`; a pod is adopted whatever addresses it has. Raises `ResourceError`, `CallError`; ``where``
+    begins their messages.
     """
     named = complete(template.template, overrides, name=identity.name, namespace=template.namespace)
     units.check_pod(named["spec"], where)
@@ -57,7 +60,7 @@ def pod(
     token = secrets.token_hex(16)
     try:
         log = base.get("terminationMessagePath", _TERMINATION_LOG)
-        travel = runtime.travel_env(call, token, termination_log=log, discard=discard)
+        travel = runtime.travel_env(call, token, termination_log=log, discard=discard, ticket=ticket)
         annotations = {names.TOKEN_ANNOTATION: token, **_call_annotation(call, identity.call_key, discard=discard)}
     except Refused as refused:
         raise CallError(f"{where}: {refused}.") from None

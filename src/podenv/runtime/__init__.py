@@ -6,10 +6,14 @@ import binascii
 import os
 import pkgutil
 import zlib
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+from podenv.runtime import ticket as tickets
 from podenv.runtime.call import PREFIX, Call
+from podenv.runtime.tagged import Refused
 
 # Read by any Python, so that one that is too old can say so.
 _CHECK = (
@@ -22,18 +26,24 @@ _BOOTSTRAP = (
 )
 
 _LOADER = """\
-sys.modules["_podenv"] = type(sys)("_podenv")
-sys.modules["_podenv"].__path__ = []
-for name, text in sources:
-    module = type(sys)("_podenv." + name)
-    module.__package__ = "_podenv"
-    sys.modules[module.__name__] = module
-    exec(compile(text, "<podenv " + name + ">", "exec", 0, True), module.__dict__)
+def add(sources):
+    import sys  # the names of this module go before the function runs
+    for name, text in sources:
+        module = type(sys)("_podenv." + name)
+        module.__package__ = "_podenv"
+        sys.modules[module.__name__] = module
+        exec(compile(text, "<podenv " + name + ">", "exec", 0, True), module.__dict__)
+package = sys.modules["_podenv"] = type(sys)("_podenv")
+package.__path__, package.add, package.later = [], add, later
+add(first)
 """
 
 # In the order in which they import each other; the second where modules travel with a Call.
 _BASE = ("text", "tagged", "revive", "call", "frame", "logs", "load", "usage", "main")
 _MODULES = ("resources", "modules")
+# With a ticket; the others where there is something to bring to storage, or to fetch from there.
+_EXCHANGE = ("reference", "ticket")
+_EXCHANGE_LATER = ("storage", "web", "transfer", "annotation", "files", "tables", "exchange")
 
 # Where podenv's own files can be read nothing is compiled: Python keeps the bytecode beside them.
 _HERE = (
@@ -65,6 +75,7 @@ def travel_env(
     die_with_parent: bool = False,
     discard: bool = False,
     bytecode: str = "",
+    ticket: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     """The environment variables that ``command()`` needs to make ``call``; they are gone before the function runs.
 
@@ -72,11 +83,21 @@ def travel_env(
     frame, so that a kubelet reads all of it. ``termination_log``: the file that also gets the frame when it fits.
     ``die_with_parent``: end with the thread that starts it, and adopt its descendants when their parents end (Linux).
     ``discard``: nobody wants the value, hence it may be anything, and the result holds None. ``bytecode``: a folder of
-    this interpreter where the modules that travel are kept compiled. Raises Refused, TooLarge.
+    this interpreter where the modules that travel are kept compiled.
+
+    ``ticket`` lets tables, files and large values go through storage: ``put`` is a list of addresses, one for each
+    value that the result may bring there, ``get`` has the address of each key that the arguments refer to, ``all``
+    is True where every value goes there. An address is ``{"url": str, "headers": {str: str}, "key": str}``; the URL,
+    https, http or file, and the headers are secrets. Raises Refused, TooLarge.
     """
+    if call.refers and ticket is None:
+        raise Refused(
+            f"the call to {call.code.name} refers to a value in storage, and no storage is set: set [podenv] exchange"
+        )
     return {
         **call.to_env(),
-        f"{PREFIX}CODE": _code(*_BASE, *(_MODULES if call.names else ())),
+        **(tickets.to_env(ticket) if ticket is not None else {}),
+        f"{PREFIX}CODE": _code(*_BASE, *(_MODULES if call.names else ()), exchange=ticket is not None),
         f"{PREFIX}TOKEN": token,
         f"{PREFIX}LINGER": str(linger),
         f"{PREFIX}TERMINATION_LOG": termination_log,
@@ -88,16 +109,19 @@ def travel_env(
 
 def waiting_code() -> str:
     """The runtime of a pod that waits for its task; it travels as that of a Call does, and ``command()`` starts it."""
-    return _code(*_BASE, *_MODULES, "warm", start="warm.wait")
+    return _code(*_BASE, *_MODULES, "warm", start="warm.wait", exchange=True)
 
 
-@lru_cache(maxsize=3)
-def _code(*names: str, start: str = "main.main") -> str:
-    sources = []
-    for name in names:
-        source = pkgutil.get_data(__name__, f"{name}.py")
-        assert source is not None
-        sources.append((name, source.decode()))
+@lru_cache(maxsize=5)
+def _code(*names: str, start: str = "main.main", exchange: bool = False) -> str:
+    first = [(name, _source(name)) for name in (*names, *(_EXCHANGE if exchange else ()))]
+    later = [(name, _source(name)) for name in (_EXCHANGE_LATER if exchange else ())]
     module, _, function = start.partition(".")
-    code = f"sources = {sources!r}\n{_LOADER}sys.modules['_podenv.{module}'].{function}()\n"
+    code = f"first = {first!r}\nlater = {later!r}\n{_LOADER}sys.modules['_podenv.{module}'].{function}()\n"
     return binascii.b2a_base64(zlib.compress(code.encode(), 9), newline=False).decode("ascii")
+
+
+def _source(name: str) -> str:
+    source = pkgutil.get_data(__name__, f"{name}.py")
+    assert source is not None
+    return source.decode()

@@ -15,7 +15,7 @@ from .tagged import Refused, encode
 
 TYPE_CHECKING = False  # typing costs every task milliseconds
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping, Sequence
+    from collections.abc import Callable, Mapping, MutableMapping, Sequence
     from typing import Any
 
 PREFIX = "PODENV_RUN_"
@@ -31,14 +31,17 @@ _CHUNK = 120_000  # Linux allows 131,072 bytes for one variable with its name
 class TooLarge(Refused):
     """Every part can travel, together they are too much."""
 
+    kind = "too large"
+
 
 class Failure:
     """Why a function brought no value.
 
     ``kind`` is ``raised`` (an exception left the function), ``exited`` (it called ``sys.exit``), ``refused`` (its value
-    is none that XCom keeps), ``too large``, or ``call`` (the call arrived damaged). ``type`` is the exception's type
-    with its module, ``bases`` those that it derives from, with a blank between; ``code`` the exit code that the
-    function asked for.
+    is none that XCom keeps), ``too large``, ``exchange`` (an argument in storage does not fit), ``storage`` (it
+    failed), or ``call`` (the call arrived damaged). ``type`` is the exception's type with its module, ``bases`` those
+    that it derives from, with a blank between; ``code`` the exit code that the function asked for, and of a storage
+    that failed ``retry`` or ``final``.
     """
 
     def __init__(
@@ -73,17 +76,22 @@ class Result:
         self.seconds = seconds
         self.usage = dict(usage or {})
 
-    def encode(self) -> bytes:
-        """The Result, compressed. Raises Refused, or TooLarge beyond ``RESULT_LIMIT``."""
+    def encode(self, encode_value: Callable[[Any], Any] | None = None) -> bytes:
+        """The Result, compressed; ``encode_value`` makes tagged JSON of the value, where some of it goes to storage.
+
+        Raises Refused, TooLarge beyond ``RESULT_LIMIT``, and what ``encode_value`` raises.
+        """
         document: dict[str, Any] = {"python": self.python, "seconds": self.seconds, "usage": self.usage}
         if self.error:
             document["error"] = vars(self.error)
+        elif encode_value:
+            document["value"] = encode_value(self.value)
         else:
             document["value"] = encode(self.value, "the returned value", result=True)
         text = json_text.dumps(document).encode("utf-8", "backslashreplace")
         if len(text) > RESULT_LIMIT:
             raise TooLarge(
-                f"the returned value is {_size(len(text))} as JSON, a result holds at most {_size(RESULT_LIMIT)}: "
+                f"the returned value is {size(len(text))} as JSON, a result holds at most {size(RESULT_LIMIT)}: "
                 "write it to storage and return its path"
             )
         return zlib.compress(text, 6)
@@ -176,6 +184,13 @@ class Call:
         self.travels = travels
         self._labels = list(labels) or [f"args[{index}]" for index in range(len(self.args))]
         self._encoded: str | None = None
+        self._refers = False
+
+    @property
+    def refers(self) -> bool:
+        """True if an argument holds a Reference. Raises what `encode` raises."""
+        self.encode()
+        return self._refers
 
     def encode(self) -> str:
         """The Call as it travels, encoded once. Raises Refused, or TooLarge beyond ``CALL_LIMIT``."""
@@ -190,35 +205,32 @@ class Call:
             import json  # the side that sends has it loaded; it escapes lone surrogates
 
             text = json.dumps(document, separators=(",", ":")).encode()
-            encoded = _compress(text)
+            encoded = compress(text)
+            self._refers = b'{"$":"exchange"' in text  # inside of a text the quotes are escaped
             self._check_size(len(text), MAX_JSON, "as JSON", ": write the data to storage and pass its path")
             remedy = ": write the data to storage and pass its path"
             if self.modules:
-                share = f", {_size(len(self.modules))} of it are the modules that travel"
+                share = f", {size(len(self.modules))} of it are the modules that travel"
                 remedy = share + ": put large ones into `packages` of the environment"
             self._check_size(len(encoded) + len(self.modules), CALL_LIMIT, "compressed", remedy)
             self._encoded = f"{encoded}.{self.modules}" if self.modules else encoded
         return self._encoded
 
-    def _check_size(self, size: int, limit: int, what: str, remedy: str) -> None:
-        if size > limit:
+    def _check_size(self, count: int, limit: int, what: str, remedy: str) -> None:
+        if count > limit:
             raise TooLarge(
-                f"the call to {self.code.name} is {_size(size)} {what}, a call holds at most {_size(limit)}{remedy}"
+                f"the call to {self.code.name} is {size(count)} {what}, a call holds at most {size(limit)}{remedy}"
             )
 
     def to_env(self) -> dict[str, str]:
         """The Call as environment variables, each of a size that Linux allows."""
         text, _, modules = self.encode().partition(".")
-        return {
-            f"{PREFIX}{kind}_{number}": chunk
-            for kind, whole in (("CALL", text), ("CALL_MODULES", modules))
-            for number, chunk in enumerate(whole[start : start + _CHUNK] for start in range(0, len(whole), _CHUNK))
-        }
+        return {**chunks("CALL", text), **chunks("CALL_MODULES", modules)}
 
     @classmethod
     def from_env(cls, environ: MutableMapping[str, str]) -> Call:
         """The Call in ``environ``, which no longer holds it afterwards. Raises Refused when it is damaged."""
-        text, modules = _join(environ, "CALL"), _join(environ, "CALL_MODULES")
+        text, modules = join(environ, "CALL"), join(environ, "CALL_MODULES")
         try:
             document = _document(binascii.a2b_base64(text), MAX_JSON)
             return cls(Code(**document.pop("code")), modules=modules, **document)
@@ -231,7 +243,7 @@ def pack(modules: Mapping[str, Sequence[Any]], data: Mapping[str, Mapping[str, b
     import json
 
     document = {"modules": modules, "data": {name: encode(files, name) for name, files in data.items()}}
-    return _compress(json.dumps(document, separators=(",", ":")).encode())
+    return compress(json.dumps(document, separators=(",", ":")).encode())
 
 
 def unpack(packed: str) -> dict[str, Any]:
@@ -239,18 +251,26 @@ def unpack(packed: str) -> dict[str, Any]:
     try:
         return _document(binascii.a2b_base64(packed), MAX_JSON)
     except ValueError as error:
-        raise Refused(f"the modules arrived damaged ({error})") from None
+        raise Refused(f"what travels with the call arrived damaged ({error})") from None
 
 
-def _compress(text: bytes) -> str:
+def compress(text: bytes) -> str:
+    """``text`` as it travels in a variable."""
     return binascii.b2a_base64(zlib.compress(text, 6), newline=False).decode("ascii")
 
 
-def _join(environ: MutableMapping[str, str], kind: str) -> str:
-    chunks: list[str] = []
-    while (name := f"{PREFIX}{kind}_{len(chunks)}") in environ:
-        chunks.append(environ.pop(name))
-    return "".join(chunks)
+def chunks(kind: str, whole: str) -> dict[str, str]:
+    """``whole`` in variables of ``kind``, each of a size that Linux allows."""
+    parts = (whole[start : start + _CHUNK] for start in range(0, len(whole), _CHUNK))
+    return {f"{PREFIX}{kind}_{number}": part for number, part in enumerate(parts)}
+
+
+def join(environ: MutableMapping[str, str], kind: str) -> str:
+    """What `chunks` was given; ``environ`` no longer holds it."""
+    parts: list[str] = []
+    while (name := f"{PREFIX}{kind}_{len(parts)}") in environ:
+        parts.append(environ.pop(name))
+    return "".join(parts)
 
 
 def _document(data: bytes, limit: int) -> dict[str, Any]:
@@ -260,12 +280,13 @@ def _document(data: bytes, limit: int) -> dict[str, Any]:
     except zlib.error as error:
         raise Refused(f"it does not decompress ({error})") from None
     if inflater.unconsumed_tail or not inflater.eof:
-        raise Refused(f"it is cut, or larger than {_size(limit)}")
+        raise Refused(f"it is cut, or larger than {size(limit)}")
     document = decode(text.decode("utf-8", "replace"))
     if not isinstance(document, dict):
         raise Refused("it holds no document")
     return document
 
 
-def _size(size: int) -> str:
-    return f"{size / 1024**2:.1f} MiB" if size >= 1024**2 else f"{size / 1024:.0f} KiB"
+def size(count: int) -> str:
+    """``count`` bytes, for a message."""
+    return f"{count / 1024**2:.1f} MiB" if count >= 1024**2 else f"{count / 1024:.0f} KiB"

@@ -12,7 +12,7 @@ import sys
 import time
 
 from . import frame, load, logs, usage
-from .call import PREFIX, Call, Failure, Result, TooLarge, unpack
+from .call import PREFIX, Call, Failure, Result, unpack
 from .tagged import Refused
 
 TYPE_CHECKING = False  # typing costs every task milliseconds
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from .modules import Modules
+    from .ticket import Ticket
 
 MAX_MESSAGE = 4_000
 MAX_TRACEBACK = 64_000
@@ -56,17 +57,22 @@ def main() -> NoReturn:
     _follow_parent(environ.get("PARENT", ""))
     process = _Process()
     output = _Output()
+    ticket = None
     try:
         # Process 1 ignores SIGTERM unless it has a handler.
         signal.signal(signal.SIGTERM, process.on_terminate)
-        result, payload = _run(environ)
+        ticket = _ticket(environ)
+        result = _call(environ, ticket)
         if os.getpid() != process.pid:  # the function forked, and the child returned as well
             _run_exit_handlers()
             os._exit(1 if result.error else 0)
+        result, payload = _encode(result, ticket, discard=bool(environ.get("DISCARD")))
         _run_exit_handlers()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     except _Terminated:
         process.terminated = True
+    if ticket:
+        ticket.close()
     _flush()
     if process.terminated:  # also when the function swallowed it
         os._exit(143)
@@ -80,15 +86,23 @@ def _take(environ: Any) -> dict[str, str]:
     return {name[len(PREFIX) :]: environ.pop(name) for name in list(environ) if name.startswith(PREFIX)}
 
 
-def _run(environ: dict[str, str]) -> tuple[Result, bytes]:
-    result = _call(environ)
-    if environ.get("DISCARD"):
+def _ticket(environ: dict[str, str]) -> Ticket | None:
+    """What came with the Call for values that go through storage; None where nothing did."""
+    if "CALL_EXCHANGE_0" not in environ:
+        return None
+    from .ticket import of_env
+
+    return of_env({PREFIX + name: value for name, value in environ.items()})
+
+
+def _encode(result: Result, ticket: Ticket | None, *, discard: bool) -> tuple[Result, bytes]:
+    """The Result, or the one that says why its value is refused, as bytes."""
+    if discard:
         result.value = None
     try:
-        return result, result.encode()
+        return result, result.encode(ticket.encode if ticket else None)
     except Refused as refused:
-        kind = "too large" if isinstance(refused, TooLarge) else "refused"
-        failure = Failure(kind, type=kind, message=_printable(str(refused), MAX_MESSAGE))
+        failure = _refusal(refused)
     except Exception as error:  # noqa: BLE001 - a mapping or a sequence of the user's own
         failure = Failure(
             "refused", type=_type_name(type(error)), message="the returned value cannot be read: " + _message(error)
@@ -97,7 +111,11 @@ def _run(environ: dict[str, str]) -> tuple[Result, bytes]:
     return result, result.encode()
 
 
-def _call(environ: dict[str, str]) -> Result:
+def _refusal(refused: Refused) -> Failure:
+    return Failure(refused.kind, type=refused.kind, message=_printable(str(refused), MAX_MESSAGE), code=refused.code)
+
+
+def _call(environ: dict[str, str], ticket: Ticket | None) -> Result:
     python = sys.version.split()[0]
     try:
         call = Call.from_env({PREFIX + name: value for name, value in environ.items()})
@@ -111,9 +129,15 @@ def _call(environ: dict[str, str]) -> Result:
     try:
         logs.prepare()
         function = load.load(call.code)
+        args, kwargs = call.args, call.kwargs
+        if ticket:
+            try:
+                args, kwargs = ticket.arguments(function, args, kwargs)
+            except Refused as refused:
+                return Result(error=_refusal(refused), python=python)
         meter = usage.Meter()
         started = time.perf_counter()
-        value = function(*call.args, **call.kwargs)
+        value = function(*args, **kwargs)
         if type(value).__name__ == "coroutine":
             import asyncio
 

@@ -50,6 +50,10 @@ def _revive(found: dict[str, Any]) -> Any:
         from pathlib import Path
 
         return Path(value)
+    if tag == "exchange":
+        from .reference import Reference
+
+        return Reference.of_json(value)
     raise ValueError(f"unknown tag {tag!r}")
 
 

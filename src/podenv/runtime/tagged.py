@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 TYPE_CHECKING = False  # typing costs every task milliseconds
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime, time, timedelta, tzinfo
     from decimal import Decimal
     from typing import Any
@@ -23,7 +23,13 @@ _INT64 = range(-(2**63), 2**64)
 
 
 class Refused(ValueError):
-    """A value that cannot travel: ``path`` is where it stands (``rows[3]['when']``), ``why`` ends with what to do."""
+    """A value that cannot travel: ``path`` is where it stands (``rows[3]['when']``), ``why`` ends with what to do.
+
+    ``kind`` and ``code`` are those of the Failure that says so.
+    """
+
+    kind = "refused"
+    code = "1"
 
     def __init__(self, why: str, path: str = "") -> None:
         super().__init__(why, path)
@@ -39,21 +45,24 @@ class Refused(ValueError):
         return self
 
 
-def encode(value: Any, label: str, *, result: bool = False) -> Any:
+def encode(value: Any, label: str, *, result: bool = False, keep: Callable[[Any], Any] | None = None) -> Any:
     """``value`` as what JSON can hold, types beyond it tagged; ``result`` allows only what XCom keeps.
+
+    ``keep`` is asked for each value that JSON does not know: what to put in its place, or None.
 
     Lazy sequences and mappings become lists and dicts, numpy scalars numbers. Raises Refused with a path that starts at
     ``label``.
     """
     try:
-        return _Encoder(result).encode(value)
+        return _Encoder(result, keep).encode(value)
     except Refused as refused:
         raise refused.within(label) from None
 
 
 class _Encoder:
-    def __init__(self, result: bool) -> None:
+    def __init__(self, result: bool, keep: Callable[[Any], Any] | None) -> None:
         self.result = result
+        self.keep = keep
         self.verb = "return" if result else "pass"
         self.open: set[int] = set()  # the containers we are inside of
 
@@ -77,6 +86,8 @@ class _Encoder:
         """Subclasses of the plain types, and the standard types that JSON does not know."""
         if isinstance(value, type(None)):  # a lazy proxy of None
             return None
+        if self.keep is not None and (kept := self.keep(value)) is not None:
+            return kept
         if type(value).__module__.partition(".")[0] == "numpy":
             return self._numpy(value)
         if isinstance(value, str):
@@ -117,6 +128,9 @@ class _Encoder:
             return self._decimal(value)
         if "uuid" in loaded and isinstance(value, loaded["uuid"].UUID):
             return {TAG: "uuid", "v": str(value)}
+        reference = loaded.get(f"{__package__}.reference")
+        if reference and isinstance(value, reference.Reference):
+            return {TAG: "exchange", "v": value.to_json()}
         if "pathlib" in loaded and isinstance(value, loaded["pathlib"].Path):
             self._only_argument(value, "return str(path)")
             return {TAG: "path", "v": str(value)}
@@ -277,7 +291,7 @@ class _Encoder:
         if kind.__name__ == "module":
             return "import it inside the function"
         if hasattr(kind, "to_dict") and kind.__name__ == "DataFrame":
-            return verb + " df.to_dict('records')"
+            return verb + " df.to_dict('records')" + (", or set [podenv] exchange" if self.result else "")
         if hasattr(kind, "to_list"):
             return verb + " value.to_list()"
         if hasattr(kind, "__dataclass_fields__"):

@@ -370,7 +370,7 @@ def test_numpy_scalars_become_numbers_and_arrays_are_refused() -> None:
 def test_a_data_frame_is_refused_with_what_to_return_instead() -> None:
     frame = type("DataFrame", (), {"__module__": "pandas", "to_dict": None, "__iter__": None})()
     assert refusal({"df": frame}, result=True) == (
-        "rows['df']: a pandas.DataFrame cannot travel: return df.to_dict('records')"
+        "rows['df']: a pandas.DataFrame cannot travel: return df.to_dict('records'), or set [podenv] exchange"
     )
 
 
