@@ -87,7 +87,7 @@ def warm_task() -> Comparison:
 
 def with_pandas() -> int:
     """A task whose import takes longer than its work."""
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
 
     return int(pd.Series([40, 2]).sum())
 

@@ -13,16 +13,18 @@ if TYPE_CHECKING:
     from podenv.airflow.typed import Env
     from podenv.catalogue.environment import Catalogue, Environment
     from podenv.errors import PodenvError
+    from podenv.exchange.reference import Reference
 
     env: Env
 
-__all__ = ["Catalogue", "EnvPodOperator", "Environment", "PodenvError", "env", "run_in_env"]
+__all__ = ["Catalogue", "EnvPodOperator", "Environment", "PodenvError", "Reference", "env", "run_in_env"]
 
 _HOMES = {
     "Catalogue": "podenv.catalogue.environment",
     "EnvPodOperator": "podenv.airflow.operator",
     "Environment": "podenv.catalogue.environment",
     "PodenvError": "podenv.errors",
+    "Reference": "podenv.exchange.reference",
     "env": "podenv.airflow.decorator",
 }
 

@@ -53,6 +53,7 @@
     ├── PlanNotWritten
     ├── AdvisoryInvalid         neither a package nor a record of OSV
     ├── SettingError            a podenv setting has a value that is not valid
+    ├── StoreUnreachable        the store of values does not answer, or refuses the credentials
     ├── AirflowUnsupported      the installed Airflow lacks what podenv needs of it
     ├── ResourceError           a cpu, memory or gpu that makes no sense, or a request above its limit
     ├── SourceError             the function cannot be sent to another environment
@@ -361,6 +362,15 @@ class ReleaseTestFailed(ReleaseError):
 
 class SettingError(PodenvError):
     """A podenv setting has a value that is not valid."""
+
+
+class StoreUnreachable(PodenvError):
+    """The store of values cannot be read, written or signed for."""
+
+    def __init__(self, store: str, why: str) -> None:
+        super().__init__(
+            f"The store {store} cannot be used: {why} Check its Connection and its address ([podenv] exchange)."
+        )
 
 
 class AirflowUnsupported(PodenvError):

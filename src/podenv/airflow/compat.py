@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         conf,
         get_listener_manager,
         hookimpl,
+        mask_secret,
     )
     from airflow.providers.standard.operators.branch import BranchMixIn
     from airflow.sdk import Context
@@ -83,6 +84,7 @@ __all__ = [  # for the type checker: each is in _NAMES too
     "get_listener_manager",
     "hookimpl",
     "make_safe_label_value",
+    "mask_secret",
 ]
 
 _K8S = "airflow.providers.cncf.kubernetes"
@@ -120,6 +122,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "get_listener_manager": (_SDK,),
     "hookimpl": (_SDK,),
     "make_safe_label_value": (f"{_K8S}.pod_generator",),
+    "mask_secret": (_SDK,),
 }
 # Members of classes and modules that podenv reads, calls or overrides, and that no documentation promises.
 _MEMBERS: dict[str, tuple[str, ...]] = {
@@ -230,6 +233,20 @@ def runs_whole_dag() -> bool:
     runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
     in_process = getattr(supervisor, "InProcessSupervisorComms", ())
     return isinstance(getattr(runner, "SUPERVISOR_COMMS", None), in_process)
+
+
+def allow_in_xcom(name: str) -> None:
+    """Let XCom make objects of the class ``name`` in this process, without loading it.
+
+    Elsewhere ``[core] allowed_deserialization_classes`` has to name it.
+    """
+    for module in ("airflow.sdk.serde", "airflow.serialization.serde"):  # the second: Airflow 3.1
+        with suppress(ModuleNotFoundError):
+            allowed: set[str] | None = getattr(import_module(module), "_extra_allowed", None)
+            if allowed is not None:
+                allowed.add(name)
+                return
+    raise AirflowUnsupported(_versions(), ["airflow.sdk.serde._extra_allowed"])
 
 
 def make_database() -> None:

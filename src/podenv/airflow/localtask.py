@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from podenv.airflow import compat, overrides, settings
-from podenv.airflow.exchange import context_values
+from podenv.airflow import compat, overrides, settings, stores
 from podenv.airflow.learned import LearnedMemory
+from podenv.airflow.passing import context_values
 from podenv.call import source
 from podenv.local import Limits, LocalRun, clusteronly
 from podenv.local.clusteronly import ClusterOnly
@@ -81,7 +81,11 @@ class LocalTask:
                 python=self._environment.python,
                 code=settings.code(),
             )
-            return self.ran.call(call, discard=task.discards_value)
+            exchange = stores.of_task(task, self._context)
+            if exchange is None:
+                return self.ran.call(call, discard=task.discards_value)
+            value = self.ran.call(call, discard=task.discards_value, ticket=exchange.ticket(call))
+            return exchange.found(value)
         finally:
             self._show()
 

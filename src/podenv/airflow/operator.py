@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from podenv.airflow import measured, settings
 from podenv.airflow.compat import AirflowFailException, AirflowSkipException, TaskDeferred
-from podenv.airflow.exchange import readable
+from podenv.airflow.passing import readable
 from podenv.airflow.retry import retries_all_the_same
 from podenv.airflow.task import EnvTask
 from podenv.errors import (
@@ -18,6 +18,7 @@ from podenv.errors import (
     PodenvError,
     ProgramError,
     SourceChanged,
+    StoreUnreachable,
     TaskFailure,
 )
 from podenv.usage import record
@@ -122,4 +123,4 @@ def may_retry(error: PodenvError) -> bool:
     """True if trying again can help: not for a wrong name, lock or argument."""
     if isinstance(error, TaskFailure):
         return error.retry
-    return isinstance(error, LocalEnvironmentError | ProgramError | SourceChanged)
+    return isinstance(error, LocalEnvironmentError | ProgramError | SourceChanged | StoreUnreachable)

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 
-from podenv.airflow import compat, settings
+from podenv.airflow import compat, settings, stores
 from podenv.catalogue import names
 from podenv.pods import call as pods
 from podenv.pods.client import KubernetesClient
@@ -43,6 +43,7 @@ def call(
         {**labels, names.AIRFLOW_LABEL: settings.airflow_id()},
         secret=settings.payload() == "secret",
         code=settings.code(),
+        exchange=stores.of_call(function, context),
     )
     return pods.call(client, place, function, args, kwargs, events=_Log())
 

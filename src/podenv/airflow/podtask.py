@@ -6,17 +6,17 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.callbacks import ExecutionMode
 from airflow.version import version as airflow_version
 
-from podenv.airflow import compat, identity, overrides, settings
+from podenv.airflow import compat, identity, overrides, settings, stores
 from podenv.airflow.compat import TaskDeferred, add_unique_suffix, create_unique_id
-from podenv.airflow.exchange import context_values
 from podenv.airflow.learned import LearnedMemory
 from podenv.airflow.observer import OperatorObserver
+from podenv.airflow.passing import context_values
 from podenv.airflow.task import EnvTask
 from podenv.airflow.trigger import ROOM, EnvPodTrigger, RoomTrigger
 from podenv.call import source
@@ -35,7 +35,8 @@ from podenv.pods.template import EnvironmentTemplate
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from podenv.runtime.call import Call
+    from podenv.exchange.calls import Exchange
+    from podenv.runtime.call import Call, Result
 
 # The cluster ends a pod that outlives its task's execution_timeout by this: its worker was killed, or left it.
 DEADLINE_SLACK_SECONDS = 60
@@ -70,7 +71,7 @@ class PodTask:
             self._observer.note(f"Pod {adopted['metadata']['name']} of an earlier worker is followed to its end.")
         # The stock way to defer loses the value of a pod that is over already.
         if not self._task.deferrable or (adopted is not None and status.is_over(adopted, CONTAINER)):
-            return value_of(self.ran.run(request, adopted=adopted), request.environment)
+            return self._value(self.ran.run(request, adopted=adopted), request)
         at_once = replace(request, timeouts=replace(request.timeouts, room=0))  # the triggerer waits for room
         try:
             raise self.ran.hand_over(at_once, self._deferred, adopted=adopted)
@@ -97,10 +98,30 @@ class PodTask:
                 self.ran.abandon(request, pod)
                 raise Killed(f"The task in environment {request.environment!r} ran longer than its execution_timeout.")
             result = self.ran.once(request, pod, tell=lambda pod: self._observer.resumed(pod, event))
-            return value_of(result, request.environment)
+            return self._value(result, request)
         except TaskFailure as error:
             request = self.ran.next_request(error, request, self.ran.pod or pod, fresh=partial(self._anew, error))
         raise self.ran.hand_over(request, self._deferred)
+
+    @cached_property
+    def _exchange(self) -> Exchange | None:
+        """The store for what is too much for XCom; None where none is set, and for a command."""
+        task = self._task
+        if task.python_callable is None:
+            return None
+        given = task.timeouts("")
+        return stores.of_task(task, self._context, waits=given.room + given.schedule + given.start)
+
+    def _ticket(self, call: Call) -> dict[str, Any] | None:
+        """Addresses for one pod, which are secret: who has them may read and write."""
+        ticket = None if self._exchange is None else self._exchange.ticket(call)
+        for variable in compose.ticket_variables(ticket).values():
+            compat.mask_secret(variable)
+        return ticket
+
+    def _value(self, result: Result, request: PodRequest) -> Any:
+        value = value_of(result, request.environment)
+        return value if self._exchange is None else self._exchange.found(value)
 
     def _in_line(self, error: QuotaExceeded, most: float, waited: Mapping[str, Any]) -> TaskDeferred:
         """What is raised so that the triggerer waits for room. Raises ``error`` after ``most`` seconds of waiting."""
@@ -158,14 +179,16 @@ class PodTask:
         found = template.read(self._client, self._namespace())
         asked = self.memory.settle(found.defaults, found.lock or str(task.image))
         own = {"metadata": {"annotations": self.memory.annotations}}
+        call = self._call(found)
         pod = compose.pod(
             found,
-            self._call(found),
+            call,
             [self._deadline(), *overrides.of_operator(task), *self._xcom_folder(), own],
             request=asked,
             identity=Identity(self._name(), self._labels(), identity.call_key()),
             where=task.where,
             discard=task.discards_value,
+            ticket=self._ticket(call),
         )
         pod = self._mutated(pod)
         secret: dict[str, str] = task.secret_variables()
@@ -175,6 +198,7 @@ class PodTask:
         request = replace(
             self._with_terms(pod, secret=secret, relaunch=found.relaunch),
             pool=None if task.deferrable else found.pool,
+            renewed=None if self._exchange is None else lambda: compose.ticket_variables(self._ticket(call)),
         )
         task.show(pod)
         same = base_container(pod).get("image") == base_container(found.template).get("image")

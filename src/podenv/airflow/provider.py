@@ -76,6 +76,29 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "secret",
                         "default": "env",
                     },
+                    "exchange": {
+                        "description": (
+                            "Where tables, files and values that are too large for XCom go: "
+                            "``s3://conn_id@bucket/prefix``, ``gs://…``, ``abfss://conn_id@container/prefix`` or "
+                            "``file:///folder``. Empty: a folder in ``[common.io] xcom_objectstorage_path`` where that "
+                            "is set; tasks on this machine use its cache. The variable PODENV_EXCHANGE goes before it."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "s3://aws_default@my-bucket/podenv",
+                        "default": "",
+                    },
+                    "results": {
+                        "description": (
+                            "How values come back from pods: ``value`` (through the log, what is too much for XCom "
+                            "through the store) or ``exchange`` (all through the store, so that no value stands in "
+                            "the cluster's logs). A task's argument ``results`` goes before it."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "exchange",
+                        "default": "value",
+                    },
                     "airflow_id": {
                         "description": (
                             "What tells this Airflow from others that launch pods in the same namespaces; a pod is "

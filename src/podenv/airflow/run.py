@@ -12,8 +12,8 @@ from typing import Any
 
 from airflow.sdk import get_current_context
 
-from podenv.airflow import compat, settings
-from podenv.airflow.exchange import readable
+from podenv.airflow import compat, settings, stores
+from podenv.airflow.passing import readable
 from podenv.call import source
 from podenv.call.termination import ended_by_sigterm
 
@@ -46,8 +46,11 @@ def _locally(
     settings.log.info("%s", run.facts)
     if run.missing:
         settings.log.warning("%s", run.missing)
+    exchange = stores.of_call(function, context)
     with ended_by_sigterm(run.kill):
-        return run.call(call)
+        if exchange is None:
+            return run.call(call)
+        return exchange.found(run.call(call, ticket=exchange.ticket(call)))
 
 
 def _in_a_pod(

@@ -9,6 +9,7 @@ import re
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from podenv.airflow import deployed
 from podenv.airflow.compat import conf
@@ -16,10 +17,14 @@ from podenv.catalogue import names
 from podenv.catalogue.environment import Catalogue
 from podenv.errors import CatalogueNotFound, SettingError, nearest
 
+if TYPE_CHECKING:
+    from podenv.exchange.address import StoreAddress
+
 # Below airflow.task, which every executor writes into the task's log.
 log = logging.getLogger("airflow.task.podenv")
 BACKENDS = ("kubernetes", "local")
 PAYLOADS = ("env", "secret")
+RESULTS = ("value", "exchange")
 
 
 def backend() -> str:
@@ -41,6 +46,40 @@ def payload() -> str:
             f"[podenv] payload cannot be {chosen!r}.{nearest(chosen, PAYLOADS)} Set it to 'env' or 'secret'."
         )
     return chosen
+
+
+def results() -> str:
+    """How values come back: ``value`` or ``exchange``, from ``[podenv] results``. Raises `SettingError`."""
+    return check_results(conf.get("podenv", "results", fallback="value"), "[podenv] results")
+
+
+def check_results(chosen: str, where: str) -> str:
+    """``chosen`` where it is a way for values. Raises `SettingError`."""
+    if chosen not in RESULTS:
+        raise SettingError(f"{where} cannot be {chosen!r}.{nearest(chosen, RESULTS)} Set it to 'value' or 'exchange'.")
+    return chosen
+
+
+def exchange() -> StoreAddress | None:
+    """Where values go that are too much for XCom; None where pods have no store. Raises `SettingError`.
+
+    PODENV_EXCHANGE, else ``[podenv] exchange``, else a folder in that of ``[common.io] xcom_objectstorage_path``. On
+    this machine a folder in the user's cache stands in for a store.
+    """
+    from podenv.exchange.address import parse
+    from podenv.exchange.calls import VARIABLE
+
+    if chosen := os.environ.get(VARIABLE):
+        return parse(chosen, VARIABLE)
+    if chosen := conf.get("podenv", "exchange", fallback=""):
+        return parse(chosen, "[podenv] exchange")
+    if chosen := conf.get("common.io", "xcom_objectstorage_path", fallback=""):
+        return parse(chosen, "[common.io] xcom_objectstorage_path").below("podenv")
+    if backend() == "local":
+        from podenv.local import exchange_folder
+
+        return parse(exchange_folder().as_uri(), "the cache")
+    return None
 
 
 def code() -> str:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from podenv.airflow.compat import ExpandInput
 
 
+compat.allow_in_xcom("podenv.airflow.reference.Reference")
+
+
 class EnvTask(KubernetesPodOperator):
     """What a task in an environment says, checked when its DAG is parsed; how it runs is `EnvPodOperator`'s."""
 
@@ -55,6 +58,7 @@ class EnvTask(KubernetesPodOperator):
     variables: Sequence[str] | Mapping[str, str]
     relaunch: int | None
     room_timeout: float | None
+    results: str | None
     own_start_timeout: float | None  # as the task says them; None leaves it to the environment
     own_schedule_timeout: float | None
 
@@ -76,6 +80,7 @@ class EnvTask(KubernetesPodOperator):
         variables: Sequence[str] | Mapping[str, str] = (),
         relaunch: int | None = None,
         room_timeout: float | None = None,
+        results: str | None = None,
         startup_timeout_seconds: int | None = None,
         schedule_timeout_seconds: int | None = None,
         do_xcom_push: bool = True,
@@ -107,6 +112,7 @@ class EnvTask(KubernetesPodOperator):
             variables=variables,
             relaunch=relaunch,
             room_timeout=room_timeout,
+            results=results,
             own_start_timeout=startup_timeout_seconds,
             own_schedule_timeout=schedule_timeout_seconds or startup_timeout_seconds,
         )
@@ -209,6 +215,8 @@ class EnvTask(KubernetesPodOperator):
             raise TypeError(f"{self.where}: relaunch is a number of times, 0 or more, not {self.relaunch!r}.")
         if self.room_timeout is not None and (type(self.room_timeout) not in (int, float) or self.room_timeout <= 0):
             raise TypeError(f"{self.where}: room_timeout is a number of seconds above 0, not {self.room_timeout!r}.")
+        if self.results is not None:
+            settings.check_results(self.results, f"{self.where}: results")
         for name in ("cmds", "arguments"):
             if isinstance(getattr(self, name), str):
                 raise TypeError(

@@ -5,6 +5,7 @@ It isolates libraries, not users: the task has this user's rights and files.
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import sys
@@ -27,9 +28,12 @@ from podenv.errors import (
     OutOfMemory,
     ProgramNotFound,
 )
+from podenv.exchange import keys
+from podenv.exchange.calls import VARIABLE, Exchange, plain_store
 from podenv.local import ahead, clusteronly, imports, variables, xcomfile
 from podenv.local.child import Child
 from podenv.local.clusteronly import ClusterOnly
+from podenv.lock import cache
 from podenv.lock.lockfile import lock_hash
 from podenv.process import ended_with_parent
 from podenv.runtime.call import Call, Result
@@ -298,7 +302,14 @@ def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs:
     run = LocalRun(environment, limits=limits, env={}, emit=lambda line: _print(line, sys.stdout), many=True)
     if run.missing:
         _print(run.missing, sys.stderr)
-    return run.call(call)
+    address = os.environ.get(VARIABLE) or exchange_folder().as_uri()
+    exchange = Exchange(plain_store(address), keys.of_call(function))
+    return exchange.found(run.call(call, ticket=exchange.ticket(call)))
+
+
+def exchange_folder() -> Path:
+    """Where values are that are too much for XCom, unless a store is set: a folder in the user's cache."""
+    return cache.folder() / "exchange"
 
 
 def _print(line: str, stream: TextIO) -> None:

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from typing import Any
 
@@ -23,6 +23,8 @@ from podenv.catalogue import names
 from podenv.catalogue.environment import Catalogue
 from podenv.catalogue.request import TaskRequest
 from podenv.errors import CatalogueNotFound
+from podenv.exchange import keys
+from podenv.exchange.calls import VARIABLE, Exchange, plain_store
 from podenv.pods import compose, template
 from podenv.pods.client import KubernetesClient
 from podenv.pods.compose import Identity
@@ -35,13 +37,14 @@ from podenv.pods.request import PodRequest, Relaunches, Timeouts
 class Place:
     """Where and as whose a call runs: its namespace, labels of its pod, whether the Call travels in a Secret.
 
-    ``code``: folders with modules that travel, as ``[podenv] code`` says.
+    ``code``: folders with modules that travel, as ``[podenv] code`` says. ``exchange`` takes what is too much for XCom.
     """
 
     namespace: str
     labels: Mapping[str, str] = field(default_factory=dict)
     secret: bool = False
     code: str = ""
+    exchange: Exchange | None = None
 
 
 def call(
@@ -60,22 +63,27 @@ def call(
     name = client.environment
     found = template.read(client, place.namespace)
     labels = {**place.labels, names.ENVIRONMENT_LABEL: name}
+    made, exchange = source.build_call(function, args, kwargs, python=found.python, code=place.code), place.exchange
     pod = compose.pod(
         found,
-        source.build_call(function, args, kwargs, python=found.python, code=place.code),
+        made,
         [],
         request=TaskRequest(env=name),
         identity=Identity(f"{name[: names.MAX_POD_NAME_CHARACTERS - 14]}-call-{token_hex(4)}", labels),
         where=f"run_in_env({name!r})",
+        ticket=None if exchange is None else exchange.ticket(made),
     )
     pod, secret = compose.split_secret(pod) if place.secret else (pod, {})
     relaunches = Relaunches.of(retries=0, task=None, environment=found.relaunch)
     timeouts = Timeouts.of({}, found.timeouts)
     request = PodRequest(name, pod, timeouts, secret=secret, relaunches=relaunches, pool=found.pool)
+    if exchange is not None:
+        request = replace(request, renewed=lambda: compose.ticket_variables(exchange.ticket(made)))
     events.note(f"Environment {name!r} ({found.facts}), {request.facts}.")
     life = PodLife(client, events)
     with ended_by_sigterm(life.kill):
-        return value_of(life.run(request), name)
+        value = value_of(life.run(request), name)
+        return value if exchange is None else exchange.found(value)
 
 
 def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -85,7 +93,10 @@ def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs:
     """
     names.check_environment_name(name)
     client = KubernetesClient(name, _Clients())
-    return call(client, Place(_namespace(name, function)), function, args, kwargs, events=_Printed())
+    address = os.environ.get(VARIABLE)
+    exchange = Exchange(plain_store(address), keys.of_call(function)) if address else None
+    place = Place(_namespace(name, function), exchange=exchange)
+    return call(client, place, function, args, kwargs, events=_Printed())
 
 
 class _Clients:

@@ -15,6 +15,7 @@ from podenv.errors import CallError
 from podenv.pods.client import Json
 from podenv.pods.manifest import base_container, complete, with_base
 from podenv.pods.template import EnvironmentTemplate
+from podenv.runtime import ticket as tickets
 from podenv.runtime.call import PREFIX, Call
 from podenv.runtime.tagged import Refused
 
@@ -75,6 +76,11 @@ def pod(
         ),
     }
     return complete(named, [own], name=identity.name, namespace=template.namespace)
+
+
+def ticket_variables(ticket: Mapping[str, Any] | None) -> dict[str, str]:
+    """The variables by which a pod gets the addresses of ``ticket``."""
+    return {} if ticket is None else tickets.to_env(ticket)
 
 
 def _call_annotation(call: Call, key: bytes, *, discard: bool) -> dict[str, str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 
 from podenv.catalogue import names, quantity
 from podenv.pods import pool, status
 from podenv.pods.client import Json
-from podenv.pods.manifest import base_container, owned_secret, with_memory, with_secret
+from podenv.pods.manifest import base_container, merge, owned_secret, with_base, with_memory, with_secret
 from podenv.pods.pool import Pool
 
 _AGAIN = re.compile(r"-again(\d+)$")
@@ -73,7 +73,8 @@ class Timeouts:
 class PodRequest:
     """A pod to launch. Times in seconds; ``max_memory`` is a quantity.
     ``secret`` holds variables that travel in a Secret which the pod owns. ``follow``: its log is read while it runs.
-    ``grace`` is what a deleted pod gets to end. ``pool``: idle pods, one of which may take the task.
+    ``grace`` is what a deleted pod gets to end. ``pool``: idle pods, one of which may take the task. ``renewed`` makes
+    the variables with the addresses of a store anew: no two pods write to the same.
     """
 
     environment: str
@@ -87,6 +88,7 @@ class PodRequest:
     follow: bool = True
     pool: Pool | None = None
     secret: Mapping[str, str] = field(default_factory=dict, repr=False)
+    renewed: Callable[[], Mapping[str, str]] | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -156,7 +158,7 @@ class PodRequest:
         name = self.name if pool.is_claimed(before.pod) else before.name  # that of an idle pod says nothing
         match = _AGAIN.search(name)
         number, stem = (int(match[1]), name[: match.start()]) if match else (0, name)
-        return self._as(f"{stem}-again{number + 1}", before.starts + counted)
+        return self._with_new_addresses()._as(f"{stem}-again{number + 1}", before.starts + counted)
 
     def larger(self, than: str) -> PodRequest | None:
         """This request with twice the memory ``than``, up to ``max_memory``; None if that is not more."""
@@ -190,6 +192,15 @@ class PodRequest:
         spec["nodeSelector"] = {k: v for k, v in (spec.get("nodeSelector") or {}).items() if selector.get(k) != v}
         spec["tolerations"] = [one for one in spec.get("tolerations") or [] if one not in taints]
         return replace(self, pod={**self.pod, "spec": spec})
+
+    def _with_new_addresses(self) -> PodRequest:
+        if self.renewed is None:
+            return self
+        new = self.renewed()
+        if any(name in self.secret for name in new):
+            return replace(self, secret={**self.secret, **new})
+        env = [{"name": name, "value": value} for name, value in new.items()]
+        return replace(self, pod=merge(self.pod, with_base(env=env)))
 
     def _as(self, name: str, starts: int) -> PodRequest:
         metadata = self.pod["metadata"]

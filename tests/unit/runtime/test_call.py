@@ -305,7 +305,7 @@ def serde(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_what_a_result_accepts_airflow_keeps(serde: Any, value: Any) -> None:
     import msgspec
 
-    from podenv.airflow.exchange import readable
+    from podenv.airflow.passing import readable
 
     try:
         accepted = returned(value)

@@ -1,0 +1,49 @@
+"""The way through this Airflow's store, for one call; loaded when a task executes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from podenv.airflow import settings
+from podenv.airflow.connections import store, store_at
+from podenv.airflow.reference import Reference
+from podenv.errors import SettingError
+from podenv.exchange import keys
+from podenv.exchange.calls import Exchange
+from podenv.exchange.keys import Place
+from podenv.exchange.store import LONGEST
+
+if TYPE_CHECKING:
+    from podenv.airflow.task import EnvTask
+
+_SLACK = timedelta(hours=1)  # for the transfers themselves, and clocks that differ
+
+
+def of_task(task: EnvTask, context: Mapping[str, Any], *, waits: float = 0) -> Exchange | None:
+    """The exchange of one execution of ``task``, which may wait ``waits`` seconds; None where no store is set."""
+    timeout = task.execution_timeout
+    lifetime = LONGEST if timeout is None else timeout + timedelta(seconds=waits) + _SLACK
+    everything = (task.results or settings.results()) == "exchange"
+    return _exchange(_place(context), lifetime, everything=everything)
+
+
+def of_call(function: Callable[..., Any], context: Mapping[str, Any] | None) -> Exchange | None:
+    """The exchange of one call of ``function`` by `run_in_env`; None where no store is set."""
+    place = _place(context) if context else keys.of_call(function)
+    return _exchange(place, LONGEST, everything=settings.results() == "exchange")
+
+
+def _place(context: Mapping[str, Any]) -> Place:
+    ti = context["ti"]
+    return Place(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, max(ti.try_number, 1))
+
+
+def _exchange(place: Place, lifetime: timedelta, *, everything: bool) -> Exchange | None:
+    address = settings.exchange()
+    if address is None:
+        if everything:
+            raise SettingError("results = exchange needs a store; set [podenv] exchange.")
+        return None
+    return Exchange(store(address), place, lifetime, everything, store_at=store_at, kind=Reference)

@@ -1,0 +1,153 @@
+"""A store: addresses for tasks, signed where it is a bucket, and what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from podenv.errors import SettingError, StoreUnreachable
+from podenv.exchange.address import StoreAddress
+
+if TYPE_CHECKING:
+    from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
+
+    Bucket = AzureStore | GCSStore | LocalStore | S3Store
+
+MOST_VALUES = 32
+"""Values that one call may bring to the store."""
+LONGEST = timedelta(days=7)
+"""What S3 and Google sign for at most."""
+# What Azure wants to know of an upload.
+_UPLOAD_HEADERS = {"abfss": {"x-ms-blob-type": "BlockBlob"}}
+_AT_ONCE = 1000  # keys in one request
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One object: its key, size in bytes, and when it was written."""
+
+    key: str
+    bytes: int
+    written: datetime
+
+
+class Store:
+    """The store at ``address``. ``options`` are obstore's for its kind, credentials among them."""
+
+    def __init__(self, address: StoreAddress, options: Mapping[str, Any] | None = None) -> None:
+        self.address = address
+        self._options = dict(options or {})
+
+    def __str__(self) -> str:
+        return str(self.address)
+
+    def ticket(
+        self, launch: str, *, lifetime: timedelta, everything: bool, readable: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What `runtime.travel_env` takes: addresses that begin with ``launch``, good for ``lifetime``.
+
+        ``readable`` are those of the values that the call refers to, as `to_read` gave them; ``everything``: all that
+        the function returns goes to the store. Raises `StoreUnreachable`, `SettingError`.
+        """
+        keys = [f"{launch}/{number}" for number in range(MOST_VALUES)]
+        return {"put": self._addresses("PUT", keys, lifetime), "get": dict(readable), "all": everything}
+
+    def to_read(self, keys: Sequence[str], lifetime: timedelta) -> dict[str, Any]:
+        """By key, the address of each value. Raises `StoreUnreachable`, `SettingError`."""
+        return {one["key"]: one for one in self._addresses("GET", keys, lifetime)}
+
+    def entries(self) -> Iterator[Entry]:
+        """All that is in it, by key. Raises `StoreUnreachable`, `SettingError`."""
+        if self.address.scheme == "file" and not Path(self.address.prefix).is_dir():
+            return
+        import obstore
+
+        with _reaching(self):
+            for batch in obstore.list(self._bucket, chunk_size=_AT_ONCE):
+                for one in batch:
+                    yield Entry(one["path"], one["size"], one["last_modified"])
+
+    def delete(self, keys: Iterable[str]) -> int:
+        """Delete these objects; how many there were. Raises `StoreUnreachable`, `SettingError`."""
+        import obstore
+
+        chosen = list(keys)
+        with _reaching(self):
+            for start in range(0, len(chosen), _AT_ONCE):
+                obstore.delete(self._bucket, chosen[start : start + _AT_ONCE])
+        if self.address.scheme == "file":
+            for key in chosen:
+                _remove_empty(Path(self.address.prefix), Path(self.address.prefix, key).parent)
+        return len(chosen)
+
+    def _addresses(self, method: Any, keys: Sequence[str], lifetime: timedelta) -> list[dict[str, Any]]:
+        if not keys:
+            return []
+        if self.address.scheme == "file":
+            urls: Sequence[str] = [Path(self.address.prefix, key).as_uri() for key in keys]
+        else:
+            import obstore
+
+            bucket: Any = self._bucket
+            with _reaching(self):
+                urls = obstore.sign(bucket, method, list(keys), min(lifetime, LONGEST))
+        headers = _UPLOAD_HEADERS.get(self.address.scheme, {}) if method == "PUT" else {}
+        return [{"url": url, "headers": headers, "key": key} for url, key in zip(urls, keys, strict=True)]
+
+    @cached_property
+    def _bucket(self) -> Bucket:
+        try:
+            from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
+        except ImportError:
+            raise SettingError(
+                f"The store {self} needs the package obstore; install podenv[exchange] where tasks are started."
+            ) from None
+        address, options = self.address, self._options
+        if address.scheme == "file":
+            return LocalStore(prefix=address.prefix)
+        kinds: dict[str, Callable[..., Bucket]] = {"s3": S3Store, "gs": GCSStore, "abfss": AzureStore}
+        with _reaching(self):
+            return kinds[address.scheme](address.bucket, prefix=address.prefix or None, **options)
+
+
+def older(entries: Iterable[Entry], age: timedelta) -> Iterator[Entry]:
+    """Those that were written at least ``age`` ago."""
+    now = datetime.now(UTC)
+    return (one for one in entries if now - one.written >= age)
+
+
+class _reaching:  # noqa: N801 - used as a statement
+    """Lets what obstore raises end as one error that names the store and no credential."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if kind is None or not isinstance(error, Exception):
+            return
+        from obstore.exceptions import BaseError
+
+        if isinstance(error, BaseError | OSError):
+            raise StoreUnreachable(str(self._store), _first_line(error)) from None
+
+
+def _first_line(error: Exception) -> str:
+    """What a person can use of a message of obstore, which goes on with the whole error as Rust writes it."""
+    text = str(error).partition("\n\nDebug source")[0]
+    return " ".join(text.split())
+
+
+def _remove_empty(root: Path, folder: Path) -> None:
+    while folder != root and root in folder.parents:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+        folder = folder.parent
