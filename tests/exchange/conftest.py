@@ -69,6 +69,10 @@ class Tasks:
             "all": everything,
         }
 
+    def kept(self) -> list[str]:
+        """The files of the store."""
+        return [str(one.relative_to(self.store)) for one in self.store.rglob("*") if one.is_file()]
+
     def address(self, key: str) -> dict[str, Any]:
         return {"url": (self.store / key).as_uri(), "headers": {}, "key": key}
 

@@ -78,9 +78,9 @@ class _Handler(BaseHTTPRequestHandler):
         return self.path.partition("?")[0].lstrip("/")
 
     def _body(self, trouble: Trouble, length: int) -> bytes | None:
-        if trouble.cut is None:
-            return self.rfile.read(length)
-        self.rfile.read(trouble.cut)
+        body = self.rfile.read(length if trouble.cut is None else trouble.cut)
+        if len(body) == length:
+            return body
         self.close_connection = True
         return None
 

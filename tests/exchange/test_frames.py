@@ -108,6 +108,15 @@ def test_frames_without_rows_or_without_columns_come_back(library: str) -> None:
     assert len(through(pd.DataFrame(), library)) == 0
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_a_path_that_looks_like_a_pattern_or_a_partition_is_a_path(library: str, tmp_path: Path) -> None:
+    folder = tmp_path / "year=2024" / "[a]*"
+    folder.mkdir(parents=True)
+    tables.write(pd.DataFrame({"n": [1]}), "pandas.DataFrame", str(folder / "0"))
+    came = tables.read(str(folder / "0"), library)
+    assert list(came.column_names if library == "pyarrow" else came.columns) == ["n"]
+
+
 def test_polars_types_come_back_and_to_pandas() -> None:
     frame = pl.DataFrame(
         {

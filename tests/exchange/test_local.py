@@ -366,7 +366,7 @@ def subclass() -> Any:
 )  # fmt: skip
 def test_what_parquet_would_change_is_refused_by_name(tasks: Tasks, function: Callable[[], Any], message: str) -> None:
     assert refusal(tasks, ResultRefused, "pandas", function) == f"Environment 'pandas': the returned value{message}."
-    assert not tasks.store.exists()
+    assert tasks.kept() == []
 
 
 def test_a_lazy_frame_is_refused_with_what_to_return(tasks: Tasks) -> None:
@@ -451,7 +451,7 @@ def test_more_values_than_addresses_are_refused(tasks: Tasks) -> None:
 
     with pytest.raises(ResultRefused, match=r"value\[2\]: a task brings at most 2 tables and files to storage"):
         tasks("old", many, most=2)
-    assert not tasks.store.exists()
+    assert tasks.kept() == []
 
 
 def test_a_value_that_is_gone_is_an_error_of_the_storage(tasks: Tasks) -> None:
@@ -468,6 +468,25 @@ def test_a_value_that_is_gone_is_an_error_of_the_storage(tasks: Tasks) -> None:
     (tasks.store / reference.key).unlink()
     with pytest.raises(StorageError, match="is not in the storage any more"):
         tasks("old", read, reference)
+
+
+@pytest.mark.parametrize("kind", ["table", "bytes"])
+def test_a_full_store_is_an_error_that_a_retry_may_help_and_leaves_nothing(
+    tasks: Tasks, mounted: Callable[[str], Path], kind: str
+) -> None:
+    def large(kind: str) -> Any:
+        if kind == "bytes":
+            return b"1" * 3_000_000
+        import numpy as np
+        import pandas as pd
+
+        return pd.DataFrame({"a": np.random.default_rng(0).random(400_000)})
+
+    tasks.store = mounted("size=1m")
+    with pytest.raises(StorageError, match="cannot be written: no space is left on the disk, free some") as raised:
+        tasks("pandas", large, kind)
+    assert raised.value.retry is True
+    assert tasks.kept() == []
 
 
 def test_nothing_is_left_in_the_temporary_folder(tasks: Tasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from .reference import TABLES, Reference
 from .revive import decode
 from .storage import say
 from .tagged import TAG, Refused
-from .transfer import LIMIT, get, put
+from .transfer import LIMIT, beside, failed, get, in_place, put
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,9 +61,13 @@ class Exchange:
         self._parts: list[_Part] = []
         self._kept: dict[int, _Part] = {}
         self._folder = ""
+        self._beside: list[str] = []
 
     def close(self) -> None:
         """Remove the temporary files."""
+        for path in self._beside:
+            if os.path.exists(path):
+                os.unlink(path)
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -124,29 +128,38 @@ class Exchange:
         return part
 
     def _file(self, value: Any, kind: str, write: Callable[[str], None], name: str | None = None) -> _Part:
-        target = os.path.join(self._temporary(), str(len(self._parts)))
+        address = self._address()
+        target = beside(address)
+        if target is not None:
+            self._beside.append(target)
         try:
-            write(target)
+            write(target or os.path.join(self._temporary(), str(len(self._parts))))
         except OSError as error:
+            if target is not None:
+                raise failed(address["key"], "written", error) from None
             raise Refused(
                 f"the temporary file of this {kind} cannot be written ({error.strerror}): free space in "
                 f"{os.path.dirname(self._folder)}, or set TMPDIR to where there is more"
             ) from None
-        return self._add(value, kind, target, name=name)
+        return self._add(value, kind, target or os.path.join(self._folder, str(len(self._parts))), name=name)
 
-    def _add(self, value: Any, kind: str, source: Source, name: str | None = None) -> _Part:
+    def _address(self) -> Mapping[str, Any]:
+        """That of the next part."""
         if len(self._parts) == len(self._put):
             raise Refused(
                 f"a task brings at most {len(self._put)} tables and files to storage, and this is one more: put them "
                 "together, or return a folder"
             )
+        return self._put[len(self._parts)]
+
+    def _add(self, value: Any, kind: str, source: Source, name: str | None = None) -> _Part:
+        address = self._address()
         length = os.stat(source).st_size if isinstance(source, str) else len(source)
         if length > LIMIT:
             raise Refused(
                 f"this {kind} is {length / 1024**3:.1f} GiB, and storage takes at most {LIMIT // 1024**3} GiB in one: "
                 "return it in parts, as a list"
             )
-        address = self._put[len(self._parts)]
         document = Reference(address["key"], kind, bytes=length, sha256="", name=name).to_json()
         part = _Part(value, address, source, document)
         self._parts.append(part)
@@ -164,20 +177,32 @@ class Exchange:
         for key in found:
             if key not in self._get:
                 raise Unfit(f"the call refers to {key} in storage, and brings no address for it: run it again")
-        fetched = {key: os.path.join(self._temporary(), f"get{number}") for number, key in enumerate(found)}
-        _side_by_side([lambda one=one: self._fetch(one, fetched[one.key]) for one in found.values()])  # type: ignore[misc]
-        reader = _Reader(fetched)
+        folder = self._temporary()
+        places = {key: os.path.join(folder, f"get{number}") for number, key in enumerate(found)}
+        fetched: dict[str, str] = {}
+
+        def fetch(one: Reference) -> None:
+            fetched[one.key] = self._fetched(one, places[one.key])
+
+        _side_by_side([lambda one=one: fetch(one) for one in found.values()])  # type: ignore[misc]
+        reader = _Reader(fetched, folder)
         positional = [reader.value(value, *given.positional(number)) for number, value in enumerate(args)]
         named = {name: reader.value(value, *given.named(name)) for name, value in kwargs.items()}
-        for key, one in found.items():
-            if one.kind not in ("file", "folder"):
-                os.unlink(fetched[key])
+        for path in places.values():
+            if os.path.exists(path):
+                os.unlink(path)
         return positional, named
 
-    def _fetch(self, reference: Reference, path: str) -> None:
+    def _fetched(self, reference: Reference, place: str) -> str:
+        """The file with the value of ``reference``: ``place``, or that of a store which is a folder."""
         started = time.perf_counter()
-        get(self._get[reference.key], path, reference.bytes, reference.sha256)
+        address, facts = self._get[reference.key], (reference.bytes, reference.sha256)
+        # A file becomes the function's own, which may write to it.
+        path = None if reference.kind == "file" else in_place(address, *facts)
+        if path is None:
+            get(address, place, *facts)
         _log(reference.to_json(), "from storage", started)
+        return path or place
 
     def _temporary(self) -> str:
         if not self._folder:
@@ -213,10 +238,11 @@ class _Given:
 
 
 class _Reader:
-    """Makes values of the files that were ``fetched``, by their keys."""
+    """Makes values of the files that were ``fetched``, by their keys; files and folders in folders in ``folder``."""
 
-    def __init__(self, fetched: Mapping[str, str]) -> None:
+    def __init__(self, fetched: Mapping[str, str], folder: str) -> None:
         self._fetched = fetched
+        self._folder = folder
         self._paths: dict[str, Any] = {}
 
     def value(self, value: Any, label: str, wanted: Wanted) -> Any:
@@ -252,19 +278,19 @@ class _Reader:
             with open(path, "rb") as file:
                 return file.read()
         if reference.key not in self._paths:
-            self._paths[reference.key] = _placed(reference, path)
+            own = os.path.join(self._folder, f"own{len(self._paths)}")
+            self._paths[reference.key] = _placed(reference, path, own)
         return self._paths[reference.key]
 
 
-def _placed(reference: Reference, path: str) -> Any:
-    """The file or the folder, under its own name in a folder of its own."""
+def _placed(reference: Reference, path: str, own: str) -> Any:
+    """The file or the folder, under its own name in the new folder ``own``."""
     from pathlib import Path
 
-    target = os.path.join(path + "-own", os.path.basename(reference.name or "") or "data")
-    os.mkdir(path + "-own")
+    target = os.path.join(own, os.path.basename(reference.name or "") or "data")
+    os.mkdir(own)
     if reference.kind == "folder":
         files.unpack(path, target)
-        os.unlink(path)
     else:
         os.rename(path, target)
     return Path(target)

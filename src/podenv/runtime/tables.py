@@ -69,7 +69,9 @@ def write(value: Any, kind: str, path: str) -> Written:
         if error.errno is None:
             raise _unwritable(kind, error) from None
         raise
-    except Exception as error:  # noqa: BLE001 - each library has its own
+    except BaseException as error:
+        if not _is_of_a_library(error):
+            raise
         raise _unwritable(kind, error) from None
 
 
@@ -80,8 +82,15 @@ def read(path: str, library: str) -> Any:
         return reader(path)
     except (Refused, MemoryError):
         raise
-    except Exception as error:  # noqa: BLE001 - each library has its own
+    except BaseException as error:
+        if not _is_of_a_library(error):
+            raise
         raise Refused(f"{library} cannot read the Parquet: {_line(error)}") from None
+
+
+def _is_of_a_library(error: BaseException) -> bool:
+    # The second is what polars raises where Rust panics.
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def has(library: str) -> bool:
@@ -228,7 +237,11 @@ def _read_pandas(path: str) -> Any:
 
 
 def _read_polars(path: str) -> Any:
-    return _import("polars").read_parquet(path)
+    polars = _import("polars")
+    if not {*"*?["} & {*path}:
+        return polars.read_parquet(path)
+    with open(path, "rb") as file:  # polars would look for files that match
+        return polars.read_parquet(file)
 
 
 def _read_arrow(path: str) -> Any:
@@ -236,11 +249,11 @@ def _read_arrow(path: str) -> Any:
         return _import("pyarrow.parquet").ParquetFile(file).read()
 
 
-def _unwritable(kind: str, error: Exception) -> Refused:
+def _unwritable(kind: str, error: BaseException) -> Refused:
     return Refused(f"this {kind} cannot be written as Parquet: {_line(error)}; change what that names")
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     """The text of another library's error, in one line."""
     parts = [str(one) for one in error.args] or [type(error).__name__]
     return " ".join(" ".join(parts).split())[:500].rstrip(".")

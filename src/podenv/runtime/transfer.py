@@ -34,9 +34,9 @@ def put(
     pause: Callable[[float], None] = time.sleep,
     timeout: float = TIMEOUT,
 ) -> str:
-    """Bring ``source``, the path of a file or bytes, to ``address``; its SHA-256 in hexadecimal.
+    """Bring ``source``, bytes or the path of a file, to ``address``; its SHA-256 in hexadecimal.
 
-    Raises StorageFailed.
+    A file that `beside` named is moved. Raises StorageFailed.
     """
 
     def attempt() -> str:
@@ -45,15 +45,47 @@ def put(
             file.seek(0)
             hashed = hashlib.sha256()
             chunks = _hashed(file, hashed, length)
-            if _is_file(address):
-                _write(_path(address), chunks)
-            else:
+            path = _path(address)
+            if path is None:
                 from .web import send
 
                 send(address, chunks, length, timeout)
+            elif isinstance(source, str) and source.startswith(path + "."):
+                for _ in chunks:
+                    pass
+                _place(file, source, path)
+            else:
+                _write(path, chunks)
             return hashed.hexdigest()
 
     return str(_tried(attempt, address["key"], pause, "written"))
+
+
+def beside(address: Mapping[str, Any]) -> str | None:
+    """A new file to write the value of ``address`` to, for `put`; None where the store is no folder of this machine.
+
+    Raises StorageFailed.
+    """
+    path = _path(address)
+    if path is None:
+        return None
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    except OSError as error:
+        raise failed(address["key"], "written", error) from None
+    return f"{path}.{os.urandom(8).hex()}.part"
+
+
+def in_place(address: Mapping[str, Any], size: int, sha256: str) -> str | None:
+    """The file of ``address`` itself, which is what was written; None where the store is no folder of this machine.
+
+    Raises StorageFailed.
+    """
+    path = _path(address)
+    if path is not None:
+        with _stored(path, address["key"]) as file:
+            _receive(file, None, size, sha256, address["key"])
+    return path
 
 
 def get(
@@ -71,17 +103,16 @@ def get(
     """
 
     def attempt() -> None:
-        if _is_file(address):
-            try:
-                stream: Any = open(_path(address), "rb")  # noqa: SIM115
-            except FileNotFoundError:
-                raise gone(address["key"]) from None
-        else:
+        place = _path(address)
+        if place is None:
             from .web import receive
 
-            stream = receive(address, timeout)
-        with stream:
-            _receive(stream, path, size, sha256, address["key"])
+            stream: Any = receive(address, timeout)
+        else:
+            stream = _stored(place, address["key"])
+        with stream, open(path + ".part", "wb") as file:
+            _receive(stream, file, size, sha256, address["key"])
+        os.replace(path + ".part", path)
 
     _tried(attempt, address["key"], pause, "read")
 
@@ -93,13 +124,7 @@ def _tried(attempt: Callable[[], Any], key: str, pause: Callable[[float], None],
         except Again as error:
             problem = str(error)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StorageFailed(
-                    f"{key} cannot be {verb}: no space is left on the disk, free some", "retry"
-                ) from None
-            # Not the text of the error, which may hold an address.
-            why = error.strerror or type(error).__name__
-            raise StorageFailed(f"{key} cannot be {verb}: {why}; see to the folder of the storage", "final") from None
+            raise failed(key, verb, error) from None
         if number + 1 < ATTEMPTS:
             seconds = 2**number + os.urandom(1)[0] / 256  # mapped tasks do not come back all at once
             say(f"{key} is not {verb} yet: {problem}; again in {seconds:.0f} s.")
@@ -109,14 +134,31 @@ def _tried(attempt: Callable[[], Any], key: str, pause: Callable[[float], None],
     )
 
 
-def _is_file(address: Mapping[str, Any]) -> bool:
-    return str(address["url"]).startswith("file:")
+def failed(key: str, verb: str, error: OSError) -> StorageFailed:
+    """What a folder's ``error`` means."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFailed(f"{key} cannot be {verb}: no space is left on the disk, free some", "retry")
+    # Not the text of the error, which may hold an address.
+    why = error.strerror or type(error).__name__
+    return StorageFailed(f"{key} cannot be {verb}: {why}; see to the folder of the storage", "final")
 
 
-def _path(address: Mapping[str, Any]) -> str:
+def _path(address: Mapping[str, Any]) -> str | None:
+    """The place of a value in a folder; None for an address over HTTP."""
+    if not str(address["url"]).startswith("file:"):
+        return None
     from urllib.parse import unquote, urlsplit
 
     return unquote(urlsplit(address["url"]).path)
+
+
+def _stored(path: str, key: str) -> IO[bytes]:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise gone(key) from None
+    except OSError as error:
+        raise failed(key, "read", error) from None
 
 
 def _opened(source: Source) -> IO[bytes]:
@@ -146,29 +188,33 @@ def _write(path: str, chunks: Iterator[bytes]) -> None:
             for chunk in chunks:
                 made.write(chunk)
             made.flush()
-            os.fsync(made.fileno())
-        os.replace(beside, path)
+            _place(made, beside, path)
     except BaseException:
         if os.path.exists(beside):
             os.unlink(beside)
         raise
 
 
-def _receive(stream: Any, path: str, size: int, sha256: str, key: str) -> None:
-    """What ``stream`` brings, to ``path``."""
+def _place(file: IO[bytes], name: str, path: str) -> None:
+    """Put ``file``, which is written whole, from ``name`` to ``path``."""
+    os.fsync(file.fileno())
+    os.replace(name, path)
+
+
+def _receive(stream: Any, file: IO[bytes] | None, size: int, sha256: str, key: str) -> None:
+    """Check what ``stream`` brings, and write it to ``file``, where there is one."""
     hashed = hashlib.sha256()
     came = 0
-    with open(path + ".part", "wb") as file:
-        while came <= size:
-            chunk = stream.read(CHUNK)
-            if not chunk:
-                break
-            came += len(chunk)
-            hashed.update(chunk)
+    while came <= size:
+        chunk = stream.read(CHUNK)
+        if not chunk:
+            break
+        came += len(chunk)
+        hashed.update(chunk)
+        if file is not None:
             file.write(chunk)
     if came != size or hashed.hexdigest() != sha256:
         what = "checksum" if came == size else "size"
         raise StorageFailed(
             f"{key} is not what was written, its {what} differs: run the task that made it again", "final"
         )
-    os.replace(path + ".part", path)
