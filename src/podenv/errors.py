@@ -369,7 +369,8 @@ class StoreUnreachable(PodenvError):
 
     def __init__(self, store: str, why: str) -> None:
         super().__init__(
-            f"The store {store} cannot be used: {why} Check its Connection and its address ([podenv] exchange)."
+            f"The store {store} cannot be used: {why.rstrip('.')}. "
+            "Check its Connection and its address ([podenv] exchange)."
         )
 
 

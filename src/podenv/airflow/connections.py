@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from podenv.airflow.compat import BaseHook
 from podenv.errors import SettingError
@@ -44,7 +45,7 @@ def _of_aws(connection: Any, where: str) -> dict[str, Any]:
         "region": extra.get("region_name"),
         "endpoint": endpoint,
     }
-    return {**_given(options), **_plain_http(endpoint)}
+    return {**_given(options), **_of_endpoint(endpoint, where)}
 
 
 def _of_google(connection: Any, where: str) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def _of_azure(connection: Any, where: str) -> dict[str, Any]:
     }
     if sas:
         raise SettingError(f"{where}: from a SAS token no addresses can be signed; give the account's key.")
-    return {**_given(options), **_plain_http(endpoint)}
+    return {**_given(options), **_of_endpoint(endpoint, where)}
 
 
 _OPTIONS: dict[str, Callable[[Any, str], dict[str, Any]]] = {"s3": _of_aws, "gs": _of_google, "abfss": _of_azure}
@@ -80,5 +81,12 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value}
 
 
-def _plain_http(endpoint: str | None) -> dict[str, Any]:
-    return {"client_options": {"allow_http": True}} if endpoint and endpoint.startswith("http://") else {}
+def _of_endpoint(endpoint: str | None, where: str) -> dict[str, Any]:
+    if not endpoint:
+        return {}
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingError(
+            f"{where}: {endpoint!r} is not a valid address of a server; write it like https://host:9000."
+        )
+    return {"client_options": {"allow_http": True}} if parts.scheme == "http" else {}

@@ -47,6 +47,7 @@ COMMANDS = {
     "plan": "plan:plan",
     "affected": "affected:affected",
     "outdated": "outdated:outdated",
+    "exchange": "exchange:app",
     "schema": "environments:schema",
 }
 
@@ -60,8 +61,13 @@ class _Commands(TyperGroup):
         if name not in COMMANDS:
             return None
         module, _, function = COMMANDS[name].partition(":")
+        found = getattr(import_module(f"podenv.cli.{module}"), function)
+        if isinstance(found, typer.Typer):  # a group of commands
+            group = typer.main.get_command(found)
+            group.name = name
+            return group
         one = typer.Typer(rich_markup_mode=None, add_completion=False)
-        one.command(name)(getattr(import_module(f"podenv.cli.{module}"), function))
+        one.command(name)(found)
         return typer.main.get_command(one)
 
     def invoke(self, ctx: Any) -> Any:

@@ -19,7 +19,7 @@ from podenv.venv import prune as venvs
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def _seconds(text: str) -> float:
+def age(text: str) -> float:
     match = re.fullmatch(r"(\d+)([smhd])", text)
     if match is None:
         raise typer.BadParameter("write a number and a unit, like 90m, 24h or 7d.")
@@ -35,7 +35,7 @@ def prune(
         typer.Option(
             "--older-than",
             metavar="AGE",
-            parser=_seconds,
+            parser=age,
             help="With --pods: only those that ended at least so long ago: 90m, 24h, 7d. Until then retries find them.",
         ),
     ] = "24h",

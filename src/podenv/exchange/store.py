@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -135,13 +136,14 @@ class _reaching:  # noqa: N801 - used as a statement
         from obstore.exceptions import BaseError
 
         if isinstance(error, BaseError | OSError):
-            raise StoreUnreachable(str(self._store), _first_line(error)) from None
+            raise StoreUnreachable(str(self._store), _said(error)) from None
 
 
-def _first_line(error: Exception) -> str:
-    """What a person can use of a message of obstore, which goes on with the whole error as Rust writes it."""
-    text = str(error).partition("\n\nDebug source")[0]
-    return " ".join(text.split())
+def _said(error: Exception) -> str:
+    """The store's own words in a message of obstore, which goes on with the whole error as Rust writes it."""
+    text = " ".join(str(error).partition("\n\nDebug source")[0].split())
+    told = [found[1] for tag in ("Code", "Message") if (found := re.search(f"<{tag}>(.*?)</{tag}>", text))]
+    return ": ".join(told) if told else text.rpartition(" - ")[2].rstrip(".")
 
 
 def _remove_empty(root: Path, folder: Path) -> None:
