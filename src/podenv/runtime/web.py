@@ -29,7 +29,7 @@ def send(address: Mapping[str, Any], chunks: Iterator[bytes], length: int, timeo
     headers = {"Content-Length": str(length), "Content-Type": "application/octet-stream", **address["headers"]}
     with _Request(address, timeout) as request:
         request.send("PUT", headers, chunks)
-        request.answer().read()
+        request.answer()
 
 
 def receive(address: Mapping[str, Any], timeout: float) -> _Stream:
@@ -126,6 +126,8 @@ class _Request:
             return StorageFailed(f"{key}: the address that came with the call is not valid", "final")
         if isinstance(error, socket.timeout):
             return Again("the storage does not answer in time")
+        if str(error).startswith("Tunnel connection failed"):  # with the status of the proxy alone
+            return Again(f"the proxy does not let it through ({error})")
         return Again(f"the connection broke ({getattr(error, 'strerror', None) or type(error).__name__})")
 
     def _refusal(self, answer: Any) -> Exception:
