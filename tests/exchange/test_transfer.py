@@ -120,7 +120,7 @@ def test_a_refusal_is_not_tried_again_and_shows_what_the_store_says(store: HttpS
     store.troubles = [Trouble(403, REFUSED.format("AccessDenied", f"No right for {SIGNATURE}"))]
     assert failure(put, store.address(KEY), file) == (
         "final",
-        f"{KEY}: the storage says 403 Forbidden: AccessDenied: No right for ...; ask who has the storage to allow it",
+        f"{KEY}: the storage says 403 Forbidden: AccessDenied: No right for ...; see to the storage and its credentials",
     )
     assert len(store.asked) == 1
 

@@ -49,6 +49,7 @@ class _Request:
     def __init__(self, address: Mapping[str, Any], timeout: float) -> None:
         self._address = address
         self._broke: OSError | None = None
+        self._method = ""
         try:
             url = urlsplit(address["url"])
             host, port = url.hostname, url.port
@@ -82,6 +83,7 @@ class _Request:
         self._connection.close()
 
     def send(self, method: str, headers: Mapping[str, str], chunks: Iterator[bytes] | None = None) -> None:
+        self._method = method
         try:
             self._connection.connect()
             self._connection.putrequest(method, self._target, skip_host=True, skip_accept_encoding=True)
@@ -144,9 +146,9 @@ class _Request:
             return StorageFailed(
                 f"{key}: the signed address expired while the task ran, another try gets a new one ({said})", "retry"
             )
-        if answer.status == 404:
+        if answer.status == 404 and self._method == "GET" and "NoSuchBucket" not in text:
             return gone(key, f" ({said})")
-        return StorageFailed(f"{key}: {said}; ask who has the storage to allow it", "final")
+        return StorageFailed(f"{key}: {said}; see to the storage and its credentials", "final")
 
 
 class _Stream:
