@@ -120,7 +120,8 @@ def test_a_refusal_is_not_tried_again_and_shows_what_the_store_says(store: HttpS
     store.troubles = [Trouble(403, REFUSED.format("AccessDenied", f"No right for {SIGNATURE}"))]
     assert failure(put, store.address(KEY), file) == (
         "final",
-        f"{KEY}: the storage says 403 Forbidden: AccessDenied: No right for ...; see to the storage and its credentials",
+        f"{KEY}: the storage says 403 Forbidden: AccessDenied: No right for ...; see to the storage and its "
+        "credentials",
     )
     assert len(store.asked) == 1
 
@@ -146,6 +147,26 @@ def test_an_address_that_expired_says_so_and_that_another_try_helps(
     code, message = failure(put, store.address(KEY), file)
     assert code == "retry"
     assert message.startswith(f"{KEY}: the signed address expired while the task ran, another try gets a new one (")
+
+
+def test_a_bucket_that_is_not_there_is_no_value_that_is_gone(store: HttpStore) -> None:
+    store.troubles = [Trouble(404, REFUSED.format("NoSuchBucket", "There is no such bucket"))]
+    assert failure(put, store.address(KEY), b"x") == (
+        "final",
+        f"{KEY}: the storage says 404 Not Found: NoSuchBucket: There is no such bucket; see to the storage and its "
+        "credentials",
+    )
+
+
+@pytest.mark.parametrize("kind", ["http", "folder"])
+def test_a_file_that_changes_while_it_is_sent_is_refused(store: HttpStore, tmp_path: Path, kind: str) -> None:
+    address = store.address(KEY) if kind == "http" else folder_address(tmp_path)
+    assert failure(put, address, "/proc/self/status") == (  # which says that it holds nothing
+        "final",
+        f"{KEY}: the file changed while it was sent: close it before the function returns",
+    )
+    assert store.values == {}
+    assert [one for one in tmp_path.rglob("*") if one.is_file()] == []
 
 
 def test_a_value_that_is_gone_says_what_to_run(store: HttpStore, tmp_path: Path) -> None:

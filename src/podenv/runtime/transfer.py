@@ -41,8 +41,7 @@ def put(
 
     def attempt() -> str:
         with _opened(source) as file:
-            length = file.seek(0, io.SEEK_END)
-            file.seek(0)
+            length = os.fstat(file.fileno()).st_size if isinstance(source, str) else len(source)
             hashed = hashlib.sha256()
             chunks = _hashed(file, hashed, length, address["key"])
             path = _path(address)

@@ -90,18 +90,16 @@ class _Request:
             for name, value in {**self._headers, **headers}.items():
                 self._connection.putheader(name, value)
             self._connection.endheaders()
-            for chunk in chunks or ():
-                self._send(chunk)
-                if self._broke is not None:
-                    return
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise self.problem(error) from None
-
-    def _send(self, chunk: bytes) -> None:
-        try:
-            self._connection.send(chunk)
-        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError) as error:
-            self._broke = error  # a store that refuses may do so before it has all, and its words tell why
+        for chunk in chunks or ():
+            try:
+                self._connection.send(chunk)
+            except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError) as error:
+                self._broke = error  # a store that refuses may do so before it has all, and its words tell why
+                return
+            except OSError as error:
+                raise self.problem(error) from None
 
     def answer(self) -> Any:
         """The answer, one that is no error."""
