@@ -312,13 +312,11 @@ GOOD = [
     "[row for row in rows]", "{str(n): n for n in range(3)}", "rows",
 ]  # fmt: skip
 BAD = {
-    "b'abc'": "Return text, or write it to storage and return its path.",
     "{1: 'a'}": "Let its keys be texts: {str(key): value ...}.",
     "(n for n in range(3))": "Return list(value).",
     "{'a': 1}.items()": "Return list(value).",
     "object": "Return a value, not a class.",
     "1j": "Return [value.real, value.imag].",
-    "{'a': b'x'}": "Return text, or write it to storage and return its path.",
 }
 
 
@@ -341,7 +339,7 @@ def test_a_value_that_is_one_of_several_is_a_warning_and_a_typed_dict_is_a_dict(
     project.dag("""
         @task.env("a")
         def f(many: bool):
-            return b"x" if many else "x"
+            return 1j if many else "x"
 
         @task.env("a")
         def g():
@@ -359,6 +357,24 @@ def test_a_value_that_is_one_of_several_is_a_warning_and_a_typed_dict_is_a_dict(
         """)
     (found,) = project.found("xcom-value")
     assert (found.task, found.severity) == ("f", "warning")
+
+
+def test_what_goes_to_storage_is_a_note(index: Index, project: Project) -> None:
+    project.environment("a")
+    project.dag("""
+        @task.env("a")
+        def f():
+            return b"x"
+
+        @task.env("a")
+        def g():
+            from pathlib import Path
+
+            return {"a": [Path("/tmp/x")]}
+        """)
+    found = project.found("xcom-value")
+    assert [(one.task, one.severity) for one in found] == [("f", "note"), ("g", "note")]
+    assert {one.remedy for one in found} == {"Set [podenv] exchange for where it runs, so that it goes to storage."}
 
 
 def test_limits_are_held_against_the_range_the_quota_and_the_declared_node(index: Index, project: Project) -> None:

@@ -270,7 +270,9 @@ def test_the_settings_are_airflows(monkeypatch: pytest.MonkeyPatch) -> None:
     from podenv.errors import SettingError
 
     options = get_provider_info()["config"]["podenv"]["options"]
-    assert set(options) == {"airflow_id", "backend", "catalogue", "code", "namespace_prefix", "payload", "pod_url"}
+    assert set(options) == {
+        "airflow_id", "backend", "catalogue", "code", "exchange", "namespace_prefix", "payload", "pod_url", "results",
+    }  # fmt: skip
     monkeypatch.delenv("PODENV_BACKEND", raising=False)
     assert settings.backend() == options["backend"]["default"]
     monkeypatch.delenv("PODENV_NAMESPACE_PREFIX", raising=False)

@@ -36,6 +36,22 @@ def frame(rows: int = 3) -> Any:
     return whole.iloc[:rows]
 
 
+def doubled(function: Any) -> Any:
+    import functools
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        number, library = function(*args, **kwargs)
+        return [2 * number, library]
+
+    return wrapper
+
+
+@doubled
+def twice_over(table: "pl.DataFrame") -> Any:  # noqa: UP037
+    return [table["a"][0], type(table).__module__]
+
+
 def as_pandas(table: Any) -> Any:
     return [
         {name: str(kind) for name, kind in table.dtypes.items()},
@@ -214,6 +230,37 @@ def test_a_task_with_a_ticket_that_needs_none_loads_nothing_for_it(tasks: Tasks)
 
     own = tasks("old", loaded)
     assert not {"exchange", "transfer", "storage", "web", "files", "tables", "annotation", "reference"} & set(own)
+
+
+def test_annotations_of_every_kind_of_parameter_count(tasks: Tasks) -> None:
+    def make() -> Any:
+        import polars as pl
+
+        return [pl.DataFrame({"a": [number]}) for number in range(4)]
+
+    def take(
+        first: "pandas.DataFrame | pl.DataFrame",  # noqa: UP037
+        /,
+        second: "DataFrame",  # type: ignore[name-defined]  # noqa: F821, UP037
+        *rest: "Any",  # noqa: UP037
+        pair: "tuple[pl.DataFrame, Any]",  # noqa: UP037
+        **more: "list[pl.DataFrame]",  # noqa: UP037
+    ) -> Any:
+        every = [first, second, *rest, *pair, *more["x"]]
+        return [one["a"][0] if hasattr(one, "columns") else one for one in every]
+
+    one, two, three, four = tasks("polars", make)
+    kwargs = {"pair": (four, 1), "x": [one]}
+    assert tasks("polars", take, one, two, three, kwargs=kwargs) == [0, 1, 2, 3, 1, 0]
+
+
+def test_a_function_below_a_decorator_gets_what_it_annotates(tasks: Tasks) -> None:
+    def make() -> Any:
+        import pandas as pd
+
+        return pd.DataFrame({"a": [1]})
+
+    assert tasks("polars", twice_over, tasks("pandas", make)) == [2, "polars.dataframe.frame"]
 
 
 # What is refused

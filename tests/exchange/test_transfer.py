@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from tests.exchange.httpstore import SIGNATURE, HttpStore, Trouble, serving
 
 from podenv.runtime.storage import StorageFailed
@@ -115,7 +120,8 @@ def test_a_refusal_is_not_tried_again_and_shows_what_the_store_says(store: HttpS
     store.troubles = [Trouble(403, REFUSED.format("AccessDenied", f"No right for {SIGNATURE}"))]
     assert failure(put, store.address(KEY), file) == (
         "final",
-        f"{KEY}: the storage says 403 Forbidden: AccessDenied: No right for ...; ask who has the storage to allow it",
+        f"{KEY}: the storage says 403 Forbidden: AccessDenied: No right for ...; see to the storage and its "
+        "credentials",
     )
     assert len(store.asked) == 1
 
@@ -141,6 +147,26 @@ def test_an_address_that_expired_says_so_and_that_another_try_helps(
     code, message = failure(put, store.address(KEY), file)
     assert code == "retry"
     assert message.startswith(f"{KEY}: the signed address expired while the task ran, another try gets a new one (")
+
+
+def test_a_bucket_that_is_not_there_is_no_value_that_is_gone(store: HttpStore) -> None:
+    store.troubles = [Trouble(404, REFUSED.format("NoSuchBucket", "There is no such bucket"))]
+    assert failure(put, store.address(KEY), b"x") == (
+        "final",
+        f"{KEY}: the storage says 404 Not Found: NoSuchBucket: There is no such bucket; see to the storage and its "
+        "credentials",
+    )
+
+
+@pytest.mark.parametrize("kind", ["http", "folder"])
+def test_a_file_that_changes_while_it_is_sent_is_refused(store: HttpStore, tmp_path: Path, kind: str) -> None:
+    address = store.address(KEY) if kind == "http" else folder_address(tmp_path)
+    assert failure(put, address, "/proc/self/status") == (  # which says that it holds nothing
+        "final",
+        f"{KEY}: the file changed while it was sent: close it before the function returns",
+    )
+    assert store.values == {}
+    assert [one for one in tmp_path.rglob("*") if one.is_file()] == []
 
 
 def test_a_value_that_is_gone_says_what_to_run(store: HttpStore, tmp_path: Path) -> None:
@@ -180,6 +206,36 @@ def test_a_store_that_does_not_answer_is_told_apart_from_one_that_is_away(store:
 def test_an_address_that_is_none_is_not_shown(url: str) -> None:
     code, message = failure(put, {"url": url, "headers": {}, "key": KEY}, b"x")
     assert (code, message) == ("final", f"{KEY}: the address that came with the call is not valid")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of 127.0.0.1 and its key, in one file, which nobody has signed but itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "store")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - dt.timedelta(1), now + dt.timedelta(1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (tmp_path / "own.pem").write_bytes(private + made.public_bytes(pem))
+    return tmp_path / "own.pem"
+
+
+def test_a_store_behind_a_certificate_that_is_not_trusted_is_refused_until_it_is(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(certificate) as store:
+        assert store.url.startswith("https://")
+        code, message = failure(put, store.address(KEY), b"x")
+        assert code == "final"
+        assert "the certificate of the storage is not trusted here (self-signed certificate)" in message
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        put(store.address(KEY), b"x")
+        assert store.values == {KEY: b"x"}
 
 
 def test_a_proxy_of_the_environment_variables_is_used(store: HttpStore, monkeypatch: pytest.MonkeyPatch) -> None:

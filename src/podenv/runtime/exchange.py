@@ -216,10 +216,13 @@ class _Given:
     def __init__(self, function: Any) -> None:
         import inspect
 
-        self._parameters = list(inspect.signature(function).parameters.values())
+        try:
+            self._parameters = list(inspect.signature(function).parameters.values())
+        except (TypeError, ValueError):  # whatever a decorator has made of it
+            self._parameters = []
         plain = inspect.unwrap(function)
         self._annotations = dict(getattr(plain, "__annotations__", {}))
-        self._names = plain.__globals__
+        self._names = getattr(plain, "__globals__", {})
 
     def positional(self, number: int) -> tuple[str, Wanted]:
         own = [one for one in self._parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]

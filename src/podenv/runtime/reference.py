@@ -60,7 +60,7 @@ class Reference:
     def of_json(cls, document: Mapping[str, Any]) -> Reference:
         """The Reference in ``document``. Raises ValueError where it is none."""
         try:
-            known = {name: document[name] for name in cls.__slots__}
+            known = {name: document[name] for name in Reference.__slots__}
             schema = known["schema"]
             right = (
                 all(type(known[name]) is str for name in ("key", "kind", "sha256"))

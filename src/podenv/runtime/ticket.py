@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .exchange import Exchange
 
 KIND = "CALL_EXCHANGE"
-TICKET_LIMIT = 256 * 1024
+TICKET_LIMIT = 192 * 1024  # with a Call of its limit it fits into a Secret, which holds 1 MiB
 """Bytes that the addresses may take as they travel: compressed, in base64."""
 _HOMES = ("pandas", "pathlib", "polars", "pyarrow")  # of types that may go to storage
 LABEL = "the returned value"

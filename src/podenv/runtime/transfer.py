@@ -41,10 +41,9 @@ def put(
 
     def attempt() -> str:
         with _opened(source) as file:
-            length = file.seek(0, io.SEEK_END)
-            file.seek(0)
+            length = os.fstat(file.fileno()).st_size if isinstance(source, str) else len(source)
             hashed = hashlib.sha256()
-            chunks = _hashed(file, hashed, length)
+            chunks = _hashed(file, hashed, length, address["key"])
             path = _path(address)
             if path is None:
                 from .web import send
@@ -165,7 +164,7 @@ def _opened(source: Source) -> IO[bytes]:
     return open(source, "rb") if isinstance(source, str) else io.BytesIO(source)
 
 
-def _hashed(file: IO[bytes], hashed: Any, length: int) -> Iterator[bytes]:
+def _hashed(file: IO[bytes], hashed: Any, length: int, key: str) -> Iterator[bytes]:
     """The chunks of ``file``. Raises StorageFailed where they are not ``length`` bytes: somebody writes to it."""
     left = length
     while left:
@@ -176,7 +175,7 @@ def _hashed(file: IO[bytes], hashed: Any, length: int) -> Iterator[bytes]:
         hashed.update(chunk)
         yield chunk
     if left or file.read(1):
-        raise StorageFailed("the file changed while it was sent: close it before the function returns", "final")
+        raise StorageFailed(f"{key}: the file changed while it was sent: close it before the function returns", "final")
 
 
 def _write(path: str, chunks: Iterator[bytes]) -> None:

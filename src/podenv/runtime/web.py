@@ -29,7 +29,7 @@ def send(address: Mapping[str, Any], chunks: Iterator[bytes], length: int, timeo
     headers = {"Content-Length": str(length), "Content-Type": "application/octet-stream", **address["headers"]}
     with _Request(address, timeout) as request:
         request.send("PUT", headers, chunks)
-        request.answer().read()
+        request.answer()
 
 
 def receive(address: Mapping[str, Any], timeout: float) -> _Stream:
@@ -49,6 +49,7 @@ class _Request:
     def __init__(self, address: Mapping[str, Any], timeout: float) -> None:
         self._address = address
         self._broke: OSError | None = None
+        self._method = ""
         try:
             url = urlsplit(address["url"])
             host, port = url.hostname, url.port
@@ -82,24 +83,23 @@ class _Request:
         self._connection.close()
 
     def send(self, method: str, headers: Mapping[str, str], chunks: Iterator[bytes] | None = None) -> None:
+        self._method = method
         try:
             self._connection.connect()
             self._connection.putrequest(method, self._target, skip_host=True, skip_accept_encoding=True)
             for name, value in {**self._headers, **headers}.items():
                 self._connection.putheader(name, value)
             self._connection.endheaders()
-            for chunk in chunks or ():
-                self._send(chunk)
-                if self._broke is not None:
-                    return
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise self.problem(error) from None
-
-    def _send(self, chunk: bytes) -> None:
-        try:
-            self._connection.send(chunk)
-        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError) as error:
-            self._broke = error  # a store that refuses may do so before it has all, and its words tell why
+        for chunk in chunks or ():
+            try:
+                self._connection.send(chunk)
+            except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError) as error:
+                self._broke = error  # a store that refuses may do so before it has all, and its words tell why
+                return
+            except OSError as error:
+                raise self.problem(error) from None
 
     def answer(self) -> Any:
         """The answer, one that is no error."""
@@ -126,6 +126,8 @@ class _Request:
             return StorageFailed(f"{key}: the address that came with the call is not valid", "final")
         if isinstance(error, socket.timeout):
             return Again("the storage does not answer in time")
+        if str(error).startswith("Tunnel connection failed"):  # with the status of the proxy alone
+            return Again(f"the proxy does not let it through ({error})")
         return Again(f"the connection broke ({getattr(error, 'strerror', None) or type(error).__name__})")
 
     def _refusal(self, answer: Any) -> Exception:
@@ -142,9 +144,9 @@ class _Request:
             return StorageFailed(
                 f"{key}: the signed address expired while the task ran, another try gets a new one ({said})", "retry"
             )
-        if answer.status == 404:
+        if answer.status == 404 and self._method == "GET" and "NoSuchBucket" not in text:
             return gone(key, f" ({said})")
-        return StorageFailed(f"{key}: {said}; ask who has the storage to allow it", "final")
+        return StorageFailed(f"{key}: {said}; see to the storage and its credentials", "final")
 
 
 class _Stream:

@@ -131,8 +131,8 @@ def test_a_store_that_is_down_or_lost_its_value_is_a_typed_failure(
     connections.store_at(bucket).delete([reference.key])
     gone = run(reads, reference, made.value["folder"], **NEAR)
     assert gone.message == (
-        f"AirflowFailException: Environment 'plain': {reference.key} is not in the storage any more (the storage says 404 "
-        "NOT FOUND: NoSuchKey: The specified key does not exist): run the task that made it again."
+        f"AirflowFailException: Environment 'plain': {reference.key} is not in the storage any more (the storage says "
+        "404 NOT FOUND: NoSuchKey: The specified key does not exist): run the task that made it again."
     )
     given = json.loads(os.environ["AIRFLOW_CONN_BUCKETS"])
     given["extra"]["endpoint_url"] = "http://127.0.0.1:9"
@@ -141,7 +141,7 @@ def test_a_store_that_is_down_or_lost_its_value_is_a_typed_failure(
     down = run(writes, 10, **NEAR)
     connections.store.cache_clear()
     assert re.fullmatch(
-        r"StorageError: Environment 'plain': tests/run/\w+/-1/1/[0-9a-f]{16}/\d could not be written in 5 attempts: the "
-        r"connection broke \(Connection refused\); try again when the storage works\.",
+        r"StorageError: Environment 'plain': tests/run/\w+/-1/1/[0-9a-f]{16}/\d could not be written in 5 attempts: "
+        r"the connection broke \(Connection refused\); try again when the storage works\.",
         down.message,
     )

@@ -9,13 +9,14 @@ import pytest
 
 from podenv.catalogue import names
 from podenv.catalogue.request import TaskRequest
-from podenv.errors import ResourceError
+from podenv.errors import CallError, ResourceError
 from podenv.pods import compose
 from podenv.pods.compose import Identity
 from podenv.pods.manifest import base_container, with_memory, with_secret
 from podenv.pods.request import PodRequest, Relaunches, Timeouts
 from podenv.pods.template import EnvironmentTemplate
 from podenv.runtime.call import Call, Code, pack
+from podenv.runtime.reference import Reference
 
 POD = {
     "metadata": {
@@ -146,6 +147,28 @@ def test_a_secret_brings_the_whole_call_with_the_modules_that_travel() -> None:
     assert sorted(secret) == ["PODENV_RUN_CALL_0", "PODENV_RUN_CALL_MODULES_0"]
     left = {item["name"] for item in plain["spec"]["containers"][0]["env"]}
     assert left == {f"PODENV_RUN_{name}" for name in ("CODE", "LINGER", "PARENT", "TERMINATION_LOG", "TOKEN")}
+
+
+def test_addresses_of_the_exchange_are_secret_and_no_part_of_what_a_pod_is_called_with() -> None:
+    ticket = {"put": [{"url": "https://b/?sig=1", "headers": {}, "key": "0"}], "get": {}, "all": False}
+
+    def composed_with(ticket: dict[str, Any] | None) -> dict[str, Any]:
+        one = Identity("n", {}, b"key")
+        return compose.pod(
+            TEMPLATE, CALL, [], request=TaskRequest(env="e"), identity=one, where="Task 't'", ticket=ticket
+        )
+
+    _, secret = compose.split_secret(composed_with(ticket))
+    assert sorted(secret) == ["PODENV_RUN_CALL_0", "PODENV_RUN_CALL_EXCHANGE_0"]
+    hashes = {composed_with(one)["metadata"]["annotations"][names.CALL_ANNOTATION] for one in (ticket, None)}
+    assert len(hashes) == 1
+
+
+def test_a_pod_that_refers_to_storage_needs_its_addresses() -> None:
+    call = Call(CALL.code, args=[Reference("k", "bytes", bytes=1, sha256="00")])
+    identity = Identity("n", {}, b"key")
+    with pytest.raises(CallError, match=r"^Task 't': the call to f refers to a value in storage, .* exchange\.$"):
+        compose.pod(TEMPLATE, call, [], request=TaskRequest(env="e"), identity=identity, where="Task 't'")
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_too_many_addresses_are_refused_with_their_number() -> None:
         f"k/{number}": {"url": f"https://b/{hash(str(number))}", "headers": {}, "key": f"k/{number}"}
         for number in range(TICKET_LIMIT // 12)
     }
-    with pytest.raises(TooLarge, match=f"the addresses of the {len(addresses)} values in storage .* at most 256 KiB"):
+    with pytest.raises(TooLarge, match=f"the addresses of the {len(addresses)} values in storage .* at most 192 KiB"):
         travel_env(Call(CODE), "0123456789", ticket={"put": [], "get": addresses, "all": False})
 
 

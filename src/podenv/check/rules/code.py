@@ -19,13 +19,12 @@ from podenv.errors import nearest
 
 _FOUND = re.compile(r"found `(.+)`$", re.DOTALL)
 _NAMED = re.compile(r"[A-Za-z_]\w*")
-# What a returned type is called -> what to return in its place.
+_TO_STORAGE = "set [podenv] exchange for where it runs, so that it goes to storage"
+# What a returned type is called -> what to do.
 _RETURN = (
     (r"NDArray|ndarray|_Array", "return value.tolist()"),
-    (r"DataFrame", "return df.to_dict('records')"),
+    (r"DataFrame|\bTable\b|b\"|bytes|bytearray|memoryview|Path\b", _TO_STORAGE),
     (r"Series|Index\b", "return value.to_list()"),
-    (r"b\"|bytes|bytearray|memoryview", "return text, or write it to storage and return its path"),
-    (r"Path\b", "return str(path)"),
     (r"\btime\b", "return value.isoformat()"),
     (r"Generator|Iterator|dict_(keys|values|items)|^(map|filter|zip|enumerate|reversed)\b", "return list(value)"),
     (r"^dict\[(?!str,)", "let its keys be texts: {str(key): value ...}"),
@@ -132,7 +131,10 @@ def _returned(subject: Subject, view: View, raw: Raw) -> Iterator[Finding]:
         f"{(advice or 'return numbers, text, lists, dicts with text keys, or dates')[:1].upper()}"
         f"{(advice or 'return numbers, text, lists, dicts with text keys, or dates')[1:]}.",
     )  # fmt: skip
-    yield replace(found, weight="warning") if _is_one_of_several(kind) else found
+    if advice == _TO_STORAGE:
+        yield replace(found, weight="note")
+    else:
+        yield replace(found, weight="warning") if _is_one_of_several(kind) else found
 
 
 def _is_one_of_several(kind: str) -> bool:
