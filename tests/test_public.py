@@ -9,7 +9,15 @@ import podenv
 
 
 def test_public_names_are_these_and_each_can_be_loaded() -> None:
-    assert podenv.__all__ == ["Catalogue", "EnvPodOperator", "Environment", "PodenvError", "env", "run_in_env"]
+    assert podenv.__all__ == [
+        "Catalogue",
+        "EnvPodOperator",
+        "Environment",
+        "PodenvError",
+        "Reference",
+        "env",
+        "run_in_env",
+    ]
     loaded = subprocess.run(
         [sys.executable, "-c", "import podenv; print(*(getattr(podenv, n).__module__ for n in podenv.__all__))"],
         capture_output=True, text=True, check=True,

@@ -86,9 +86,23 @@ def tables():
         return {"secret": 42}
 
     @task.env("polars")
+    def adds(one, two):
+        return one + sum(two)
+
+    @task.env("polars")
     def opens(value: dict):
         return value["secret"]
 
+    @task.env("pandas", results="exchange", multiple_outputs=True)
+    def apart():
+        return {"one": 1, "two": [2]}
+
+    @task.env_branch("pandas", results="exchange")
+    def decide():
+        return "opens"
+
+    both = apart()
+    adds(both["one"], both["two"])
     frame = make()
     count(frame)
     parts = split(frame)
@@ -97,7 +111,7 @@ def tables():
     plain(frame)
     reads(folder())
     in_the_middle()
-    opens(hidden())
+    decide() >> opens(hidden())
 
 tables()
 """
@@ -159,3 +173,8 @@ def test_a_task_may_let_every_value_take_that_way(run: Run) -> None:
     hidden = value(run, "hidden")
     assert (hidden.kind, hidden.read()) == ("json", {"secret": 42})
     assert value(run, "opens") == 42
+    assert value(run, "adds") == 3
+
+
+def test_what_airflow_decides_by_takes_no_way_through_the_store(run: Run) -> None:
+    assert value(run, "decide") == "opens"

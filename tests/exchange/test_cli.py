@@ -46,7 +46,7 @@ def podenv() -> Podenv:
 def fill(store: Store) -> list[str]:
     keys = []
     for place in (Place("etl", "one", "clean"), Place("etl", "one", "train", 0, 2), Place("other", "one", "clean")):
-        ticket = store.ticket(place.launch(), lifetime=timedelta(hours=1), everything=False, readable={})
+        ticket = store.ticket(place.launch(), lifetime=timedelta(hours=1), readable={})
         transfer.put(ticket["put"][0], b"x" * 1000)
         keys.append(ticket["put"][0]["key"])
     return keys

@@ -62,7 +62,7 @@ def make(size: int) -> Any:
 def length(value: Any) -> Any:
     import os
 
-    return [len(value["raw"]), [name for name in os.environ if "PODENV" in name]]
+    return [len(value["raw"]), [name for name in os.environ if name.startswith("PODENV_RUN_")]]
 
 
 @pytest.mark.parametrize("python", [PYTHONS[version] for version in VERSIONS], ids=VERSIONS)

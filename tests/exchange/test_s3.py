@@ -75,7 +75,7 @@ def test_a_frame_goes_to_the_bucket_and_comes_to_another_environment(tasks: Task
 
 def test_what_is_in_the_bucket_is_listed_by_task_and_deleted(store: Store, tmp_path: Path) -> None:
     launch = PLACE.launch()
-    ticket = store.ticket(launch, lifetime=timedelta(hours=1), everything=False, readable={})
+    ticket = store.ticket(launch, lifetime=timedelta(hours=1), readable={})
     digest = transfer.put(ticket["put"][0], b"twelve bytes")
     keys = {one.key: one for one in store.entries()}
     assert keys[f"{launch}/0"].bytes == 12
@@ -96,7 +96,7 @@ def test_what_is_in_the_bucket_is_listed_by_task_and_deleted(store: Store, tmp_p
 def test_a_reference_is_read_where_tasks_are_started(store: Store, tmp_path: Path) -> None:
     from podenv.airflow.reference import Reference
 
-    ticket = store.ticket(PLACE.launch(), lifetime=timedelta(hours=1), everything=False, readable={})
+    ticket = store.ticket(PLACE.launch(), lifetime=timedelta(hours=1), readable={})
     digest = transfer.put(ticket["put"][0], b'{"n":[1,2]}')
     known = Reference(ticket["put"][0]["key"], "json", store=str(store), bytes=11, sha256=digest)
     again = Reference.deserialize(known.serialize(), 1)

@@ -21,6 +21,7 @@ class _BranchOperator(EnvDecoratedOperator, BranchMixIn):
     custom_operator_name = "@task.env_branch"
     inherits_from_skipmixin = True
     discards_value = False
+    decides = True
 
     def _conclude(self, context: Context, value: Any) -> Any:
         if value is not None and not isinstance(value, str) and not _are_texts(value):
@@ -32,6 +33,7 @@ class _ShortCircuitOperator(EnvDecoratedOperator, SkipMixin):
     custom_operator_name = "@task.env_short_circuit"
     inherits_from_skipmixin = True
     discards_value = False
+    decides = True
 
     def __init__(self, *, ignore_downstream_trigger_rules: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -48,6 +50,7 @@ class _ShortCircuitOperator(EnvDecoratedOperator, SkipMixin):
 class _SensorOperator(EnvDecoratedOperator, BaseSensorOperator):
     custom_operator_name = "@task.env_sensor"
     discards_value = False
+    decides = True
 
     def execute(self, context: Context) -> Any:
         """Poke until the function returns something true. Raises as Airflow's sensors do."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,9 @@ def of_task(task: EnvTask, context: Mapping[str, Any], *, waits: float = 0) -> E
     """The exchange of one execution of ``task``, which may wait ``waits`` seconds; None where no store is set."""
     timeout = task.execution_timeout
     lifetime = LONGEST if timeout is None else timeout + timedelta(seconds=waits) + _SLACK
-    everything = (task.results or settings.results()) == "exchange"
-    return _exchange(_place(context), lifetime, everything=everything)
+    everything = not task.decides and (task.results or settings.results()) == "exchange"
+    made = _exchange(_place(context), lifetime, everything=everything)
+    return made and replace(made, outputs=bool(getattr(task, "multiple_outputs", False)))
 
 
 def of_call(function: Callable[..., Any], context: Mapping[str, Any] | None) -> Exchange | None:

@@ -42,6 +42,7 @@ class EnvTask(KubernetesPodOperator):
     shallow_copy_attrs: Sequence[str] = ("python_callable",)
     ui_color = "#e2f0e6"
     overwrite_rtif_after_execution = True  # the rendered fields then show what ran
+    decides: ClassVar[bool] = False  # Airflow itself needs the value, which then takes no way through a store
     pod_image: str | None = None
     pod_resources: Mapping[str, Any] | None = None
     pod_page: str = ""

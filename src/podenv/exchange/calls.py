@@ -28,7 +28,7 @@ def plain_store(address: str) -> Store:
 class Exchange:
     """``store`` takes what the call returns, under keys of ``place``; its addresses are good for ``lifetime``.
 
-    ``everything``: all values take this way. ``store_at`` finds the store of an argument by its address, and ``kind``
+    ``everything``: all values take this way; ``outputs``: those of a returned dict one by one. ``store_at`` finds the store of an argument by its address, and ``kind``
     is the class of what the caller gets for a value in a store.
     """
 
@@ -36,6 +36,7 @@ class Exchange:
     place: Place
     lifetime: timedelta = LONGEST
     everything: bool = False
+    outputs: bool = False
     store_at: Callable[[str], Store] = plain_store
     kind: type[Reference] = Reference
 
@@ -51,7 +52,11 @@ class Exchange:
             source = self.store if where == str(self.store) else self.store_at(where)
             readable |= source.to_read(keys, self.lifetime)
         return self.store.ticket(
-            self.place.launch(), lifetime=self.lifetime, everything=self.everything, readable=readable
+            self.place.launch(),
+            lifetime=self.lifetime,
+            readable=readable,
+            everything=self.everything,
+            outputs=self.outputs,
         )
 
     def found(self, value: Any) -> Any:

@@ -14,6 +14,8 @@ from urllib.parse import quote, unquote
 
 _LONGEST = 200  # characters of a part: the names of a file system end at 255 bytes
 _PARTS = 7
+PART = ".part"
+"""What the name of a file ends with that a killed task has left half written."""
 
 
 @dataclass(frozen=True)

@@ -47,15 +47,26 @@ class Store:
         return str(self.address)
 
     def ticket(
-        self, launch: str, *, lifetime: timedelta, everything: bool, readable: Mapping[str, Any]
+        self,
+        launch: str,
+        *,
+        lifetime: timedelta,
+        readable: Mapping[str, Any],
+        everything: bool = False,
+        outputs: bool = False,
     ) -> dict[str, Any]:
         """What `runtime.travel_env` takes: addresses that begin with ``launch``, good for ``lifetime``.
 
         ``readable`` are those of the values that the call refers to, as `to_read` gave them; ``everything``: all that
-        the function returns goes to the store. Raises `StoreUnreachable`, `SettingError`.
+        the function returns goes to the store, with ``outputs`` each value of a dict by itself. Raises `StoreUnreachable`, `SettingError`.
         """
         keys = [f"{launch}/{number}" for number in range(MOST_VALUES)]
-        return {"put": self._addresses("PUT", keys, lifetime), "get": dict(readable), "all": everything}
+        return {
+            "put": self._addresses("PUT", keys, lifetime),
+            "get": dict(readable),
+            "all": everything,
+            "outputs": outputs,
+        }
 
     def to_read(self, keys: Sequence[str], lifetime: timedelta) -> dict[str, Any]:
         """By key, the address of each value. Raises `StoreUnreachable`, `SettingError`."""

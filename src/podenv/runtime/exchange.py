@@ -177,7 +177,10 @@ class Exchange:
         for key in found:
             if key not in self._get:
                 raise Unfit(f"the call refers to {key} in storage, and brings no address for it: run it again")
-        folder = self._temporary()
+        try:
+            folder = self._temporary()
+        except Refused as refused:
+            raise Unfit(refused.why) from None
         places = {key: os.path.join(folder, f"get{number}") for number, key in enumerate(found)}
         fetched: dict[str, str] = {}
 

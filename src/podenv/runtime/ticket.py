@@ -9,7 +9,7 @@ import sys
 
 from . import text as json_text
 from .call import RESULT_LIMIT, TooLarge, chunks, compress, join, size, unpack
-from .tagged import encode
+from .tagged import TAG, encode
 
 TYPE_CHECKING = False  # typing costs every task milliseconds
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Ticket:
     """The addresses that a Call may write to and read from, as `to_env` packed them.
 
     ``put`` is taken in order, one for each value that goes to storage; ``get`` has the address of each key that the
-    arguments refer to; ``all``: every value goes there. An address is ``{"url": str, "headers": {str: str}, "key":
+    arguments refer to; ``all``: every value goes there; ``outputs``: each of a dict's by itself. An address is ``{"url": str, "headers": {str: str}, "key":
     str}``; the URL, https, http or file, and the headers are secrets. All methods raise Refused when it is damaged.
     """
 
@@ -90,10 +90,13 @@ class Ticket:
         Raises Refused, `storage.StorageFailed`.
         """
         encoded = encode(value, LABEL, result=True, keep=self._keep)
-        if self.document["all"] and value is not None:
-            encoded = self.exchange.spill(encoded, 0)
-        elif _is_large(encoded):
-            encoded = self.exchange.spill(encoded, RESULT_LIMIT // 64)
+        everything = self.document["all"] and value is not None
+        if everything or _is_large(encoded):
+            least = 0 if everything else RESULT_LIMIT // 64
+            if self.document.get("outputs") and isinstance(encoded, dict) and TAG not in encoded:
+                encoded = {name: self.exchange.spill(one, least) for name, one in encoded.items()}
+            else:
+                encoded = self.exchange.spill(encoded, least)
         if self._exchange is not None:
             self._exchange.send()
         return encoded

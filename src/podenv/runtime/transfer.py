@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import IO, Any, Union
 
-    Source = Union[str, bytes, memoryview]
+    Source = Union[str, bytes]
 
 LIMIT = 5 * 1024**3
 """Bytes of one upload, which is what S3 takes in one."""
