@@ -27,6 +27,7 @@ def test_public_names_are_these_and_each_can_be_loaded() -> None:
         "podenv.airflow.operator",
         "podenv.catalogue.environment",
         "podenv.errors",
+        "podenv.exchange.reference",
         "podenv.airflow.decorator",
         "podenv",
     ]

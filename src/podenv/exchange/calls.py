@@ -28,8 +28,8 @@ def plain_store(address: str) -> Store:
 class Exchange:
     """``store`` takes what the call returns, under keys of ``place``; its addresses are good for ``lifetime``.
 
-    ``everything``: all values take this way; ``outputs``: those of a returned dict one by one. ``store_at`` finds the store of an argument by its address, and ``kind``
-    is the class of what the caller gets for a value in a store.
+    ``everything``: all values take this way; ``outputs``: those of a returned dict one by one. ``store_at`` finds the
+    store of an argument by its address; ``kind`` is the class of what the caller gets for a value in a store.
     """
 
     store: Store

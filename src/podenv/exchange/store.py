@@ -58,15 +58,12 @@ class Store:
         """What `runtime.travel_env` takes: addresses that begin with ``launch``, good for ``lifetime``.
 
         ``readable`` are those of the values that the call refers to, as `to_read` gave them; ``everything``: all that
-        the function returns goes to the store, with ``outputs`` each value of a dict by itself. Raises `StoreUnreachable`, `SettingError`.
+        the function returns goes to the store; ``outputs``: each value of a dict by itself. Raises `StoreUnreachable`,
+        `SettingError`.
         """
         keys = [f"{launch}/{number}" for number in range(MOST_VALUES)]
-        return {
-            "put": self._addresses("PUT", keys, lifetime),
-            "get": dict(readable),
-            "all": everything,
-            "outputs": outputs,
-        }
+        put = self._addresses("PUT", keys, lifetime)
+        return {"put": put, "get": dict(readable), "all": everything, "outputs": outputs}
 
     def to_read(self, keys: Sequence[str], lifetime: timedelta) -> dict[str, Any]:
         """By key, the address of each value. Raises `StoreUnreachable`, `SettingError`."""
