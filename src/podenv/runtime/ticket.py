@@ -47,9 +47,9 @@ class Ticket:
     """The addresses that a Call may write to and read from, as `to_env` packed them.
 
     ``put`` is taken in order, one for each value that goes to storage; ``get`` has the address of each key that the
-    arguments refer to; ``all``: every value goes there; ``outputs``: each of a dict's by itself. An address is ``{"url":
-    str, "headers": {str: str}, "key": str}``; the URL, https, http or file, and the headers are secrets. All methods
-    raise Refused when it is damaged.
+    arguments refer to; ``all``: every value goes there; ``outputs``: each of a dict's by itself. An address is
+    ``{"url": str, "headers": {str: str}, "key": str}``; the URL, https, http or file, and the headers are secrets. All
+    methods raise Refused when it is damaged.
     """
 
     def __init__(self, packed: str) -> None:
