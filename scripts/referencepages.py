@@ -42,6 +42,7 @@ VARIABLES = {
     "PODENV_CACHE": "The folder for virtual environments and built wheels. Default: `podenv` in the user's cache.",
     "PODENV_CATALOGUE": "The `envs/` folder. Goes before `[podenv] catalogue`.",
     "PODENV_CODE": "Folders with modules that travel, with commas between. Goes before `[podenv] code`.",
+    "PODENV_EXCHANGE": "Where values go that are too much for XCom. Goes before `[podenv] exchange`.",
     "PODENV_HELM": "The helm program. Default: `helm` on PATH.",
     "PODENV_NAMESPACE_PREFIX": "What environments' namespaces begin with. Goes before `[podenv] namespace_prefix`.",
     "PODENV_PASS_ENV": "Further variables of your shell that local tasks get; names and patterns, like `AWS_*`.",
@@ -64,10 +65,15 @@ def commands() -> str:
     )
     parts = [HEAD.format(source="src/podenv/cli/"), "# Commands\n", _help("podenv", group.get_help(top))]
     for name in group.list_commands(top):
-        command = group.get_command(top, name)
-        context = typer.Context(command, info_name=name, parent=top)
-        parts.append(_help(f"podenv {name}", command.get_help(context)))
+        parts += _of_command(group.get_command(top, name), name, top, "podenv")
     return "\n".join(parts)
+
+
+def _of_command(command: Any, name: str, above: Any, path: str) -> Iterator[str]:
+    context = typer.Context(command, info_name=name, parent=above)
+    yield _help(f"{path} {name}", command.get_help(context))
+    for inner in getattr(command, "commands", {}):
+        yield from _of_command(command.commands[inner], inner, context, f"{path} {name}")
 
 
 def _help(title: str, text: str) -> str:

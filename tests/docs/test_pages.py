@@ -65,6 +65,9 @@ def test_every_podenv_command_and_option_in_the_pages_exists() -> None:
     for where, words in _command_lines():
         name = words[1]
         command = group.get_command(context, name) if not name.startswith("-") else group
+        inner = getattr(command, "commands", {}) if command is not group else {}
+        if inner and len(words) > 2:
+            command = inner.get(words[2])
         options = {option for one in command.params for option in one.opts} if command is not None else set()
         unknown = [
             word for word in words[2:] if word.startswith("--") and word.split("=")[0] not in options | {"--help"}

@@ -43,10 +43,11 @@ class EnvPodOperator(EnvTask):
     0 is never; without it three times, but where the function may have started only if the task has ``retries``.
     ``room_timeout``: for how many seconds (an hour unless the environment says otherwise) it waits in line, in the same
     try, where the quota or the nodes have no room for its pod.
-    ``connections`` names Airflow Connections that the task gets as environment variables (``AIRFLOW_CONN_<ID>``, or a
-    mapping of variables to ids), ``variables`` Airflow Variables (``AIRFLOW_VAR_<KEY>``); a Secret that lives and dies
-    with the pod brings them. All other arguments are those of KubernetesPodOperator; what they say of the pod is laid
-    upon the environment's PodTemplate key by key.
+    ``results="exchange"`` lets the value go through the store (``[podenv] exchange``), whatever it is; without it a
+    table, a file, bytes and what is too large for XCom do. ``connections`` names Airflow Connections that the task gets
+    as environment variables (``AIRFLOW_CONN_<ID>``, or a mapping of variables to ids), ``variables`` Airflow Variables
+    (``AIRFLOW_VAR_<KEY>``); a Secret that lives and dies with the pod brings them. All other arguments are those of
+    KubernetesPodOperator; what they say of the pod is laid upon the environment's PodTemplate key by key.
 
     Raises a `PodenvError` or TypeError when the DAG is parsed, for what can never run.
     """
