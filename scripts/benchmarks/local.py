@@ -19,6 +19,7 @@ from benchmarks.report import Comparison, alternate, show
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = "data-ingestion"
 PANDAS = "data-cleaning"
+TASK_INSTANCE = SimpleNamespace(dag_id="bench", task_id="one", run_id="run", map_index=-1, try_number=1)
 TASKS = 500
 DEFINITIONS = 40
 MODULES = 20
@@ -79,7 +80,7 @@ def warm_task() -> Comparison:
     with DAG("bench", schedule=None):
         ours = EnvPodOperator(task_id="ours", env=ENVIRONMENT, python_callable=one_value)
         peer = ExternalPythonOperator(task_id="peer", python=str(interpreter), python_callable=one_value, **quiet)
-    context: Any = {"ti": SimpleNamespace(try_number=1)}
+    context: Any = {"ti": TASK_INSTANCE}
     assert ours.execute(context) == peer.execute(context) == 42
     measured = alternate(lambda: ours.execute(context), lambda: peer.execute(context), rounds=15)
     return Comparison("a warm task that returns one value", "ExternalPythonOperator", *measured, promised=0.6)
@@ -132,7 +133,7 @@ def travelling() -> Comparison:
                 name: EnvPodOperator(task_id=name, env=ENVIRONMENT, python_callable=one)
                 for name, one in functions.items()
             }
-        context: Any = {"ti": SimpleNamespace(try_number=1)}
+        context: Any = {"ti": TASK_INSTANCE}
         measured = alternate(
             lambda: tasks["with"].execute(context), lambda: tasks["without"].execute(context), rounds=15, of=min
         )

@@ -116,6 +116,17 @@ def test_a_pod_that_the_cluster_took_away_and_its_successor_write_under_other_ke
     assert outcome.value.read() == b"y" * 2_000_000, outcome.log
 
 
+def test_a_deferrable_task_and_one_that_takes_an_idle_pod_have_the_store_too(
+    run: Run, bucket: str, cluster: Cluster
+) -> None:
+    deferred = run(slow, 2_000_000, deferrable=True, **NEAR)
+    assert len(deferred.value.read()) == 2_000_000, deferred.log
+    cluster.deploy("waiting")
+    idle = run(small, env="waiting")
+    assert idle.log[1].startswith("Idle pod "), idle.log
+    assert idle.value == {"value": 4_242_424_242}
+
+
 def waits_and_writes() -> bytes:
     import time
 
