@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kubernetes.client import ApiException
 from tests.exchange import s3server
 
 from podenv.airflow import connections
@@ -156,3 +159,26 @@ def test_a_store_that_is_down_or_lost_its_value_is_a_typed_failure(
         r"the connection broke \(Connection refused\); try again when the storage works\.",
         down.message,
     )
+
+
+def fills() -> bytes:
+    print("begins", flush=True)
+    return b"z" * 40_000_000
+
+
+def test_pods_that_are_killed_at_any_moment_leave_no_half_of_a_value(
+    start: Start, bucket: str, cluster: Cluster
+) -> None:
+    store, moments = connections.store_at(bucket), random.Random(14)
+    for number in range(int(os.environ.get("PODENV_TEST_KILLS", "3"))):
+        held = start(fills, task_id=f"killed{number}", **NEAR)
+        pod = cluster.await_pod(f"killed{number}")
+        time.sleep(moments.uniform(0.5, 1.5))
+        with suppress(ApiException):  # it has ended, and is gone
+            cluster.core.delete_namespaced_pod(pod.metadata.name, cluster.namespace, grace_period_seconds=0)
+        outcome = held.outcome(60)
+        assert outcome.error is None or outcome.message.startswith(("PodLost: ", "Killed: ")), outcome.message
+        # Each pod of the task has its own key: one that was taken away before it began is launched again.
+        assert {one.bytes for one in store.entries() if f"/killed{number}/" in one.key} <= {40_000_000}
+        if outcome.error is None:
+            assert outcome.value.read() == b"z" * 40_000_000
