@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from podenv.airflow.compat import BaseHook
+from podenv.airflow.compat import AirflowException, BaseHook
 from podenv.errors import SettingError
 from podenv.exchange.address import StoreAddress, parse
 from podenv.exchange.store import Store
@@ -24,8 +24,12 @@ def store(address: StoreAddress) -> Store:
     """The store at ``address``. Raises `SettingError` where its Connection is none for it."""
     if not address.connection:
         return Store(address)
-    connection = BaseHook.get_connection(address.connection)
-    return Store(address, _OPTIONS[address.scheme](connection, f"Connection {address.connection!r}"))
+    where = f"Connection {address.connection!r}"
+    try:
+        connection = BaseHook.get_connection(address.connection)
+    except AirflowException as error:
+        raise SettingError(f"{where} of the store {address} cannot be read: {error}.") from None
+    return Store(address, _OPTIONS[address.scheme](connection, where))
 
 
 def _of_aws(connection: Any, where: str) -> dict[str, Any]:

@@ -61,10 +61,9 @@ def check_results(chosen: str, where: str) -> str:
 
 
 def exchange() -> StoreAddress | None:
-    """Where values go that are too much for XCom; None where pods have no store. Raises `SettingError`.
+    """Where values go that are too much for XCom, as it was asked for; else None. Raises `SettingError`.
 
-    PODENV_EXCHANGE, else ``[podenv] exchange``, else a folder in that of ``[common.io] xcom_objectstorage_path``. On
-    this machine a folder in the user's cache stands in for a store.
+    PODENV_EXCHANGE, else ``[podenv] exchange``.
     """
     from podenv.exchange.address import parse
     from podenv.exchange.calls import VARIABLE
@@ -73,13 +72,26 @@ def exchange() -> StoreAddress | None:
         return parse(chosen, VARIABLE)
     if chosen := conf.get("podenv", "exchange", fallback=""):
         return parse(chosen, "[podenv] exchange")
-    if chosen := conf.get("common.io", "xcom_objectstorage_path", fallback=""):
-        return parse(chosen, "[common.io] xcom_objectstorage_path").below("podenv")
-    if backend() == "local":
-        from podenv.local import exchange_folder
-
-        return parse(exchange_folder().as_uri(), "the cache")
     return None
+
+
+def exchange_of_others() -> StoreAddress | None:
+    """What stands in where nobody asked for a store; None where nothing does. Raises `SettingError`.
+
+    A folder in the bucket of ``[common.io] xcom_objectstorage_path``; on this machine one in the user's cache.
+    """
+    from podenv.exchange.address import parse
+
+    local = backend() == "local"
+    if chosen := conf.get("common.io", "xcom_objectstorage_path", fallback=""):
+        found = parse(chosen, "[common.io] xcom_objectstorage_path").below("podenv")
+        if local or found.scheme != "file":  # a folder of the worker's is none of a pod's
+            return found
+    if not local:
+        return None
+    from podenv.local import exchange_folder
+
+    return parse(exchange_folder().as_uri(), "the cache")
 
 
 def code() -> str:

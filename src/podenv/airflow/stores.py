@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from podenv.airflow import settings
 from podenv.airflow.connections import store, store_at
 from podenv.airflow.reference import Reference
-from podenv.errors import SettingError
+from podenv.errors import SettingError, StoreUnreachable
 from podenv.exchange import keys
 from podenv.exchange.calls import Exchange
 from podenv.exchange.keys import Place
-from podenv.exchange.store import LONGEST
+from podenv.exchange.store import LONGEST, Store
 
 if TYPE_CHECKING:
     from podenv.airflow.task import EnvTask
@@ -44,8 +44,22 @@ def _place(context: Mapping[str, Any]) -> Place:
 
 def _exchange(place: Place, lifetime: timedelta, *, everything: bool) -> Exchange | None:
     address = settings.exchange()
-    if address is None:
-        if everything:
-            raise SettingError("results = exchange needs a store; set [podenv] exchange.")
+    found = store(address) if address is not None else default_store()
+    if found is not None:
+        return Exchange(found, place, lifetime, everything, store_at=store_at, kind=Reference)
+    if everything:
+        raise SettingError("results = exchange needs a store; set [podenv] exchange.")
+    return None
+
+
+def default_store() -> Store | None:
+    """The store that stands in where none is set, if addresses can be signed for it: nobody asked for it."""
+    try:
+        address = settings.exchange_of_others()
+        found = None if address is None else store(address)
+        if found is not None:
+            found.to_read(["podenv"], _SLACK)
+        return found
+    except (SettingError, StoreUnreachable) as error:
+        settings.log.info("Values that are too much for XCom are refused: %s", error)
         return None
-    return Exchange(store(address), place, lifetime, everything, store_at=store_at, kind=Reference)

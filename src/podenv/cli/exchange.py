@@ -129,7 +129,7 @@ def _of_airflow(chosen: str | None) -> Store:
 
         if chosen:
             return connections.store_at(chosen)
-        known = settings.exchange()
+        known = settings.exchange() or settings.exchange_of_others()
         if known is not None:
             return connections.store(known)
     elif chosen:
