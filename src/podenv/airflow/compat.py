@@ -122,7 +122,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "get_listener_manager": (_SDK,),
     "hookimpl": (_SDK,),
     "make_safe_label_value": (f"{_K8S}.pod_generator",),
-    "mask_secret": (_SDK,),
+    "mask_secret": (_SDK, "airflow.sdk.log"),
 }
 # Members of classes and modules that podenv reads, calls or overrides, and that no documentation promises.
 _MEMBERS: dict[str, tuple[str, ...]] = {

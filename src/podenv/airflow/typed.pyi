@@ -6,7 +6,7 @@ parameter of another task, since Airflow resolves it before that task runs.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar
 
 from airflow.sdk import XComArg
 from kubernetes.client import V1EnvVar, V1ResourceRequirements
@@ -57,6 +57,7 @@ class Env(Protocol):
         connections: Iterable[str] | Mapping[str, str] = ...,
         variables: Iterable[str] | Mapping[str, str] = ...,
         relaunch: int | None = ...,
+        results: Literal["value", "exchange"] | None = ...,
         env_vars: Mapping[str, str] | Sequence[V1EnvVar] | None = ...,
         task_id: str = ...,
         multiple_outputs: bool | None = ...,
@@ -75,5 +76,5 @@ class Env(Protocol):
         ``cpu``, ``memory`` and ``gpu`` (Kubernetes quantities) set request and limit alike. Out of memory, the task
         runs again with twice the memory, up to ``max_memory``. ``memory="auto"`` is learned from its earlier runs.
         ``connections`` names Airflow Connections, ``variables`` Airflow Variables, that the task gets as environment
-        variables. All other arguments are those of KubernetesPodOperator.
+        variables. With ``results="exchange"`` the value goes through the store, whatever it is. All other arguments are those of KubernetesPodOperator.
         """
