@@ -76,5 +76,6 @@ class Env(Protocol):
         ``cpu``, ``memory`` and ``gpu`` (Kubernetes quantities) set request and limit alike. Out of memory, the task
         runs again with twice the memory, up to ``max_memory``. ``memory="auto"`` is learned from its earlier runs.
         ``connections`` names Airflow Connections, ``variables`` Airflow Variables, that the task gets as environment
-        variables. With ``results="exchange"`` the value goes through the store, whatever it is. All other arguments are those of KubernetesPodOperator.
+        variables. With ``results="exchange"`` the value goes through the store, whatever it is. All other arguments are
+        those of KubernetesPodOperator.
         """
