@@ -457,6 +457,18 @@ def test_environments_and_requirements_that_nobody_uses_are_notes_only_where_eve
     assert project.check(rules=["unused-environment", "unused-requirement"]).findings == []
 
 
+def test_a_package_that_an_annotation_names_is_used(index: Index, project: Project) -> None:
+    for name in ("alpha", "beta", "gamma"):
+        index.add(name, "1.0")
+    project.environment("a", "alpha\nbeta\ngamma\n")
+    project.dag("""
+        @task.env("a")
+        def f(rows: "alpha.DataFrame", *, more: list[beta.Table] | None = None, gamma: int = 1): ...
+        """)
+    (found,) = project.found("unused-requirement")
+    assert found.message == "No task of 'a' imports `gamma`."
+
+
 def test_a_package_that_only_another_one_asks_for_is_a_note(index: Index, project: Project) -> None:
     index.add("alpha", "1.0", requires=["beta"])
     index.add("beta", "1.0")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -62,7 +62,7 @@ def list_(store: Address = None, dag: Dag = None, json: AsJson = False) -> None:
         output.say(f"{found}: no values")
         return
     output.table(("DAG", "RUN", "TASK", "MAP", "TRY", "SIZE", "AGE"), [_cells(one) for one in values])
-    output.say(f"{found}: {len(values)} values, {output.size(sum(one.entry.bytes for one in values))}")
+    output.say(f"{found}: {_count(values)}, {output.size(sum(one.entry.bytes for one in values))}")
 
 
 @app.command()
@@ -91,14 +91,18 @@ def prune(
     size = output.size(sum(one.entry.bytes for one in chosen))
     if chosen and not dry_run:
         if not (yes or json):
-            output.agree(f"Delete {len(chosen)} values ({size}) from {found}?")
+            output.agree(f"Delete {_count(chosen)} ({size}) from {found}?")
         found.delete(one.entry.key for one in chosen)
     if json:
         deleted = [_document(one) for one in chosen]
         output.as_json({"deleted": deleted, "kept": len(values) - len(chosen), "dry_run": dry_run})
         return
     what = "would be deleted" if dry_run else "deleted"
-    output.say(f"{found}: {len(chosen)} values {what} ({size}); {len(values) - len(chosen)} left.")
+    output.say(f"{found}: {_count(chosen)} {what} ({size}); {len(values) - len(chosen)} left.")
+
+
+def _count(values: Sequence[Value]) -> str:
+    return f"{len(values)} {'value' if len(values) == 1 else 'values'}"
 
 
 def _values(address: str | None, dag: str | None) -> tuple[Store, list[Value]]:

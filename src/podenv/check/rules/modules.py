@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -15,6 +16,7 @@ from podenv.check.imports import Import, collect
 from podenv.check.modules import Modules
 from podenv.check.sources import shown
 from podenv.check.subject import Subject, Use
+from podenv.check.tasks import Task
 from podenv.errors import nearest
 
 # Arguments of a task that say nothing about where it runs.
@@ -185,6 +187,8 @@ def unused(subject: Subject) -> Iterator[Finding]:
     if modules is None or not subject.tasks or any(task.function is None for task in subject.tasks):
         return
     used = {owner for use in subject.uses for owner in _owners(modules, use.what)}
+    # A value from storage becomes what its parameter's annotation names, which nothing needs to import.
+    used |= {owner for task in subject.tasks for name in _annotated(task) for owner in modules.distributions(name)}
     helped = {name for owner in used for name in modules.requires.get(owner, ())}
     for name in sorted(subject.asked - used - helped):
         if name in modules.entry_points or name.startswith("types-") or name.endswith("-stubs"):
@@ -198,6 +202,15 @@ def unused(subject: Subject) -> Iterator[Finding]:
             "Remove it, and the image is smaller.",
             line=_line_of(subject.environment.source, name),
         )
+
+
+def _annotated(task: Task) -> Iterator[str]:
+    """The modules that annotations of the task's function name, as in ``rows: "polars.DataFrame"``."""
+    given = task.function.args if task.function is not None else None
+    for one in [] if given is None else [*given.posonlyargs, *given.args, *given.kwonlyargs]:
+        if one.annotation is not None:
+            text = one.annotation.value if isinstance(one.annotation, ast.Constant) else ast.unparse(one.annotation)
+            yield from re.findall(r"(?<![\w.])([A-Za-z_]\w*)\.", str(text))
 
 
 def _owners(modules: Modules, one: Import) -> Iterable[str]:
