@@ -234,6 +234,15 @@ def test_a_signal_handler_that_interrupts_a_look_at_the_process_waits_for_no_gra
         assert time.monotonic() - began < 10
 
 
+def test_an_exception_of_a_signal_handler_inside_a_look_at_the_process_does_not_hang_its_end() -> None:
+    """It may come after Popen.poll has taken its lock, and before the lines that give it back."""
+    with Child([sys.executable, "-c", "import time; time.sleep(300)"], env=dict(os.environ)) as child:
+        pid = child._process.pid
+        child._process._waitpid_lock.acquire()  # type: ignore[attr-defined]
+    assert gone([pid])
+    assert child._process.returncode == -signal.SIGKILL
+
+
 def test_ctrl_c_ends_the_task(catalogue: Catalogue, tmp_path: Path) -> None:
     process, pid = parent(catalogue, tmp_path, "call")
     process.send_signal(signal.SIGINT)

@@ -15,6 +15,7 @@ from podenv.local import tree
 from podenv.runtime.frame import FrameReader
 
 _CHUNK = 1 << 16
+_REAP_SECONDS = 1.0
 
 
 class Child:
@@ -65,11 +66,21 @@ class Child:
         """End what is left of it."""
         self._tree.close()
         self._process.kill()  # if the tree could not be found: the program itself at least
-        self._process.wait()
+        self._reap()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(BrokenPipeError):
                     pipe.close()
+
+    def _reap(self) -> None:
+        """Wait for the killed program."""
+        try:
+            self._process.wait(_REAP_SECONDS)
+        except subprocess.TimeoutExpired:
+            # What a signal handler raised inside Popen.poll left its lock taken; without a timeout wait would hang.
+            with suppress(ChildProcessError):
+                status = os.waitpid(self._process.pid, 0)[1]
+                self._process.returncode = os.waitstatus_to_exitcode(status)
 
     def hand_over(self, message: bytes, limit: int | None) -> bool:
         """Give the program what it waits for; it may hold ``limit`` bytes from now on. False if it has ended."""
@@ -87,7 +98,10 @@ class Child:
         assert self._process.stdout is not None
         self._process.kill()
         printed = self._process.stdout.read().decode("utf-8", "replace").split("\n")
-        return next((line.strip() for line in reversed(printed) if line.strip()), f"exit code {self._process.wait()}")
+        self._reap()
+        return next(
+            (line.strip() for line in reversed(printed) if line.strip()), f"exit code {self._process.returncode}"
+        )
 
     def follow(self, reader: FrameReader) -> bool:
         """Feed ``reader`` until the result is there or the program has ended. True if it ran out of memory.
