@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import json
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.pods.apiserver import ApiServer
 from tests.pods.engine import until
 from tests.pods.nodepod import NodePod
 
+from podenv.airflow import connections
 from podenv.airflow.compat import AirflowFailException
 from podenv.airflow.trigger import EnvPodTrigger
 from podenv.errors import PodLost
@@ -56,6 +58,22 @@ def test_the_value_survives_its_connections_its_catalogue_and_its_function(
         operator.python_callable = eval("lambda number: 2 * number")
 
     outcome = execute(operator, deferred=lose)
+    assert outcome.value == 42
+    until(lambda: pods(server) == [])
+
+
+def test_the_value_survives_the_connection_of_the_store(
+    server: ApiServer, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"conn_type": "aws", "login": "a", "password": "b"}
+    monkeypatch.setenv("AIRFLOW_CONN_BUCKETS", json.dumps(keys))
+    monkeypatch.setenv("PODENV_EXCHANGE", "s3://buckets@values")
+
+    def lose(event: Any) -> None:
+        monkeypatch.delenv("AIRFLOW_CONN_BUCKETS")
+        connections.store.cache_clear()
+
+    outcome = execute(make(functions.double, 21, deferrable=True), deferred=lose)
     assert outcome.value == 42
     until(lambda: pods(server) == [])
 

@@ -91,4 +91,11 @@ def test_what_podenv_has_not_written_stays(podenv: Podenv, tmp_path: Path, monke
 def test_an_address_that_is_none_is_refused(podenv: Podenv) -> None:
     code, _, said = podenv("list", "--store", "bucket/prefix")
     assert code == 1
+    assert said.startswith("error: --store: 'bucket/prefix' is not a valid address of a store.")
+
+
+def test_the_variable_with_an_address_that_is_none_is_named(podenv: Podenv, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PODENV_EXCHANGE", "bucket/prefix")
+    code, _, said = podenv("list")
+    assert code == 1
     assert said.startswith("error: PODENV_EXCHANGE: 'bucket/prefix' is not a valid address of a store.")

@@ -126,6 +126,17 @@ def test_a_store_that_cannot_be_used_is_one_error_without_secrets(server: str, a
     assert "cannot be used" in problem(Store(parse(address, "x"), down))
 
 
+def test_keys_of_a_connection_go_without_the_workers_own_session(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "oftheworker")
+    url = connections.store_at(address).to_read(["key"], timedelta(hours=1))["key"]["url"]
+    assert "X-Amz-Credential=AKIDEXAMPLE" in url
+    assert "X-Amz-Security-Token" not in url
+    given = {"conn_type": "aws", "login": "a", "password": "b", "extra": {"aws_session_token": "ofthekeys"}}
+    monkeypatch.setenv("AIRFLOW_CONN_SESSION", json.dumps(given))
+    own = connections.store_at("s3://session@values").to_read(["key"], timedelta(hours=1))["key"]["url"]
+    assert "X-Amz-Security-Token=ofthekeys" in own
+
+
 def test_the_address_of_a_server_that_is_none_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given = {"conn_type": "aws", "extra": {"endpoint_url": "minio:9000"}}
     monkeypatch.setenv("AIRFLOW_CONN_BAD", json.dumps(given))

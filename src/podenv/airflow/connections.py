@@ -42,14 +42,23 @@ def _of_aws(connection: Any, where: str) -> dict[str, Any]:
         )
     service = (extra.get("service_config") or {}).get("s3") or {}
     endpoint = service.get("endpoint_url") or extra.get("endpoint_url") or extra.get("host")
-    options = {
-        "access_key_id": connection.login or extra.get("aws_access_key_id"),
-        "secret_access_key": connection.password or extra.get("aws_secret_access_key"),
-        "session_token": extra.get("aws_session_token"),
-        "region": extra.get("region_name"),
-        "endpoint": endpoint,
-    }
+    options = {"credential_provider": _keys(connection), "region": extra.get("region_name"), "endpoint": endpoint}
     return {**_given(options), **_of_endpoint(endpoint, where)}
+
+
+def _keys(connection: Any) -> Callable[[], dict[str, Any]] | None:
+    """What gives obstore the Connection's keys; None without, for those of the worker.
+
+    As options they would go with the AWS_SESSION_TOKEN of the worker's environment (obstore 0.12), which is of others.
+    """
+    extra = connection.extra_dejson
+    key = connection.login or extra.get("aws_access_key_id")
+    secret = connection.password or extra.get("aws_secret_access_key")
+    if not (key and secret):
+        return None
+    token = extra.get("aws_session_token") or None
+    known = {"access_key_id": key, "secret_access_key": secret, "token": token, "expires_at": None}
+    return lambda: known
 
 
 def _of_google(connection: Any, where: str) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from podenv.call import source
 from podenv.call.command import XCOM_FOLDER, run_command
 from podenv.call.outcome import value_of
 from podenv.catalogue import names
-from podenv.errors import Killed, PodenvError, PodLost, QuotaExceeded, TaskFailure
+from podenv.errors import Killed, PodenvError, PodLost, QuotaExceeded, SettingError, TaskFailure
+from podenv.exchange.reference import references
 from podenv.pods import compose, room, status, template
 from podenv.pods.client import Json, KubernetesClient
 from podenv.pods.compose import Identity
@@ -121,7 +122,11 @@ class PodTask:
 
     def _value(self, result: Result, request: PodRequest) -> Any:
         value = value_of(result, request.environment)
-        return value if self._exchange is None else self._exchange.found(value)
+        if not references(value):  # a task that goes on may find its store's Connection gone
+            return value
+        if self._exchange is None:
+            raise SettingError("The value is in a store that is no longer set; set [podenv] exchange as it was.")
+        return self._exchange.found(value)
 
     def _in_line(self, error: QuotaExceeded, most: float, waited: Mapping[str, Any]) -> TaskDeferred:
         """What is raised so that the triggerer waits for room. Raises ``error`` after ``most`` seconds of waiting."""

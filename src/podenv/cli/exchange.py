@@ -16,6 +16,7 @@ from podenv.cli.choice import AsJson
 from podenv.cli.prune import age
 from podenv.cli.target import Yes
 from podenv.errors import SettingError
+from podenv.exchange.address import StoreAddress, parse
 from podenv.exchange.calls import VARIABLE, plain_store
 from podenv.exchange.keys import PART, Place, place_of
 from podenv.exchange.store import Entry, Store, older
@@ -120,20 +121,17 @@ def _of(store: Store, dag: str | None) -> Iterator[Value]:
 
 
 def _store(address: str | None) -> Store:
-    chosen = address or os.environ.get(VARIABLE)
-    if chosen and "@" not in chosen:
-        return plain_store(chosen)
-    return _of_airflow(chosen)
+    chosen, where = (address, "--store") if address else (os.environ.get(VARIABLE), VARIABLE)
+    known = parse(chosen, where) if chosen else None
+    return _of_airflow(known) if known is None or known.connection else Store(known)
 
 
-def _of_airflow(chosen: str | None) -> Store:
+def _of_airflow(chosen: StoreAddress | None) -> Store:
     """The store with the credentials of Airflow's Connection, or Airflow's own, or else this machine's."""
     if find_spec("airflow") is not None:
         from podenv.airflow import connections, settings
 
-        if chosen:
-            return connections.store_at(chosen)
-        known = settings.exchange() or settings.exchange_of_others()
+        known = chosen or settings.exchange() or settings.exchange_of_others()
         if known is not None:
             return connections.store(known)
     elif chosen:

@@ -39,7 +39,15 @@ class StoreAddress:
 
 def parse(text: str, where: str) -> StoreAddress:
     """The store at ``text``; ``where`` is the setting that says it. Raises `SettingError`."""
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:  # what it holds is not said: it may be a password
+        raise SettingError(f"{where} is not a valid address of a store: {error}; {_FORM}.") from None
+    login, _, bucket = parts.netloc.rpartition("@")
+    if ":" in login:
+        raise SettingError(
+            f"{where}: an address holds no password; keep it in an Airflow Connection, and write its id before the @."
+        )
     scheme = SCHEMES.get(parts.scheme)
     if scheme is None:
         hint = nearest(parts.scheme, SCHEMES) if parts.scheme else ""
@@ -47,17 +55,14 @@ def parse(text: str, where: str) -> StoreAddress:
     if parts.query or parts.fragment:
         raise SettingError(f"{where}: {text!r} has a query or a fragment, which no store takes; {_FORM}.")
     path = unquote(parts.path)
+    if "\0" in path:
+        raise SettingError(f"{where}: {text!r} holds a null character, which no folder's name does; {_FORM}.")
     if ".." in PurePosixPath(path).parts:
         raise SettingError(f"{where}: {text!r} leads upwards; name the folder itself.")
     if scheme == "file":
         if parts.netloc or not path.startswith("/"):
             raise SettingError(f"{where}: {text!r} is not an absolute folder; write it like file:///var/podenv.")
         return StoreAddress(scheme, "", path.rstrip("/") or "/")
-    login, _, bucket = parts.netloc.rpartition("@")
-    if ":" in login:
-        raise SettingError(
-            f"{where}: an address holds no password; keep it in an Airflow Connection, and write its id before the @."
-        )
     if not bucket or ":" in bucket:
         raise SettingError(f"{where}: {scheme}://… names no bucket; {_FORM}.")
     return StoreAddress(scheme, bucket, path.strip("/"), login)

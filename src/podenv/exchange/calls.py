@@ -19,9 +19,9 @@ VARIABLE = "PODENV_EXCHANGE"
 """The environment variable with the store's address, which goes before a setting."""
 
 
-def plain_store(address: str) -> Store:
-    """The store at ``address`` with the credentials of this machine. Raises `SettingError`."""
-    return Store(parse(address, VARIABLE))
+def plain_store(address: str, where: str = VARIABLE) -> Store:
+    """The store at ``address``, which ``where`` says, with the credentials of this machine. Raises `SettingError`."""
+    return Store(parse(address, where))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from podenv.catalogue import names, units
 from podenv.catalogue.request import TaskRequest
 from podenv.errors import CallError
 from podenv.pods.client import Json
-from podenv.pods.manifest import base_container, complete, with_base
+from podenv.pods.manifest import base_container, complete, with_base, without_env
 from podenv.pods.template import EnvironmentTemplate
 from podenv.runtime import ticket as tickets
 from podenv.runtime.call import PREFIX, Call
@@ -95,13 +95,7 @@ def split_secret(whole: Json) -> tuple[Json, dict[str, str]]:
     """The pod without the Call, and the Call's variables, which a Secret brings."""
     env = base_container(whole)["env"]
     secret = {item["name"]: item["value"] for item in env if item["name"].startswith(_CALL_VARIABLES)}
-    containers = [
-        {**container, "env": [item for item in env if item["name"] not in secret]}
-        if container["name"] == base_container(whole)["name"]
-        else container
-        for container in whole["spec"]["containers"]
-    ]
-    return {**whole, "spec": {**whole["spec"], "containers": containers}}, secret
+    return without_env(whole, secret), secret
 
 
 def _digest(base: Json, template: EnvironmentTemplate) -> tuple[dict[str, str | None], dict[str, str | None]]:

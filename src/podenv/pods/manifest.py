@@ -124,6 +124,14 @@ def with_memory(pod: Json, memory: str) -> Json:
     return dict(merge(pod, with_base(resources={"limits": {"memory": memory}, "requests": {"memory": memory}})))
 
 
+def without_env(pod: Json, variables: Collection[str]) -> Json:
+    """The same pod whose base container does not have ``variables``."""
+    base = base_container(pod)
+    less = {**base, "env": [one for one in base.get("env") or [] if one["name"] not in variables]}
+    containers = [less if one["name"] == CONTAINER else one for one in pod["spec"]["containers"]]
+    return {**pod, "spec": {**pod["spec"], "containers": containers}}
+
+
 def with_secret(pod: Json, secret: str, variables: Collection[str]) -> Json:
     """The same pod with ``variables`` from the entries of the Secret of these names."""
     env = [{"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}} for name in variables]

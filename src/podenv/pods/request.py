@@ -11,8 +11,9 @@ from enum import Enum
 from podenv.catalogue import names, quantity
 from podenv.pods import pool, status
 from podenv.pods.client import Json
-from podenv.pods.manifest import base_container, merge, owned_secret, with_base, with_memory, with_secret
+from podenv.pods.manifest import base_container, merge, owned_secret, with_base, with_memory, with_secret, without_env
 from podenv.pods.pool import Pool
+from podenv.runtime import call, ticket
 
 _AGAIN = re.compile(r"-again(\d+)$")
 
@@ -198,11 +199,17 @@ class PodRequest:
             return self
         new = self.renewed()
         if any(name in self.secret for name in new):
-            return replace(self, secret={**self.secret, **new})
+            kept = {name: value for name, value in self.secret.items() if not _is_of_addresses(name)}
+            return replace(self, secret={**kept, **new})
+        old = [one["name"] for one in base_container(self.pod).get("env") or [] if _is_of_addresses(one["name"])]
         env = [{"name": name, "value": value} for name, value in new.items()]
-        return replace(self, pod=merge(self.pod, with_base(env=env)))
+        return replace(self, pod=merge(without_env(self.pod, old), with_base(env=env)))
 
     def _as(self, name: str, starts: int) -> PodRequest:
         metadata = self.pod["metadata"]
         annotations = {**(metadata.get("annotations") or {}), names.STARTS_ANNOTATION: str(starts)}
         return replace(self, pod={**self.pod, "metadata": {**metadata, "name": name, "annotations": annotations}})
+
+
+def _is_of_addresses(variable: str) -> bool:
+    return variable.startswith(f"{call.PREFIX}{ticket.KIND}_")

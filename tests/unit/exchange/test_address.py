@@ -29,6 +29,11 @@ def test_an_address_says_kind_bucket_prefix_and_connection(text: str, address: S
         ("abfsx://c/x", "'abfsx://c/x' is not a valid address of a store. Did you mean 'abfs'? Write it like s3://"),
         ("/var/podenv", "'/var/podenv' is not a valid address of a store. Write it like s3://"),
         ("s3:///prefix", "s3://… names no bucket; write it like s3://"),
+        ("s3://[bucket/x", "is not a valid address of a store: Invalid IPv6 URL; write it like s3://"),
+        ("s3://key:[word@bucket/x", "is not a valid address of a store: Invalid IPv6 URL; write it like s3://"),
+        ("s4://key:word@bucket/x", "an address holds no password; keep it in an Airflow Connection"),
+        ("s3://key:word@bucket/x?a=b", "an address holds no password; keep it in an Airflow Connection"),
+        ("file:///var/%00", "'file:///var/%00' holds a null character, which no folder's name does; write it like"),
         ("s3://key:word@bucket/x", "an address holds no password; keep it in an Airflow Connection"),
         ("s3://bucket/x?region=eu", "has a query or a fragment, which no store takes"),
         ("file://var/podenv", "'file://var/podenv' is not an absolute folder; write it like file:///var/podenv."),
@@ -38,7 +43,7 @@ def test_an_address_says_kind_bucket_prefix_and_connection(text: str, address: S
 def test_an_address_that_is_none_is_refused_with_what_to_write(text: str, message: str) -> None:
     with pytest.raises(SettingError) as caught:
         parse(text, "[podenv] exchange")
-    assert str(caught.value).startswith("[podenv] exchange: ")
+    assert str(caught.value).startswith("[podenv] exchange")
     assert message in str(caught.value)
     assert "word" not in str(caught.value).replace("password", "")
 

@@ -12,7 +12,7 @@ from podenv.catalogue.request import TaskRequest
 from podenv.errors import CallError, ResourceError
 from podenv.pods import compose
 from podenv.pods.compose import Identity
-from podenv.pods.manifest import base_container, with_memory, with_secret
+from podenv.pods.manifest import base_container, merge, with_base, with_memory, with_secret
 from podenv.pods.request import PodRequest, Relaunches, Timeouts
 from podenv.pods.template import EnvironmentTemplate
 from podenv.runtime.call import Call, Code, pack
@@ -55,6 +55,23 @@ def test_a_pod_that_drops_its_value_is_told_so_and_is_other_work() -> None:
     assert told in base_container(dropping)["env"]
     assert told not in base_container(keeping)["env"]
     assert len({one["metadata"]["annotations"][names.CALL_ANNOTATION] for one in (keeping, dropping)}) == 2
+
+
+@pytest.mark.parametrize("in_secret", [False, True])
+def test_a_pod_that_is_launched_again_has_no_address_of_the_one_before(in_secret: bool) -> None:
+    old = {"PODENV_RUN_CALL_EXCHANGE_0": "old", "PODENV_RUN_CALL_EXCHANGE_1": "rest"}
+    own = {"name": "OWN", "value": "kept"}
+    env = [own] if in_secret else [own, *({"name": name, "value": value} for name, value in old.items())]
+    first = PodRequest(
+        environment="e",
+        pod=merge(POD, with_base(env=env)),
+        secret={"PODENV_RUN_CALL_0": "call", **old} if in_secret else {},
+        renewed=lambda: {"PODENV_RUN_CALL_EXCHANGE_0": "new"},
+    )
+    again = first.again(first, counted=True)
+    new = {"name": "PODENV_RUN_CALL_EXCHANGE_0", "value": "new"}
+    assert base_container(again.pod)["env"] == ([own] if in_secret else [own, new])
+    assert again.secret == ({"PODENV_RUN_CALL_0": "call", new["name"]: "new"} if in_secret else {})
 
 
 def test_a_folder_whose_size_makes_no_sense_is_refused_before_there_is_a_pod() -> None:
