@@ -41,8 +41,11 @@ def test_pods_have_none_and_this_machine_has_a_folder_in_its_cache(
 
 
 def test_airflows_own_bucket_for_xcom_stands_in(chosen: Callable[..., str | None]) -> None:
-    keys = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "verysecretword"}
-    assert chosen(PODENV_BACKEND="kubernetes", **{PATH: "s3://bucket/xcom"}, **keys) == "s3://bucket/xcom/podenv"
+    known = {"AIRFLOW_CONN_AWS": "aws://AKIDEXAMPLE:verysecretword@"}
+    assert (
+        chosen(PODENV_BACKEND="kubernetes", **{PATH: "s3://aws@bucket/xcom"}, **known) == "s3://aws@bucket/xcom/podenv"
+    )
+    assert chosen(**{PATH: "s3://bucket/xcom"}) is None
     assert chosen(PODENV_EXCHANGE="s3://mine/p") == "s3://mine/p"
     assert chosen(PODENV_EXCHANGE="", AIRFLOW__PODENV__EXCHANGE="s3://ours") == "s3://ours"
 

@@ -78,14 +78,15 @@ def exchange() -> StoreAddress | None:
 def exchange_of_others() -> StoreAddress | None:
     """What stands in where nobody asked for a store; None where nothing does. Raises `SettingError`.
 
-    A folder in the bucket of ``[common.io] xcom_objectstorage_path``; on this machine one in the user's cache.
+    A folder in the bucket of ``[common.io] xcom_objectstorage_path``, where that names a Connection; on this machine one in the user's cache.
     """
     from podenv.exchange.address import parse
 
     local = backend() == "local"
     if chosen := conf.get("common.io", "xcom_objectstorage_path", fallback=""):
         found = parse(chosen, "[common.io] xcom_objectstorage_path").below("podenv")
-        if local or found.scheme != "file":  # a folder of the worker's is none of a pod's
+        # A folder of the worker's is none of a pod's; without a Connection, signing may wait for credentials in vain.
+        if found.connection or (local and found.scheme == "file"):
             return found
     if not local:
         return None
