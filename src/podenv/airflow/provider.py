@@ -81,7 +81,8 @@ def get_provider_info() -> dict[str, Any]:
                             "Where tables, files and values that are too large for XCom go: "
                             "``s3://conn_id@bucket/prefix``, ``gs://…``, ``abfss://conn_id@container/prefix`` or "
                             "``file:///folder``. Empty: a folder in ``[common.io] xcom_objectstorage_path`` where that "
-                            "names a Connection; tasks on this machine use its cache. The variable PODENV_EXCHANGE goes before it."
+                            "names a Connection; tasks on this machine use its cache. The variable PODENV_EXCHANGE "
+                            "goes before it."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",

@@ -78,7 +78,8 @@ def exchange() -> StoreAddress | None:
 def exchange_of_others() -> StoreAddress | None:
     """What stands in where nobody asked for a store; None where nothing does. Raises `SettingError`.
 
-    A folder in the bucket of ``[common.io] xcom_objectstorage_path``, where that names a Connection; on this machine one in the user's cache.
+    A folder in the bucket of ``[common.io] xcom_objectstorage_path``, where that names a Connection; on this machine
+    one in the user's cache.
     """
     from podenv.exchange.address import parse
 
