@@ -1,5 +1,6 @@
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -117,3 +118,12 @@ def test_what_runs_side_by_side_ends_with_the_first_failure_and_gives_results_in
         process.side_by_side(work, [3, 4, 5, 6], at_once=2)
     assert time.monotonic() - began < 30
     process.interrupted.clear()
+
+
+def test_an_exception_of_a_signal_handler_inside_a_look_at_a_program_does_not_hang_its_end() -> None:
+    """It may come after Popen.poll has taken its lock, and before the lines that give it back."""
+    started = subprocess.Popen(python("import time; time.sleep(300)"))
+    started._waitpid_lock.acquire()  # type: ignore[attr-defined]
+    started.send_signal(signal.SIGKILL)
+    process.reap(started)
+    assert started.returncode == -signal.SIGKILL

@@ -22,6 +22,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 STDERR_TAIL_CHARACTERS = 8_000  # of stderr that an error keeps
 TERMINATION_GRACE_SECONDS = 2.0  # between SIGTERM and SIGKILL
+_REAP_SECONDS = 1.0
 # Linux ends a process with its parent when it asks for that, and it keeps so through exec.
 _LAUNCH = """
 import ctypes, os, signal, sys
@@ -183,4 +184,17 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
             process.wait(TERMINATION_GRACE_SECONDS)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    reap(process)
+
+
+def reap(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a program that was killed.
+
+    What a signal handler raised inside Popen.poll, KeyboardInterrupt for one, can leave its lock taken, and Popen.wait
+    would then hang without a timeout.
+    """
+    try:
+        process.wait(_REAP_SECONDS)
+    except subprocess.TimeoutExpired:
+        with suppress(ChildProcessError):
+            process.returncode = os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1])

@@ -12,10 +12,10 @@ from contextlib import suppress
 from types import TracebackType
 
 from podenv.local import tree
+from podenv.process import reap
 from podenv.runtime.frame import FrameReader
 
 _CHUNK = 1 << 16
-_REAP_SECONDS = 1.0
 
 
 class Child:
@@ -66,21 +66,11 @@ class Child:
         """End what is left of it."""
         self._tree.close()
         self._process.kill()  # if the tree could not be found: the program itself at least
-        self._reap()
+        reap(self._process)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(BrokenPipeError):
                     pipe.close()
-
-    def _reap(self) -> None:
-        """Wait for the killed program."""
-        try:
-            self._process.wait(_REAP_SECONDS)
-        except subprocess.TimeoutExpired:
-            # What a signal handler raised inside Popen.poll left its lock taken; without a timeout wait would hang.
-            with suppress(ChildProcessError):
-                status = os.waitpid(self._process.pid, 0)[1]
-                self._process.returncode = os.waitstatus_to_exitcode(status)
 
     def hand_over(self, message: bytes, limit: int | None) -> bool:
         """Give the program what it waits for; it may hold ``limit`` bytes from now on. False if it has ended."""
@@ -98,7 +88,7 @@ class Child:
         assert self._process.stdout is not None
         self._process.kill()
         printed = self._process.stdout.read().decode("utf-8", "replace").split("\n")
-        self._reap()
+        reap(self._process)
         return next(
             (line.strip() for line in reversed(printed) if line.strip()), f"exit code {self._process.returncode}"
         )
