@@ -108,6 +108,11 @@ def test_what_keeps_idle_pods_away_is_said_and_no_deploy_fails_for_it(
         "metadata": {"name": "small"},
         "spec": {"hard": {"pods": "1"}},
     }
+    # First the quota alone: until the server knows it, pods pass it.
+    stage.write("etl", extraObjects=[quota])
+    stage.deploy(name)
+    where = stage.path("ResourceQuota", "small", of=name)
+    until(lambda: "hard" in ((stage.cluster.get(where) or {}).get("status") or {}))
     stage.write("etl", warm={"idle": 2}, extraObjects=[quota])
     (warning,) = stage.deploy(name).warnings
     assert re.match(r"warm [01] of 2 after 3 s \(Error creating: pods", warning)
