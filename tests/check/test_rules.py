@@ -469,6 +469,16 @@ def test_a_package_that_an_annotation_names_is_used(index: Index, project: Proje
     assert found.message == "No task of 'a' imports `gamma`."
 
 
+def test_an_annotation_names_a_library_by_its_usual_alias_too(index: Index, project: Project) -> None:
+    index.add("polars", "1.0")
+    project.environment("a", "polars\n")
+    project.dag("""
+        @task.env("a")
+        def f(rows: "pl.DataFrame"): ...
+        """)
+    assert project.found("unused-requirement") == []
+
+
 def test_a_package_that_only_another_one_asks_for_is_a_note(index: Index, project: Project) -> None:
     index.add("alpha", "1.0", requires=["beta"])
     index.add("beta", "1.0")

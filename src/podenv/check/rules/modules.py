@@ -18,6 +18,7 @@ from podenv.check.sources import shown
 from podenv.check.subject import Subject, Use
 from podenv.check.tasks import Task
 from podenv.errors import nearest
+from podenv.runtime import annotation
 
 # Arguments of a task that say nothing about where it runs.
 _PLAIN = frozenset({
@@ -209,8 +210,13 @@ def _annotated(task: Task) -> Iterator[str]:
     given = task.function.args if task.function is not None else None
     for one in [] if given is None else [*given.posonlyargs, *given.args, *given.kwonlyargs]:
         if one.annotation is not None:
-            text = one.annotation.value if isinstance(one.annotation, ast.Constant) else ast.unparse(one.annotation)
-            yield from re.findall(r"(?<![\w.])([A-Za-z_]\w*)\.", str(text))
+            yield from _modules(annotation.read(ast.unparse(one.annotation), {}))
+
+
+def _modules(wanted: annotation.Wanted) -> Iterator[str]:
+    yield from (name.partition(".")[0] for name in wanted.names if "." in name)
+    for inner in wanted.inner:
+        yield from _modules(inner)
 
 
 def _owners(modules: Modules, one: Import) -> Iterable[str]:
