@@ -14,7 +14,7 @@ from tests.local.conftest import add_environment
 from podenv.call import source
 from podenv.catalogue.environment import Catalogue
 from podenv.local import Limits, LocalRun
-from podenv.runtime.reference import Reference
+from podenv.runtime.reference import references
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,14 +38,6 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
     add_environment(root, "arrow", "3.13", "pyarrow")
     add_environment(root, "old", "3.8", "iniconfig==2.0.0")
     return Catalogue(root)
-
-
-def references(value: Any) -> list[Reference]:
-    """All that ``value`` refers to."""
-    if isinstance(value, Reference):
-        return [value]
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return [found for one in inside for found in references(one)]
 
 
 @dataclass

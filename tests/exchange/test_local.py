@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.exchange.conftest import Tasks
 
+import podenv
 from podenv.errors import ExchangeRefused, PodenvError, ResultRefused, StorageError
+from podenv.exchange.calls import Exchange, plain_store
+from podenv.exchange.keys import Place
 from podenv.runtime.reference import Reference
 
 if TYPE_CHECKING:
@@ -201,6 +204,20 @@ def test_a_large_value_goes_to_storage_and_a_small_one_does_not(tasks: Tasks) ->
     assert len(list(tasks.store.rglob("0"))) == 1
 
 
+def test_a_set_holds_what_goes_to_storage_too(tasks: Tasks) -> None:
+    def parts() -> Any:
+        return {b"one", b"two"}
+
+    def read(given: Any) -> Any:
+        return sorted(one.decode() for one in given)
+
+    found = tasks("old", parts)
+    assert {one.kind for one in found} == {"bytes"}
+    kept = Exchange(plain_store(tasks.store.as_uri()), Place("d", "r", "t")).found(found)
+    assert {type(one) for one in kept} == {podenv.Reference}
+    assert tasks("polars", read, kept) == ["one", "two"]
+
+
 def test_all_values_go_there_where_that_is_asked_for(tasks: Tasks) -> None:
     def small() -> Any:
         return {"a": (1, 2), "none": None}
@@ -387,7 +404,7 @@ def subclass() -> Any:
     ("function", "message"),
     [
         (odd_columns, "['bad'][0]: the column 'a' holds objects of type int, str: give it one type that Parquet has"),
-        (numbered_columns, ": the column name 0 is no text: set frame.columns to texts"),
+        (numbered_columns, ": the column name 0 is not a text: set frame.columns to texts"),
         (twice, ": two columns are named 'a': rename one of them"),
         (
             objects_of_numbers,
@@ -402,7 +419,7 @@ def subclass() -> Any:
             number_categories,
             ": the column 'a' has categories that are no texts, and Parquet keeps none: return it as plain values",
         ),
-        (series, ": a pandas.Series is no table: return series.to_frame()"),
+        (series, ": a pandas.Series is not a table: return series.to_frame()"),
         (
             sparse,
             ": this pandas.DataFrame cannot be written as Parquet: Sparse pandas data (column a) not supported; change "

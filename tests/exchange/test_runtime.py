@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.exchange.conftest import references
 from tests.exchange.httpstore import HttpStore, Trouble, serving
 from tests.runtime.test_runtime import PYTHONS, TOKEN, VERSIONS
 
@@ -22,6 +21,7 @@ from podenv.call.source import build_call
 from podenv.runtime import command, travel_env
 from podenv.runtime.call import Result
 from podenv.runtime.frame import FrameReader
+from podenv.runtime.reference import references
 
 OWN = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 SIZE = 3_000_000

@@ -24,7 +24,6 @@ from podenv.call.command import XCOM_FOLDER, run_command
 from podenv.call.outcome import value_of
 from podenv.catalogue import names
 from podenv.errors import Killed, PodenvError, PodLost, QuotaExceeded, SettingError, TaskFailure
-from podenv.exchange.reference import references
 from podenv.pods import compose, room, status, template
 from podenv.pods.client import Json, KubernetesClient
 from podenv.pods.compose import Identity
@@ -32,6 +31,7 @@ from podenv.pods.life import PodLife
 from podenv.pods.manifest import CONTAINER, base_container, merge, to_json, with_base
 from podenv.pods.request import FinishAction, PodRequest, Relaunches
 from podenv.pods.template import EnvironmentTemplate
+from podenv.runtime.reference import references
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -125,7 +125,9 @@ class PodTask:
         if not references(value):  # a task that goes on may find its store's Connection gone
             return value
         if self._exchange is None:
-            raise SettingError("The value is in a store that is no longer set; set [podenv] exchange as it was.")
+            raise SettingError(
+                "The value is in the store that [podenv] exchange named, which is not set now; set it again."
+            )
         return self._exchange.found(value)
 
     def _in_line(self, error: QuotaExceeded, most: float, waited: Mapping[str, Any]) -> TaskDeferred:

@@ -10,18 +10,19 @@ from typing import Any
 from podenv.errors import CallError
 from podenv.exchange.address import parse
 from podenv.exchange.keys import Place
-from podenv.exchange.reference import Reference, references
+from podenv.exchange.reference import Reference
 from podenv.exchange.store import LONGEST, Store
 from podenv.runtime.call import Call
 from podenv.runtime.reference import Reference as Known
+from podenv.runtime.reference import references
 
 VARIABLE = "PODENV_EXCHANGE"
 """The environment variable with the store's address, which goes before a setting."""
 
 
-def plain_store(address: str, where: str = VARIABLE) -> Store:
-    """The store at ``address``, which ``where`` says, with the credentials of this machine. Raises `SettingError`."""
-    return Store(parse(address, where))
+def plain_store(address: str) -> Store:
+    """The store at ``address`` with the credentials of this machine. Raises `SettingError`."""
+    return Store(parse(address, VARIABLE))
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Exchange:
         """``value``, a Result's, with `kind` in place of what the runtime knows of a value in the store."""
         if isinstance(value, Known):
             return self.kind.of(value, self.store)
-        if isinstance(value, list | tuple):
+        if isinstance(value, list | tuple | set | frozenset):
             return type(value)(map(self.found, value))
         if isinstance(value, dict):
             return {key: self.found(item) for key, item in value.items()}

@@ -1,4 +1,4 @@
-"""A value in a store, as whoever started the task has it: what is known of it, and the ways to read it."""
+"""What the process that started a task gets for a value in a store: facts about it, and ways to read it."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Reference(reference.Reference):
 
     def _table(self, library: str) -> Any:
         if self.kind not in TABLES:
-            raise ExchangeRefused(f"{self.key} is a {self.kind} and no table; read it with read() or download(path).")
+            raise ExchangeRefused(f"{self.key} is a {self.kind}, not a table; read it with read() or download(path).")
         if not tables.has(library):
             raise ExchangeRefused(f"{library} is not installed where {self.key} is read; install it, or use open().")
         with tempfile.TemporaryDirectory(prefix="podenv-") as folder:
@@ -109,21 +109,3 @@ class Reference(reference.Reference):
                 return tables.read(str(path), library)
             except Refused as refused:
                 raise ExchangeRefused(f"{self.key}: {refused}.") from None
-
-
-def references(value: Any) -> list[reference.Reference]:
-    """All that ``value`` refers to, at any depth, each key once."""
-    found: dict[str, reference.Reference] = {}
-    _collect(value, found)
-    return list(found.values())
-
-
-def _collect(value: Any, found: dict[str, reference.Reference]) -> None:
-    if isinstance(value, reference.Reference):
-        found.setdefault(value.key, value)
-    elif isinstance(value, dict):
-        for one in value.values():
-            _collect(one, found)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for one in value:
-            _collect(one, found)

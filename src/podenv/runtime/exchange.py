@@ -12,7 +12,7 @@ from . import text as json_text
 from .annotation import Wanted
 from .annotation import read as read_annotation
 from .call import size as shown
-from .reference import TABLES, Reference
+from .reference import TABLES, Reference, references
 from .revive import decode
 from .storage import say
 from .tagged import TAG, Refused
@@ -32,7 +32,7 @@ _TAGGED = "exchange"
 _LIBRARIES = {
     "pandas.DataFrame": "pandas", "polars.DataFrame": "polars", "pyarrow.Table": "pyarrow", "arrow": "pyarrow",
 }  # fmt: skip
-# What annotation a kind that is no table fits.
+# The annotation that fits a kind, of those that are not tables.
 _TYPES = {"file": "pathlib.Path", "folder": "pathlib.Path", "bytes": "bytes"}
 
 
@@ -173,7 +173,7 @@ class Exchange:
         Raises Unfit, StorageFailed.
         """
         given = _Given(function)
-        found = dict(_references([*args, *kwargs.values()]))
+        found = {one.key: one for one in references([*args, *kwargs.values()])}
         for key in found:
             if key not in self._get:
                 raise Unfit(f"the call refers to {key} in storage, and brings no address for it: run it again")
@@ -264,7 +264,7 @@ class _Reader:
             return self._load(value, wanted)
         if isinstance(value, dict):
             return {name: self.value(one, f"[{name!r}]", wanted.element(0)) for name, one in value.items()}
-        if isinstance(value, (list, tuple)):
+        if isinstance(value, (list, tuple, set, frozenset)):
             return type(value)(
                 self.value(one, f"[{number}]", wanted.element(number)) for number, one in enumerate(value)
             )
@@ -344,14 +344,6 @@ def _misfit(reference: Reference, wanted: Wanted, fitting: str) -> Refused:
 
 def _named(reference: Reference) -> str:
     return "table" if reference.kind == "arrow" else reference.kind
-
-
-def _references(value: Any) -> Iterator[tuple[str, Reference]]:
-    if isinstance(value, Reference):
-        yield value.key, value
-    elif isinstance(value, (list, tuple, dict)):
-        for one in value.values() if isinstance(value, dict) else value:
-            yield from _references(one)
 
 
 def _refers(encoded: Any) -> bool:

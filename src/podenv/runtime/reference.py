@@ -85,3 +85,21 @@ class Reference:
     def __repr__(self) -> str:
         table = "" if self.rows is None else f", {self.rows} rows"
         return f"<{self.kind} in storage: {self.key}{table}, {self.bytes} bytes>"
+
+
+def references(value: Any) -> list[Reference]:
+    """All that ``value`` refers to, at any depth, each key once."""
+    found: dict[str, Reference] = {}
+    _collect(value, found)
+    return list(found.values())
+
+
+def _collect(value: Any, found: dict[str, Reference]) -> None:
+    if isinstance(value, Reference):
+        found.setdefault(value.key, value)
+    elif isinstance(value, dict):
+        for one in value.values():
+            _collect(one, found)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for one in value:
+            _collect(one, found)
