@@ -96,7 +96,7 @@ class Airflow:
 def started(home: Path, dags: Path, environ: Mapping[str, str]) -> Iterator[Airflow]:
     """Airflow that reads ``dags``; ``environ`` is all that it and its tasks see."""
     home.mkdir(parents=True)
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     settings = {
         "AIRFLOW_HOME": home,
@@ -142,6 +142,7 @@ def _end(part: subprocess.Popen[bytes]) -> None:
     part.wait(20)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

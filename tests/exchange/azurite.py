@@ -17,6 +17,8 @@ from pathlib import Path
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
+from tests.airflowserver import free_port
+
 VERSION = "3.35.0"
 ACCOUNT = "devstoreaccount1"
 # The one that Azurite's documentation gives: it protects nothing.
@@ -46,8 +48,7 @@ def program() -> Path:
 @contextmanager
 def serving(folder: Path, container: str) -> Iterator[str]:
     """The address of its account, while this lasts."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     argv = [str(program()), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder)]
     argv += ["--skipApiVersionCheck", "--disableTelemetry", "--silent"]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.request import Request, urlopen
+
+from tests.airflowserver import free_port
 
 _PROGRAM = """
 import sys
@@ -20,8 +21,7 @@ main(["-H", "127.0.0.1", "-p", sys.argv[1]])
 @contextmanager
 def serving(*buckets: str) -> Iterator[str]:
     """Its address, while this lasts."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen([sys.executable, "-c", _PROGRAM, str(port)], **quiet) as server:  # type: ignore[call-overload]
         try:

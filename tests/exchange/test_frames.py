@@ -165,7 +165,7 @@ def test_arrow_tables_and_streams_come_back() -> None:
         (pl.DataFrame({"a": pl.Series([object()], dtype=pl.Object)}), "this polars.DataFrame cannot be written"),
         (pd.DataFrame({"a": [{"x": 1}, {"y": 1}]}), "the column 'a' holds dicts of different keys"),
         (pd.DataFrame({"a": [{1, 2}]}), "the column 'a' holds objects of type set"),
-        (pd.DataFrame({"a": [1]}, index=pd.Index(["x"], name=3)), "the index name 3 is no text"),
+        (pd.DataFrame({"a": [1]}, index=pd.Index(["x"], name=3)), "the index name 3 is not a text"),
         (pd.DataFrame({"a": pd.Categorical([], categories=["x"])}), "the column 'a' has categories and no rows"),
         (pd.DataFrame(index=pd.RangeIndex(3)), "the frame has rows and no columns"),
         (pd.DataFrame({"a": [1 + 2j]}), "this pandas.DataFrame cannot be written as Parquet: .*column a"),

@@ -16,9 +16,7 @@ class Reference(reference.Reference):
 
     def serialize(self) -> dict[str, Any]:
         """What XCom keeps, and shows."""
-        known = {**self.to_json(), "store": self.store}
-        known["schema"] = None if self.schema is None else [list(column) for column in self.schema]
-        return known
+        return {**self.to_json(), "store": self.store}
 
     @staticmethod
     def deserialize(data: dict[str, Any], version: int) -> Reference:

@@ -34,7 +34,7 @@ class StoreAddress:
 
     def below(self, folder: str) -> StoreAddress:
         """The same store, in a ``folder`` of it."""
-        return replace(self, prefix=f"{self.prefix.rstrip('/')}/{folder}".lstrip("/" if self.scheme != "file" else ""))
+        return replace(self, prefix=f"{self.prefix.rstrip('/')}/{folder}" if self.prefix else folder)
 
 
 def parse(text: str, where: str) -> StoreAddress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -129,22 +130,17 @@ def older(entries: Iterable[Entry], age: timedelta) -> Iterator[Entry]:
     return (one for one in entries if now - one.written >= age)
 
 
-class _reaching:  # noqa: N801 - used as a statement
-    """Lets what obstore raises end as one error that names the store and no credential."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if kind is None or not isinstance(error, Exception):
-            return
+@contextmanager
+def _reaching(store: Store) -> Iterator[None]:
+    """Let what obstore raises end as one error that names the store and no credential."""
+    try:
+        yield
+    except Exception as error:
         from obstore.exceptions import BaseError
 
-        if isinstance(error, BaseError | OSError):
-            raise StoreUnreachable(str(self._store), _said(error)) from None
+        if not isinstance(error, BaseError | OSError):
+            raise
+        raise StoreUnreachable(str(store), _said(error)) from None
 
 
 def _said(error: Exception) -> str:

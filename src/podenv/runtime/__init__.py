@@ -85,10 +85,8 @@ def travel_env(
     ``discard``: nobody wants the value, hence it may be anything, and the result holds None. ``bytecode``: a folder of
     this interpreter where the modules that travel are kept compiled.
 
-    ``ticket`` lets tables, files and large values go through storage: ``put`` is a list of addresses, one for each
-    value that the result may bring there, ``get`` has the address of each key that the arguments refer to, ``all``
-    is True where every value goes there. An address is ``{"url": str, "headers": {str: str}, "key": str}``; the URL,
-    https, http or file, and the headers are secrets. Raises Refused, TooLarge.
+    ``ticket`` lets tables, files and large values go through storage; `ticket.Ticket` says what is in it. Raises
+    Refused, TooLarge.
     """
     if call.refers and ticket is None:
         raise Refused(

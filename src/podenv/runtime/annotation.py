@@ -108,7 +108,7 @@ def _of_name(text: str, names: Mapping[str, Any]) -> Wanted:
 
 
 def _dotted(node: Any) -> str:
-    """``a.b`` of the tree for it; empty for what is no name."""
+    """The text ``a.b`` of a name's tree; empty where ``node`` is not a name."""
     parts = []
     while type(node).__name__ == "Attribute":
         parts.append(node.attr)

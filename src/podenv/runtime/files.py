@@ -7,6 +7,7 @@ import stat
 import tarfile
 import tempfile
 
+from .storage import CHUNK
 from .tagged import Refused
 
 TYPE_CHECKING = False
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_FILES = 10_000
-_CHUNK = 1024 * 1024
 
 
 def temporary() -> str:
@@ -51,7 +51,7 @@ def is_folder(real: str) -> bool:
 
 
 def pack(folder: str, target: str) -> None:
-    """Write the tar of ``folder`` to ``target``. Raises Refused for what is no plain file, and for too many."""
+    """Write the tar of ``folder`` to ``target``. Raises Refused for an entry of another kind, and for too many."""
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
         for count, (name, path, status) in enumerate(_walk(folder, ""), 1):
             if count > MAX_FILES:
@@ -77,14 +77,14 @@ def unpack(archive: str, target: str) -> None:
             path = os.path.join(target, entry.name)
             inside = os.path.normpath(path).startswith(target + os.sep)
             if not inside or not (entry.isreg() or entry.isdir()):
-                raise Refused(f"{entry.name!r} of the folder in storage is no plain file: podenv did not write it")
+                raise Refused(f"{entry.name!r} of the folder in storage is not a plain file: podenv did not write it")
             if entry.isdir():
                 os.makedirs(path, exist_ok=True)
                 continue
             os.makedirs(os.path.dirname(path), exist_ok=True)
             source: Any = opened.extractfile(entry)
             with open(path, "wb") as made:
-                while chunk := source.read(_CHUNK):
+                while chunk := source.read(CHUNK):
                     made.write(chunk)
             os.chmod(path, entry.mode & 0o777 | stat.S_IRUSR | stat.S_IWUSR)
             os.utime(path, (entry.mtime, entry.mtime))
@@ -109,5 +109,5 @@ def _check_mode(mode: int, path: Any, where: str) -> None:
         (stat.S_ISLNK, "a symbolic link"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"),
         (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),
     )  # fmt: skip
-    kind = next((text for test, text in kinds if test(mode)), "no plain file")
+    kind = next((text for test, text in kinds if test(mode)), "not a plain file")
     raise Refused(f"{path}{where} is {kind}, which does not travel: return plain files and folders")

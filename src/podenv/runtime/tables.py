@@ -49,7 +49,7 @@ def kind_of(value: Any) -> str | None:
                 raise Refused(f"a {name} is more than Parquet keeps: return {known}.DataFrame(frame)")
             return f"{known}.DataFrame"
     if library in ("pandas", "polars") and kind.__name__ == "Series":
-        raise Refused(f"a {library}.Series is no table: return series.to_frame()")
+        raise Refused(f"a {library}.Series is not a table: return series.to_frame()")
     if library == "polars" and kind.__name__ == "LazyFrame":
         raise Refused("a polars.LazyFrame is not computed yet: return frame.collect()")
     table = getattr(sys.modules.get("pyarrow"), "Table", None)
@@ -154,7 +154,7 @@ def _check_names(names: list[tuple[Any, str]]) -> None:
     seen = set()
     for name, shown in names:
         if not isinstance(name, str):
-            raise Refused(f"the column name {shown} is no text: set frame.columns to texts")
+            raise Refused(f"the column name {shown} is not a text: set frame.columns to texts")
         if name in seen:
             raise Refused(f"two columns are named {shown}: rename one of them")
         seen.add(name)
@@ -163,7 +163,7 @@ def _check_names(names: list[tuple[Any, str]]) -> None:
 def _check_index(frame: Any, by: str) -> None:
     for name in frame.index.names:
         if name is not None and not isinstance(name, str):
-            raise Refused(f"the index name {name!r} is no text: return frame.rename_axis(str({name!r}))")
+            raise Refused(f"the index name {name!r} is not a text: return frame.rename_axis(str({name!r}))")
     if not len(frame.columns) and len(frame) and type(frame.index).__name__ == "RangeIndex":
         raise Refused("the frame has rows and no columns, and Parquet keeps no such rows: return their number")
     if by == "fastparquet" and None in frame.index.names and type(frame.index).__name__ != "RangeIndex":
