@@ -35,6 +35,18 @@ def missing_for_cluster_tests() -> str | None:
     return None
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache of all tests that build virtual environments and ask for none of their own."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PODENV_CACHE", str(folder))
+        patch.setenv("UV_HTTP_RETRIES", "0")
+        patch.delenv("PODENV_CATALOGUE", raising=False)
+        patch.delenv("PODENV_BACKEND", raising=False)
+        yield folder
+
+
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
     """An empty index, the only one that uv sees."""

@@ -18,13 +18,8 @@ from podenv.runtime.reference import references
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cache of all tests."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PODENV_CACHE", str(folder))
-        patch.delenv("PODENV_CATALOGUE", raising=False)
-        yield folder
+def _cache(cache: Path) -> None:
+    """All tests here share one."""
 
 
 @pytest.fixture(scope="session")
@@ -42,16 +37,23 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
 
 @dataclass
 class Tasks:
-    """Runs functions in environments by name; ``store`` is the folder of their values, ``lines`` the log."""
+    """Runs functions in environments by name; ``store`` is the folder of their values, ``lines`` the log.
+
+    ``usage`` is what the runtime measured of the last one.
+    """
 
     catalogue: Catalogue
     store: Path
     lines: list[str] = field(default_factory=list)
+    usage: dict[str, float] = field(default_factory=dict)
 
     def __call__(self, environment: str, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         run = LocalRun(self.catalogue[environment], limits=Limits(), env={}, emit=self.lines.append)
         call = source.build_call(function, args, options.pop("kwargs", {}), None)
-        return run.call(call, ticket=self.ticket([*call.args, *call.kwargs.values()], **options))
+        try:
+            return run.call(call, ticket=self.ticket([*call.args, *call.kwargs.values()], **options))
+        finally:
+            self.usage = run.result.usage if run.result else {}
 
     def ticket(self, arguments: Any, *, everything: bool = False, most: int = 32) -> dict[str, Any]:
         prefix = secrets.token_hex(4)

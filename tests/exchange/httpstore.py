@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +20,7 @@ class Trouble:
     """What happens to one request: an error's ``status`` and ``body``, or what is not None of the others.
 
     ``early``: it answers before it has read the body. ``cut``: the connection ends after so many bytes of the value.
-    ``wait``: seconds before it answers.
+    ``wait``: seconds before it answers. ``meanwhile`` is called once the request has come, before its body is read.
     """
 
     status: int = 200
@@ -28,6 +28,7 @@ class Trouble:
     early: bool = False
     cut: int | None = None
     wait: float = 0.0
+    meanwhile: Callable[[], object] = bool
 
 
 @dataclass
@@ -73,6 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _trouble(self) -> Trouble:
         self.store.asked.append((self.command, self.path, dict(self.headers)))
         trouble = self.store.troubles.pop(0) if self.store.troubles else Trouble()
+        trouble.meanwhile()
         time.sleep(trouble.wait)
         return trouble
 

@@ -249,6 +249,21 @@ def test_a_task_with_a_ticket_that_needs_none_loads_nothing_for_it(tasks: Tasks)
     assert not {"exchange", "transfer", "storage", "web", "files", "tables", "annotation", "reference"} & set(own)
 
 
+def test_the_peak_of_a_task_counts_the_memory_in_which_its_table_is_written(tasks: Tasks) -> None:
+    def lazily() -> Any:
+        import pyarrow as pa
+
+        class Table:
+            def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+                bytearray(b"x") * (200 * 1024**2)
+                return pa.table({"a": [1]}).__arrow_c_stream__(requested_schema)
+
+        return Table()
+
+    assert tasks("arrow", lazily).rows == 1
+    assert tasks.usage["peak_memory_bytes"] > 200 * 1024**2
+
+
 def test_annotations_of_every_kind_of_parameter_count(tasks: Tasks) -> None:
     def make() -> Any:
         import polars as pl

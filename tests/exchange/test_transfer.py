@@ -158,15 +158,28 @@ def test_a_bucket_that_is_not_there_is_no_value_that_is_gone(store: HttpStore) -
     )
 
 
+CHANGED = ("final", f"{KEY}: the file changed while it was sent: close it before the function returns")
+
+
 @pytest.mark.parametrize("kind", ["http", "folder"])
-def test_a_file_that_changes_while_it_is_sent_is_refused(store: HttpStore, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("file", ["/proc/self/status", "/sys/devices/system/cpu/online"])  # which say 0 and 4096 bytes
+def test_a_file_that_is_not_of_its_size_is_refused(store: HttpStore, tmp_path: Path, kind: str, file: str) -> None:
     address = store.address(KEY) if kind == "http" else folder_address(tmp_path)
-    assert failure(put, address, "/proc/self/status") == (  # which says that it holds nothing
-        "final",
-        f"{KEY}: the file changed while it was sent: close it before the function returns",
-    )
+    assert failure(put, address, file) == CHANGED
     assert store.values == {}
     assert [one for one in tmp_path.rglob("*") if one.is_file()] == []
+
+
+@pytest.mark.parametrize("change", [1, -1])
+def test_a_file_that_changes_while_it_is_sent_is_never_in_the_store(
+    store: HttpStore, tmp_path: Path, change: int
+) -> None:
+    path, size = tmp_path / "value", 64 * 1024**2  # more than the connection holds
+    path.touch()
+    os.truncate(path, size)
+    store.troubles = [Trouble(meanwhile=lambda: os.truncate(path, size + change))]
+    assert failure(put, store.address(KEY), str(path)) == CHANGED
+    assert store.values == {}
 
 
 def test_a_value_that_is_gone_says_what_to_run(store: HttpStore, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ class Project:
         return Images(Options(push=push, rebuild=rebuild)).build(environment)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, stores: Stores) -> Iterator[Project]:
     root = tmp_path_factory.mktemp("project")
     index = Index(root / "index")

@@ -17,15 +17,8 @@ from podenv.local import Limits, LocalRun
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cache of all tests that do not ask for one of their own."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PODENV_CACHE", str(folder))
-        patch.setenv("UV_HTTP_RETRIES", "0")
-        patch.delenv("PODENV_CATALOGUE", raising=False)
-        patch.delenv("PODENV_BACKEND", raising=False)
-        yield folder
+def _cache(cache: Path) -> None:
+    """All tests here share one."""
 
 
 @pytest.fixture

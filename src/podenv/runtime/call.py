@@ -81,13 +81,15 @@ class Result:
 
         Raises Refused, TooLarge beyond ``RESULT_LIMIT``, and what ``encode_value`` raises.
         """
-        document: dict[str, Any] = {"python": self.python, "seconds": self.seconds, "usage": self.usage}
+        document: dict[str, Any] = {}
         if self.error:
             document["error"] = vars(self.error)
         elif encode_value:
             document["value"] = encode_value(self.value)
         else:
             document["value"] = encode(self.value, "the returned value", result=True)
+        # After the value, whose writing is measured too.
+        document.update(python=self.python, seconds=self.seconds, usage=self.usage)
         text = json_text.dumps(document).encode("utf-8", "backslashreplace")
         if len(text) > RESULT_LIMIT:
             raise TooLarge(

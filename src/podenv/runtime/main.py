@@ -97,10 +97,17 @@ def _ticket(environ: dict[str, str]) -> Ticket | None:
 
 def _encode(result: Result, ticket: Ticket | None, *, discard: bool) -> tuple[Result, bytes]:
     """The Result, or the one that says why its value is refused, as bytes."""
+
+    def stored(value: Any) -> Any:
+        try:
+            return ticket.encode(value) if ticket else None
+        finally:
+            result.usage["peak_memory_bytes"] = usage.peak()  # a table that is written takes memory too
+
     if discard:
         result.value = None
     try:
-        return result, result.encode(ticket.encode if ticket else None)
+        return result, result.encode(stored if ticket else None)
     except Refused as refused:
         failure = _refusal(refused)
     except Exception as error:  # noqa: BLE001 - a mapping or a sequence of the user's own

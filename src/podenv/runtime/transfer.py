@@ -165,17 +165,22 @@ def _opened(source: Source) -> IO[bytes]:
 
 
 def _hashed(file: IO[bytes], hashed: Any, length: int, key: str) -> Iterator[bytes]:
-    """The chunks of ``file``. Raises StorageFailed where they are not ``length`` bytes: somebody writes to it."""
+    """The chunks of ``file``. Raises StorageFailed where they are not ``length`` bytes: somebody writes to it.
+
+    That is before the last one, without which no store has the value.
+    """
     left = length
-    while left:
+    while True:
         chunk = file.read(min(CHUNK, left))
-        if not chunk:
-            break
         left -= len(chunk)
+        if (left and not chunk) or (not left and file.read(1)):
+            raise StorageFailed(
+                f"{key}: the file changed while it was sent: close it before the function returns", "final"
+            )
         hashed.update(chunk)
         yield chunk
-    if left or file.read(1):
-        raise StorageFailed(f"{key}: the file changed while it was sent: close it before the function returns", "final")
+        if not left:
+            return
 
 
 def _write(path: str, chunks: Iterator[bytes]) -> None:

@@ -57,6 +57,11 @@ class Meter:
         return most if _children() and most - held > PROGRAM_FILES else held
 
 
+def peak() -> float:
+    """The most bytes that this process and its children held until now."""
+    return Meter().read()["peak_memory_bytes"]
+
+
 def most_of(group: Group) -> float | None:
     """The most bytes that a group held, what the kernel keeps of files included; None where it does not say it."""
     return group.number("memory.max_usage_in_bytes", "memory.peak")

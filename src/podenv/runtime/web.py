@@ -9,13 +9,14 @@ import http.client
 import os
 import socket
 import ssl
+from itertools import chain
 from urllib.parse import unquote, urlsplit
 
 from .storage import CHUNK, Again, StorageFailed, gone
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
 _WORDS_BYTES = 16_384  # of an answer that is an error
@@ -25,10 +26,11 @@ _EXPIRED = ("expired", "not valid in the specified time frame")
 
 
 def send(address: Mapping[str, Any], chunks: Iterator[bytes], length: int, timeout: float) -> None:
-    """PUT ``length`` bytes to ``address``. Raises Again, `storage.StorageFailed`."""
+    """PUT ``length`` bytes to ``address``. Raises Again, `storage.StorageFailed`, and what ``chunks`` raises."""
     headers = {"Content-Length": str(length), "Content-Type": "application/octet-stream", **address["headers"]}
+    first = next(chunks)  # it may raise, and the headers alone are a whole value of no bytes
     with _Request(address, timeout) as request:
-        request.send("PUT", headers, chunks)
+        request.send("PUT", headers, chain((first,), chunks))
         request.answer()
 
 
@@ -82,7 +84,7 @@ class _Request:
     def close(self) -> None:
         self._connection.close()
 
-    def send(self, method: str, headers: Mapping[str, str], chunks: Iterator[bytes] | None = None) -> None:
+    def send(self, method: str, headers: Mapping[str, str], chunks: Iterable[bytes] = ()) -> None:
         self._method = method
         try:
             self._connection.connect()
@@ -92,7 +94,7 @@ class _Request:
             self._connection.endheaders()
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise self.problem(error) from None
-        for chunk in chunks or ():
+        for chunk in chunks:
             try:
                 self._connection.send(chunk)
             except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError) as error:
