@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests import bucket  # noqa: F401 - it takes the bucket out of the environment
 from tests.packageindex import Index
 
 # Tests that were started in the background ignore Ctrl-C, and so would all that they start.

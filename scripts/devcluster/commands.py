@@ -11,9 +11,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from devcluster import cluster, config, images, packages
+from devcluster import cluster, config, images, packages, store
 from devcluster.cluster import Part
 from devcluster.errors import DevClusterError
+from devcluster.network import Network
 from devcluster.places import Places
 from devcluster.progress import Progress
 
@@ -29,11 +30,12 @@ places:
   PODENV_DEV_STATE  the cluster itself: keys, data, logs (default: /var/lib/podenv-dev-cluster)
 """
 UP = """\
-Make the cluster run: etcd, API server, controllers, scheduler, kubelet, containerd, a pod network, and a registry on
-127.0.0.1:5000 with the base images. Running again is safe and quick; whatever died is started again, and a cluster
-of an earlier boot is made anew. Everything listens on loopback or on a link of this machine that leads nowhere.
-Pods reach each other, the API server and the outside; there is no cluster DNS, no kube-proxy (of all services only
-`kubernetes` has a working address) and no host ports."""
+Make the cluster run: etcd, API server, controllers, scheduler, kubelet, containerd, a pod network, a registry on
+127.0.0.1:5000 with the base images, and a bucket (S3) for the tables and files that tasks hand on, which is empty
+after each start. Running again is safe and quick; whatever died is started again, and a cluster of an earlier boot is
+made anew. Everything listens on loopback or on a link of this machine that leads nowhere. Pods reach each other, the
+API server and the outside; there is no cluster DNS, no kube-proxy (of all services only `kubernetes` has a working
+address) and no host ports."""
 DOWN = """\
 End the processes and remove the mounts, link, firewall rules, control groups, kernel settings, keys and data that
 `up` made, and only those. Kept are the cache and the images in the registry, so that the next `up` is quick."""
@@ -58,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if other := answering_cluster(places, os.environ):
             progress.say(f"A cluster answers at {other} already ({_kubeconfig(os.environ)}): nothing to set.")
             return 0
-        print(environment(places, os.environ), end="")
+        made = cluster.Cluster.load(places)
+        print(environment(places, os.environ, made.network if made else None), end="")
     except DevClusterError as error:
         print(f"dev-cluster: {error}", file=sys.stderr)
         return 1
@@ -121,14 +124,15 @@ def table(rows: Sequence[Part]) -> str:
     return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(3)), row[3]]) for row in cells)
 
 
-def environment(places: Places, environ: Mapping[str, str]) -> str:
-    """Lines for the shell; PATH gets helm, kubectl and runc, once."""
+def environment(places: Places, environ: Mapping[str, str], network: Network | None) -> str:
+    """Lines for the shell; PATH gets helm, kubectl and runc, once. The bucket needs a network."""
     old = [folder for folder in environ.get("PATH", "").split(":") if folder and folder != str(places.bin)]
     values = {
         "KUBECONFIG": str(places.kubeconfig),
         "PODENV_REGISTRY": images.REGISTRY,
         "PODENV_BASE_IMAGE": images.BASE_PATTERN,
         "PODENV_UV_IMAGE": images.UV.reference,
+        **(store.variables(network) if network else {}),
         "PATH": ":".join([str(places.bin), *old]),
     }
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())

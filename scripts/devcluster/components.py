@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster import api, images
+from devcluster import api, images, store
 from devcluster.config import API_PORT, KUBELET_HEALTH_PORT, KUBELET_PORT, NODE, STREAM_PORT
 from devcluster.network import Network
 from devcluster.places import Places
@@ -47,6 +47,7 @@ def all_components(places: Places, network: Network, kubernetes: Path) -> list[C
     """Every component, in the order of their starting."""
     return [
         _registry(places),
+        _store(places, network),
         _containerd(places),
         _etcd(places),
         _apiserver(places, network, kubernetes),
@@ -62,6 +63,15 @@ def _registry(places: Places) -> Component:
         (str(places.debian / "usr/bin/docker-registry"), "serve", str(places.config / "registry.json")),
         ((images.REGISTRY_HOST, images.REGISTRY_PORT),),
         lambda: api.plain_status(images.REGISTRY_HOST, images.REGISTRY_PORT, "/v2/") == 200,
+    )
+
+
+def _store(places: Places, network: Network) -> Component:
+    return Component(
+        "store",
+        (str(store.python(places)), "-c", store.PROGRAM, network.node, str(places.state / "store")),
+        ((network.node, store.PORT),),
+        lambda: api.plain_status(network.node, store.PORT, f"/{store.BUCKET}") == 200,
     )
 
 

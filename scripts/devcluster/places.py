@@ -43,6 +43,11 @@ class Places:
         return self.cache / "images"
 
     @property
+    def store(self) -> Path:
+        """A virtual environment with the server of the bucket."""
+        return self.cache / "store"
+
+    @property
     def certificates(self) -> Path:
         return self.state / "certificates"
 

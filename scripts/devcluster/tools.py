@@ -52,11 +52,15 @@ def has_pip() -> bool:
     return importlib.util.find_spec("pip") is not None
 
 
+def python_with_pip() -> str:
+    """The Python that runs this, or Debian's own, for which `supply` installs pip."""
+    return sys.executable if has_pip() else "/usr/bin/python3"
+
+
 def download(project: str, version: str, folder: Path, log: Path, *, platform: str | None = None) -> Path:
     """Download one wheel, without what it depends on, into `folder`."""
-    python = sys.executable if has_pip() else "/usr/bin/python3"
     only = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check"]
     if platform:
         only += ["--platform", platform]
-    run([python, "-m", "pip", "download", *only, "--dest", folder, f"{project}=={version}"], log=log)
+    run([python_with_pip(), "-m", "pip", "download", *only, "--dest", folder, f"{project}=={version}"], log=log)
     return next(folder.glob("*.whl"))

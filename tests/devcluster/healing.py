@@ -183,7 +183,7 @@ SCENES: dict[str, Callable[[], None]] = {
     "kill -9 of everything": everything_is_killed,
     **{
         f"kill -9 of {name}": one_component_is_killed(name)
-        for name in ("etcd", "apiserver", "containerd", "kubelet", "registry")
+        for name in ("etcd", "apiserver", "containerd", "kubelet", "registry", "store")
     },
     "pids that belong to other programs": the_pids_belong_to_others_now,
     "records removed, processes running": the_records_are_gone,

@@ -1,5 +1,7 @@
 import io
+import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from devcluster.aptsources import Source
 from devcluster.cluster import Part
 from devcluster.components import Component
 from devcluster.errors import DevClusterError
+from devcluster.network import Network
 from devcluster.places import Places
 from devcluster.starting import refuse_taken_ports
 
@@ -32,7 +35,7 @@ def test_each_command_explains_itself_on_a_bare_python(words: list[str]) -> None
 
 
 def test_env_puts_the_tools_first_on_the_path_and_only_once() -> None:
-    first = commands.environment(PLACES, {"PATH": "/usr/bin:/bin"})
+    first = commands.environment(PLACES, {"PATH": "/usr/bin:/bin"}, None)
     assert first == (
         "export KUBECONFIG=/state/kubeconfig\n"
         "export PODENV_REGISTRY=127.0.0.1:5000\n"
@@ -40,7 +43,15 @@ def test_env_puts_the_tools_first_on_the_path_and_only_once() -> None:
         f"export PODENV_UV_IMAGE=127.0.0.1:5000/podenv/uv:{tools.UV_VERSION}\n"
         "export PATH=/cache/bin:/usr/bin:/bin\n"
     )
-    assert commands.environment(PLACES, {"PATH": "/cache/bin:/usr/bin:/bin"}) == first
+    assert commands.environment(PLACES, {"PATH": "/cache/bin:/usr/bin:/bin"}, None) == first
+
+
+def test_env_tells_of_the_bucket_once_it_has_an_address() -> None:
+    lines = commands.environment(PLACES, {}, Network("10.211")).splitlines()
+    assert "export PODENV_EXCHANGE=s3://podenv_dev@podenv-dev/exchange" in lines
+    (connection,) = (line.partition("=")[2] for line in lines if "AIRFLOW_CONN_PODENV_DEV" in line)
+    (text,) = shlex.split(connection)
+    assert json.loads(text)["extra"] == {"endpoint_url": "http://10.211.0.1:5002", "region_name": "us-east-1"}
 
 
 def test_status_is_a_table() -> None:

@@ -16,12 +16,22 @@ COMPONENTS = {part.name: part for part in all_components(PLACES, NET, Path("/cac
 
 
 def test_the_components_are_those_of_a_whole_cluster() -> None:
-    assert list(COMPONENTS) == ["registry", "containerd", "etcd", "apiserver", "controllers", "scheduler", "kubelet"]
+    assert list(COMPONENTS) == [
+        "registry",
+        "store",
+        "containerd",
+        "etcd",
+        "apiserver",
+        "controllers",
+        "scheduler",
+        "kubelet",
+    ]
 
 
 def test_everything_listens_on_loopback_or_on_the_link_that_leads_nowhere() -> None:
     assert {name: part.where() for name, part in COMPONENTS.items()} == {
         "registry": "127.0.0.1:5000",
+        "store": "10.211.0.1:5002",
         "containerd": "127.0.0.1:10010, /state/containerd/containerd.sock",
         "etcd": "127.0.0.1:12379, 127.0.0.1:12380",
         "apiserver": "127.0.0.1:6443",
