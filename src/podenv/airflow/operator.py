@@ -21,6 +21,7 @@ from podenv.errors import (
     StoreUnreachable,
     TaskFailure,
 )
+from podenv.runtime.reference import references
 from podenv.usage import record
 
 if TYPE_CHECKING:
@@ -62,6 +63,18 @@ class EnvPodOperator(EnvTask):
         """Go on after the task was deferred; returns and raises as `execute`."""
         return self._run(context, lambda task: task.resume(event))
 
+    def get_openlineage_facets_on_start(self) -> Any:
+        """For OpenLineage's provider, which calls it where it is installed."""
+        from podenv.airflow import lineage
+
+        return lineage.of_start(self)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """For OpenLineage's provider, which calls it at the end, also of a task that failed."""
+        from podenv.airflow import lineage
+
+        return lineage.of_end(self)
+
     def on_kill(self) -> None:
         """End the task's pod, or its whole process tree; runs in a signal handler and after a timeout: never raises."""
         self._killed = True
@@ -82,6 +95,7 @@ class EnvPodOperator(EnvTask):
             if isinstance(error, PodenvError):
                 self._fail(error, context)
             raise
+        self.written = references(value)
         self._ended(context, started, None)
         return self._conclude(context, readable(value))
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kubernetes.client import V1ResourceRequirements
 
     from podenv.airflow.compat import ExpandInput
+    from podenv.runtime.reference import Reference
 
 
 compat.allow_in_xcom("podenv.airflow.reference.Reference")
@@ -50,6 +51,7 @@ class EnvTask(KubernetesPodOperator):
     ran_python: str | None = None  # what the environment was that it ran in; None where that cannot be told
     ran_lock: str | None = None
     ran_max_memory: str | None = None  # of memory that is auto
+    written: Sequence[Reference] = ()  # what of its value is in a store
     env: str
     cpu: str | float | None
     memory: str | None
