@@ -1,15 +1,19 @@
 """A table from one environment to another, beside tasks that write and read the same Parquet themselves.
 
-On this machine: pandas 2.1 on Python 3.11 hands 100 MB to polars on Python 3.13, through a folder.
+Pandas 2.1 on Python 3.11 hands 100 MB to polars on Python 3.13: on this machine through a folder; on pods, where
+``scripts/dev-cluster env`` names a cluster, a registry and a bucket, through that, where the peers have its password.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import resource
 import secrets
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
@@ -17,6 +21,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks import pods
 from benchmarks.report import Comparison, alternate, show
 from podenv.call import source
 from podenv.catalogue.environment import Catalogue
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     import polars
 
 ROUNDS = 5
+POD_ROUNDS = 7
 SMALL_ROUNDS = 61
 MEMORY_MIB = 32.0
 ENVIRONMENTS = {
@@ -65,6 +71,32 @@ def reads(path: str) -> float:
     import polars
 
     return takes(polars.read_parquet(path))
+
+
+def writes_to_bucket(store: dict[str, str], path: str) -> str:
+    from pyarrow import fs
+
+    bucket = fs.S3FileSystem(
+        access_key=store["login"],
+        secret_key=store["password"],
+        endpoint_override=store["endpoint_url"],
+        region=store["region_name"],
+    )
+    table().to_parquet(path, filesystem=bucket)
+    return path
+
+
+def reads_from_bucket(store: dict[str, str], path: str) -> float:
+    import polars
+
+    options = {
+        "aws_access_key_id": store["login"],
+        "aws_secret_access_key": store["password"],
+        "aws_endpoint_url": store["endpoint_url"],
+        "aws_region": store["region_name"],
+        "aws_allow_http": "true",
+    }
+    return takes(polars.read_parquet("s3://" + path, storage_options=options))
 
 
 def pickles(path: str) -> str:
@@ -129,6 +161,60 @@ class Runner:
         return value
 
 
+class Pods:
+    """The same as pods of the environments of ``folder``, deployed into namespaces of its own while this lasts."""
+
+    BUCKET = "PODENV_EXCHANGE"
+
+    def __init__(self, folder: Path) -> None:
+        self._prefix = f"podenv-bench-{uuid.uuid4().hex[:6]}-"
+        self._address = os.environ[self.BUCKET]
+        connection = json.loads(os.environ["AIRFLOW_CONN_PODENV_DEV"])
+        self._store = {"login": connection["login"], "password": connection["password"], **connection["extra"]}
+        self._numbers = iter(range(10**9))
+        self._program = [sys.executable, "-c", "from podenv.cli import main; main()", "--catalogue", f"{folder}/envs"]
+        os.environ |= {
+            "PODENV_CATALOGUE": f"{folder}/envs",
+            "AIRFLOW__PODENV__NAMESPACE_PREFIX": self._prefix,
+        }
+
+    def __enter__(self) -> Pods:
+        argv = [*self._program, "up", "--namespace-prefix", self._prefix]
+        subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        from kubernetes import client, config
+
+        config.load_kube_config()
+        for name in ENVIRONMENTS:
+            client.CoreV1Api().delete_namespace(f"{self._prefix}{name}")
+
+    def through_store(self) -> Any:
+        """The table as a returned value and a parameter."""
+        return self._run("reader", takes, self._run("writer", returns, stored=True), stored=True)
+
+    def by_hand(self) -> Any:
+        """The table as an object that both tasks know of, with the password of the bucket."""
+        path = f"{self._address.rpartition('@')[2]}/by-hand/{secrets.token_hex(4)}.parquet"
+        written = self._run("writer", writes_to_bucket, self._store, path, stored=False)
+        return self._run("reader", reads_from_bucket, self._store, written, stored=False)
+
+    def _run(self, name: str, function: Callable[..., Any], *args: Any, stored: bool) -> Any:
+        from podenv import EnvPodOperator
+
+        os.environ[self.BUCKET] = self._address if stored else ""
+        operator = EnvPodOperator(
+            task_id=f"bench-{os.getpid()}-{next(self._numbers)}",
+            env=name,
+            python_callable=function,
+            op_args=list(args),
+            cpu="1",
+            memory="1Gi",
+        )
+        return operator.execute(pods.context(operator))
+
+
 def _alone(folder: Path, name: str, function: Callable[..., Any], args: tuple[Any, ...], stored: bool) -> Any:
     """The value, and the MiB that the task held at most to its very end: no other child of this process is as large."""
     value = Runner(folder).run(name, function, *args, stored=stored)
@@ -149,6 +235,18 @@ def memory(folder: Path) -> float:
     return float(max(returning - writing, taking - reading))
 
 
+def measure_pods(folder: Path) -> list[Comparison]:
+    """What takes a cluster; nothing where none is named."""
+    if not {"KUBECONFIG", "PODENV_REGISTRY", Pods.BUCKET, "AIRFLOW_CONN_PODENV_DEV"} <= os.environ.keys():
+        print('Left out: pods. They need the dev cluster: eval "$(scripts/dev-cluster env)"')
+        return []
+    pods.quiet()
+    with Pods(folder) as runner:
+        assert runner.through_store() == runner.by_hand()
+        times = alternate(runner.through_store, runner.by_hand, rounds=POD_ROUNDS)
+    return [Comparison("100 MB from pandas to polars, on pods", "the tasks' own Parquet", *times, promised=1.15)]
+
+
 def main() -> bool:
     """True if every ratio is what the project claims."""
     with tempfile.TemporaryDirectory() as text:
@@ -164,9 +262,11 @@ def main() -> bool:
             lambda: runner.run("reader", one_value, stored=False),
             rounds=SMALL_ROUNDS,
         )
+        on_pods = measure_pods(folder)
         return show(
             "exchange",
             [
+                *on_pods,
                 Comparison(frame, "the tasks' own Parquet", *by_hand, promised=1.15),
                 Comparison(frame, "pickle", *pickled, promised=2.0),
                 Comparison("memory beyond that", "the limit", memory(folder), MEMORY_MIB, promised=1.0, unit="MiB"),

@@ -135,13 +135,15 @@ class Runner:
         with self._lock:
             return f"bench-{kind}-{os.getpid()}-{next(self._numbers)}"
 
-    def _context(self, operator: Any) -> Any:
-        return {"ti": _TaskInstance(operator.task_id), "run_id": "run", "dag": _dag(), "task_state_store": None}
-
     def _execute(self, operator: Any) -> object:
-        value = operator.execute(self._context(operator))
+        value = operator.execute(context(operator))
         assert value == 42, value
         return value
+
+
+def context(operator: Any) -> Any:
+    """As much of Airflow's context as an operator asks for."""
+    return {"ti": _TaskInstance(operator.task_id), "run_id": "run", "dag": _dag(), "task_state_store": None}
 
 
 def _dag() -> Any:
@@ -262,12 +264,17 @@ def plot(walls: dict[str, list[float]]) -> Path:
 
 def prepare() -> None:
     """Airflow's side: quiet, with the kubeconfig in force, and a sidecar image that this cluster has."""
-    os.environ |= {"PODENV_BACKEND": "kubernetes", "PODENV_CATALOGUE": str(ROOT / "envs")}
-    os.environ.setdefault("AIRFLOW_HOME", str(ROOT / "bench-results" / "airflow"))
-    os.environ |= {"AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL"}
     sidecar = Runner().image  # its own default is an image of a registry that a closed cluster does not reach
     extra = {"xcom_sidecar_container_image": sidecar}
     os.environ["AIRFLOW_CONN_KUBERNETES_DEFAULT"] = json.dumps({"conn_type": "kubernetes", "extra": extra})
+    quiet()
+
+
+def quiet() -> None:
+    """Let operators be executed here, as pods, without Airflow's words."""
+    os.environ |= {"PODENV_BACKEND": "kubernetes", "PODENV_CATALOGUE": str(ROOT / "envs")}
+    os.environ.setdefault("AIRFLOW_HOME", str(ROOT / "bench-results" / "airflow"))
+    os.environ |= {"AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL"}
     logging.disable(logging.CRITICAL)
     from airflow.sdk.bases.operator import ExecutorSafeguard
 

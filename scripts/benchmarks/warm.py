@@ -76,7 +76,7 @@ class Runner(pods.Runner):
         from podenv import EnvPodOperator
 
         operator = EnvPodOperator(task_id=self._name("warm"), env=environment, python_callable=function)
-        return operator.execute(self._context(operator))
+        return operator.execute(pods.context(operator))
 
     def ready(self, environment: str) -> None:
         """Wait until the pool is full and every pod has loaded what it is to load."""
