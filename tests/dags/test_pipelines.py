@@ -42,8 +42,10 @@ def test_three_stages_run_on_three_sets_of_versions_and_the_model_is_good(run_da
         ("clean", "data-cleaning", "success"),
         ("train", "model-training", "success"),
     ]
-    assert len(run["ingest"].value["rows"]) == 344
-    assert len(run["clean"].value["rows"]) == 342
+    raw, rows = run["ingest"].value["file"], run["clean"].value["rows"]
+    with raw.open() as file:
+        assert (raw.kind, raw.name, len(file.readlines())) == ("file", "penguins.csv", 345)
+    assert (rows.kind, rows.rows, rows.to_polars().null_count().sum_horizontal().item()) == ("pandas.DataFrame", 342, 0)
     trained = run["train"].value
     assert (trained["trained_on_rows"], trained["held_out_rows"]) == (256, 86)
     assert trained["accuracy"] > 0.95
