@@ -38,8 +38,9 @@ def missing_for_cluster_tests() -> str | None:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cache of all tests that build virtual environments and ask for none of their own."""
-    folder = tmp_path_factory.mktemp("cache")
+    """The cache of all tests that build virtual environments and ask for none of their own, in both processes."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PODENV_CACHE", str(folder))
         patch.setenv("UV_HTTP_RETRIES", "0")

@@ -6,9 +6,11 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from tests import fakeairflow
@@ -40,11 +42,18 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 def load(root: Path, text: str) -> dict[str, Any]:
     """The names of the DAG file; the modules that it imports are forgotten again, and their files are gone."""
-    before = set(sys.modules)
-    names = fakeairflow.load(root / "dag.py", textwrap.dedent(text))
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
-    return names
+    with own_modules(root):
+        return fakeairflow.load(root / "dag.py", textwrap.dedent(text))
+
+
+@contextmanager
+def own_modules(root: Path) -> Iterator[None]:
+    """Imports find what lies in ``root``, not what another test imported by such a name, and are forgotten again."""
+    own = {path.stem for path in root.iterdir()}
+    with mock.patch.dict(sys.modules):
+        for name in [name for name in sys.modules if name.partition(".")[0] in own]:
+            del sys.modules[name]
+        yield
 
 
 def run_elsewhere(python: str, function: Callable[..., Any], gone: Path) -> Ran:
@@ -305,11 +314,8 @@ def test_a_function_of_a_package_brings_its_package_and_imports_from_it(python: 
             "acme/features.py": "from .other import X\ndef f(): return X\n",
         },
     )
-    before = set(sys.modules)
-    from acme.features import f  # type: ignore[import-not-found]
-
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
+    with own_modules(root):
+        from acme.features import f  # type: ignore[import-not-found]
     assert plain(run(python, f)) == 7
 
 
