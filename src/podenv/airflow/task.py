@@ -128,6 +128,12 @@ class EnvTask(KubernetesPodOperator):
         own = {"schedule": self.own_schedule_timeout, "start": self.own_start_timeout, "room": self.room_timeout}
         return Timeouts.of(own, environment)
 
+    @classmethod
+    def get_serialized_fields(cls) -> frozenset[str]:
+        """What the API server knows of a task: also what it says of its environment."""
+        fields: frozenset[str] = super().get_serialized_fields()  # type: ignore[no-untyped-call]
+        return fields | {"env", "cpu", "memory", "max_memory", "gpu"}
+
     @property
     def request(self) -> TaskRequest:
         """What this task asks for, as it was given."""

@@ -1,0 +1,105 @@
+"""What the catalogue on this machine knows of environments; the API server may have none.
+
+Git-sync may feed the DAG processor only. Then the pages show what runs have kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from podenv.airflow import compat, settings
+from podenv.errors import PodenvError
+from podenv.lock import lockfile, pins
+
+if TYPE_CHECKING:
+    from podenv.catalogue.environment import Catalogue, Environment
+
+
+@dataclass(frozen=True)
+class Facts:
+    """An environment as its files say it. ``problem`` is what keeps them from being read, empty if nothing does.
+
+    ``direct`` are the names that are asked for; ``packages`` all of the lock, name to version; ``asks`` holds requests
+    and limits as text, by ``cpu``, ``memory`` …
+    """
+
+    name: str
+    description: str = ""
+    python: str = ""
+    namespace: str = ""
+    lock: str = ""
+    direct: tuple[str, ...] = ()
+    packages: Mapping[str, str] = field(default_factory=dict)
+    requests: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, str] = field(default_factory=dict)
+    max_memory: str = ""
+    idle: int = 0
+    problem: str = ""
+
+
+def catalogue() -> Catalogue | None:
+    """The catalogue in force for Airflow's DAGs; None where this machine has none."""
+    return settings.catalogue_or_none(_file())
+
+
+def _file() -> Path:
+    """Where a DAG's search for its catalogue begins."""
+    return Path(compat.conf.get("core", "dags_folder")) / "dag.py"
+
+
+def all_facts() -> dict[str, Facts]:
+    """Every environment of the catalogue, by name; empty without one."""
+    known = catalogue()
+    return {} if known is None else {name: facts(known, name) for name in known.names()}
+
+
+def places(names: Collection[str]) -> dict[str, str]:
+    """Name -> namespace of those environments that the catalogue has."""
+    found = catalogue()
+    return {} if found is None else {name: facts(found, name).namespace for name in names if name in found}
+
+
+def facts(known: Catalogue, name: str) -> Facts:
+    """What the files of environment ``name`` say, read anew when they change."""
+    try:
+        environment = known[name]
+        stamp = environment.lock_file.stat().st_mtime_ns if environment.lock_file.is_file() else 0
+        before = _cached.get(environment.folder)
+        if before is None or before[0] is not environment or before[1] != stamp:
+            before = _cached[environment.folder] = (environment, stamp, _read(environment))
+        return before[2]
+    except (PodenvError, OSError) as error:
+        return Facts(name, problem=str(error))
+
+
+_cached: dict[Path, tuple[Environment, int, Facts]] = {}  # with what it was read from, and the stamp of its lock
+
+
+def _read(environment: Environment) -> Facts:
+    spec, resources = environment.spec, environment.resources
+    lock, problem = "", ""
+    direct: tuple[str, ...] = ()
+    packages: dict[str, str] = {}
+    try:
+        direct = tuple(pins.direct(environment))
+        packages = pins.pinned(environment, markers=pins.linux(environment.python, "x86_64"))
+        lock = lockfile.content_hash(environment)
+    except PodenvError as error:
+        problem = str(error)
+    return Facts(
+        environment.name,
+        description=spec.description,
+        python=environment.python,
+        namespace=settings.namespace(environment.name, _file()),
+        lock=lock,
+        direct=direct,
+        packages=dict(sorted(packages.items())),
+        requests={name: str(value) for name, value in resources.requests.items()},
+        limits={name: str(value) for name, value in resources.limits.items()},
+        max_memory=str(spec.resources.max_memory or ""),
+        idle=spec.warm.idle or 0,
+        problem=problem,
+    )

@@ -1,0 +1,194 @@
+"""What the pages show, made of what is known; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from podenv.airflow.ui.data import Count, Run, Use
+from podenv.airflow.ui.known import Facts
+from podenv.usage.text import cores_text, size_text
+
+PAGE = 50
+"""Environments of one page of the list."""
+SORTS = ("name", "tasks", "runs", "failed")
+
+
+@dataclass(frozen=True)
+class Row:
+    """An environment in the list; ``tasks`` are those that the user may see."""
+
+    facts: Facts
+    tasks: int
+    count: Count
+    is_in_catalogue: bool
+
+    @property
+    def name(self) -> str:
+        """The environment's."""
+        return self.facts.name
+
+    @property
+    def packages(self) -> list[str]:
+        """What was asked for, with the version of the lock."""
+        return [f"{name} {self.facts.packages.get(name, '')}".strip() for name in self.facts.direct]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One page of the list. ``total`` counts all that fit the filter, ``all`` those without it."""
+
+    rows: Sequence[Row]
+    total: int
+    all: int
+    number: int
+    pages: int
+    query: str
+    sort: str
+
+    @property
+    def asked(self) -> list[tuple[str, str]]:
+        """The query by which the page asks how these environments are deployed."""
+        return [("name", row.name) for row in self.rows if row.is_in_catalogue]
+
+
+def listing(
+    known: Mapping[str, Facts],
+    uses: Collection[Use],
+    counts: Mapping[tuple[str, str], Count],
+    *,
+    query: str,
+    sort: str,
+    number: int,
+) -> Listing:
+    """The list, by name unless ``sort`` is another of `SORTS`; page ``number`` begins with 1."""
+    tasks: dict[str, list[Use]] = {}
+    for use in uses:
+        tasks.setdefault(use.environment, []).append(use)
+    every = [
+        Row(
+            known.get(name) or Facts(name),
+            len(tasks.get(name, ())),
+            total([counts[use.key] for use in tasks.get(name, ()) if use.key in counts]),
+            name in known,
+        )
+        for name in sorted(known.keys() | tasks.keys())
+    ]
+    words = query.casefold().split()
+    found = [row for row in every if all(word in _text(row) for word in words)]
+    if sort != "name":
+        found.sort(key=lambda row: row.tasks if sort == "tasks" else getattr(row.count, sort), reverse=True)
+    pages = max(1, -(-len(found) // PAGE))
+    number = min(max(number, 1), pages)
+    return Listing(found[(number - 1) * PAGE : number * PAGE], len(found), len(every), number, pages, query, sort)
+
+
+def _text(row: Row) -> str:
+    return " ".join((row.name, row.facts.description, row.facts.python, *row.packages)).casefold()
+
+
+def total(counts: Collection[Count]) -> Count:
+    """The sum."""
+    whole = Count()
+    for one in counts:
+        whole.runs += one.runs
+        whole.failed += one.failed
+        whole.days = [(a + c, b + d) for (a, b), (c, d) in zip(whole.days, one.days, strict=True)]
+    return whole
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One day of a sparkline, in pixels from above: ``top`` of all runs, ``failed`` of those that failed."""
+
+    left: int
+    top: int
+    failed: int
+    title: str
+
+
+HEIGHT, WIDTH = 20, 8
+
+
+def bars(count: Count) -> list[Bar]:
+    """The days of ``count``, as high as the most busy one."""
+    most = max((runs for runs, _ in count.days), default=0) or 1
+    names = [f"{len(count.days) - 1 - place} days ago" for place in range(len(count.days))]
+    names[-2:] = ["yesterday", "today"]
+    return [
+        Bar(
+            place * WIDTH,
+            HEIGHT - round(HEIGHT * runs / most),
+            HEIGHT - round(HEIGHT * failed / most),
+            f"{name}: {runs} runs, {failed} failed",
+        )
+        for place, ((runs, failed), name) in enumerate(zip(count.days, names, strict=True))
+    ]
+
+
+@dataclass(frozen=True)
+class Share:
+    """What was used of what there was: ``text`` for people, ``part`` from 0 to 1, None where there is no limit."""
+
+    text: str
+    part: float | None = None
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A run as the pages show it; times in seconds, None where they are not known."""
+
+    run: Run
+    memory: Share
+    cpu: Share
+    waited: float | None
+    took: float | None
+    sentence: str
+    timeline: Sequence[tuple[str, str]] = field(default=())
+
+
+def execution(run: Run) -> Execution:
+    """What is kept of ``run``, for people."""
+    usage = run.usage
+    peak, seconds, spent = (_figure(usage, name) for name in ("peak_memory_bytes", "seconds", "cpu_seconds"))
+    cores = spent / seconds if spent is not None and seconds else None
+    queued = run.queued or run.scheduled
+    waited = (run.started - queued).total_seconds() if run.started and queued else None
+    took = (run.ended - run.started).total_seconds() if run.started and run.ended else None
+    return Execution(
+        run,
+        _share(peak, _figure(usage, "memory_limit_bytes"), size_text),
+        _share(cores, _figure(usage, "cpu_limit_cores"), cores_text),
+        waited,
+        took,
+        sentence(usage),
+        timeline(run),
+    )
+
+
+def _figure(usage: Mapping[str, Any], name: str) -> float | None:
+    value = usage.get(name)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _share(used: float | None, limit: float | None, text: Callable[[float], str]) -> Share:
+    if used is None:
+        return Share("")
+    return Share(f"{text(used)} of {text(limit)}", min(used / limit, 1.0)) if limit else Share(text(used))
+
+
+def sentence(usage: Mapping[str, Any]) -> str:
+    """Why the run failed, in words; empty if it did not, or nothing is kept of it."""
+    failure = usage.get("failure")
+    if not isinstance(failure, str):
+        return ""
+    return f"{failure}: {usage['message']}" if isinstance(usage.get("message"), str) else failure
+
+
+def timeline(run: Run) -> list[tuple[str, str]]:
+    """What happened when, in order."""
+    steps = [
+        ("scheduled", run.scheduled), ("queued", run.queued), ("started", run.started), ("ended", run.ended),
+    ]  # fmt: skip
+    return [(name, at.strftime("%Y-%m-%d %H:%M:%S UTC")) for name, at in steps if at is not None]

@@ -1,0 +1,149 @@
+"""What Helm and the cluster say of environments, asked for after the page is there: a cluster may be slow, or away.
+
+Values of environment variables are never shown; of changed values only the keys are.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from podenv.errors import PodenvError
+from podenv.release import nodes, records, state
+from podenv.release.cluster import Cluster
+from podenv.release.records import Record
+from podenv.release.state import State
+
+FRESH_SECONDS = 30.0
+"""For how long an answer counts for all who look."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """One revision; ``image`` is its digest, ``since`` when it was made, both as text, empty where not known."""
+
+    revision: int
+    status: str
+    image: str
+    lock: str
+    since: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """How one environment is deployed. ``drift`` says how the cluster differs; ``problem`` why it is not known."""
+
+    release: Release | None = None
+    health: str = ""
+    drift: tuple[str, ...] = ()
+    problem: str = ""
+
+    @property
+    def words(self) -> str:
+        """What is to be seen to; ``ok`` if nothing is."""
+        health = [] if self.health == "ok" else [self.health]
+        return self.problem or "; ".join([*health, *self.drift]) or "ok"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What another revision has: packages by name with both versions, empty where one has none; keys of values."""
+
+    before: int
+    after: int
+    packages: tuple[tuple[str, str, str], ...]
+    values: tuple[str, ...]
+
+
+class Releases:
+    """The releases of a cluster, read at most twice a minute, by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[tuple[str, ...], tuple[float, Any]] = {}
+
+    def survey(self, places: Mapping[str, str]) -> dict[str, Deployed]:
+        """How each environment in ``places`` (name -> namespace) is deployed; never raises."""
+
+        def ask() -> dict[str, Deployed]:
+            return {name: _deployed(one) for name, one in state.survey(Cluster(), dict(places)).items()}
+
+        found = self._fresh(("survey", *sorted(places)), ask)
+        return {name: Deployed(problem=found) for name in places} if isinstance(found, str) else found
+
+    def history(self, name: str, namespace: str) -> list[Record] | str:
+        """All revisions of an environment, the newest first; why they are not known as text; never raises."""
+        found: list[Record] | str = self._fresh(
+            ("history", name, namespace), lambda: records.read(Cluster(), {name: namespace}, history=True)[name]
+        )
+        return found
+
+    def _fresh(self, key: tuple[str, ...], ask: Any) -> Any:
+        with self._lock:
+            at, kept = self._kept.get(key, (0.0, None))
+            if not at or time.monotonic() - at > FRESH_SECONDS:
+                try:
+                    kept = ask()
+                except PodenvError as error:
+                    kept = str(error)
+                self._kept = {one: had for one, had in self._kept.items() if time.monotonic() - had[0] < FRESH_SECONDS}
+                self._kept[key] = (time.monotonic(), kept)
+            return kept
+
+
+def _deployed(found: State) -> Deployed:
+    if found.foreign is not None:
+        return Deployed(problem=f"the release is of chart {found.foreign.chart}, which podenv does not touch")
+    record = found.deployed or found.latest
+    if record is None:
+        return Deployed(problem="not deployed")
+    return Deployed(release(record), _health(found), tuple(map(str, found.drift)))
+
+
+def _health(found: State) -> str:
+    if found.pending:
+        return "a change has begun and has not ended"
+    if found.latest is not None and found.latest is not found.deployed:
+        return f"revision {found.latest.revision} {found.latest.status}"
+    if any(live["kind"] == "DaemonSet" and not nodes.is_warm(live) for _, live in found.live):
+        return "not every node has the image yet"
+    return "ok"
+
+
+def release(record: Record) -> Release:
+    """What is shown of a revision."""
+    return Release(
+        record.revision, record.status, record.digest, record.lock, record.updated[:19].replace("T", " "),
+        record.description,
+    )  # fmt: skip
+
+
+def change(before: Record, after: Record) -> Change:
+    """What ``after`` has that ``before`` has not, and the other way."""
+    old, new = before.packages, after.packages
+    packages = tuple(
+        (name, old.get(name, ""), new.get(name, ""))
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    )
+    ours, theirs = dict(_keys(before.values)), dict(_keys(after.values))
+    changed = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+    return Change(before.revision, after.revision, packages, tuple(one for one in changed if not _is_known(one)))
+
+
+def _is_known(key: str) -> bool:
+    """True for what the page shows in another way."""
+    return key.startswith("lock.")
+
+
+def _keys(values: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Each value with its dotted path; a list is one value."""
+    if isinstance(values, Mapping) and values:
+        for key, one in values.items():
+            yield from _keys(one, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, list(values) if isinstance(values, Sequence) and not isinstance(values, str) else values
