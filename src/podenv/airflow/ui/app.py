@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
@@ -117,9 +118,7 @@ def deployed(name: Annotated[list[str], Query(max_length=pages.PAGE)]) -> dict[s
         one: {
             "revision": "" if state.release is None else str(state.release.revision),
             "image": "" if state.release is None else state.release.image,
-            "health": state.problem
-            or "; ".join([*([] if state.health == "ok" else [state.health]), *state.drift])
-            or "ok",
+            "health": state.words,
         }
         for one, state in found.items()
     }
@@ -134,9 +133,7 @@ def history(request: Request, name: str, before: int = 0, after: int = 0) -> Res
     state, found = _releases.survey(places)[name], _releases.history(name, places[name])
     records = {} if isinstance(found, str) else {one.revision: one for one in found}
     numbers = sorted(records)
-    pairs = (
-        [(before, after)] if before in records and after in records else list(zip(numbers, numbers[1:], strict=False))
-    )
+    pairs = [(before, after)] if before in records and after in records else list(pairwise(numbers))
     changes = [releases.change(records[one], records[other]) for one, other in reversed(pairs)][:_CHANGES]
     return _page(
         request, "releases", title=name, name=name, state=state, changes=changes, before=before, after=after,
