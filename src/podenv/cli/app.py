@@ -42,6 +42,7 @@ COMMANDS = {
     "test": "release:run_test",
     "uninstall": "release:uninstall",
     "run": "dags:run",
+    "ui": "dags:ui",
     "usage": "dags:usage",
     "sizes": "sizes:sizes",
     "plan": "plan:plan",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import os
 import signal
 import socket
 import sys
@@ -99,9 +100,43 @@ def run(
         output.as_json({**asdict(result), "tasks": rows, "result": _last_value(result)})
     else:
         _show(result, rows)
+        if home.is_own():
+            output.say("`podenv ui` shows it in Airflow's own UI.", stderr=True)
     if result.state != "success":
         output.error(f"The run of {dag} ended as {result.state} after {output.seconds(result.seconds)}.")
         raise typer.Exit(1)
+
+
+def ui(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of this machine, on loopback; 0 takes a free one.")
+    ] = 8080,
+    folder: DagsFolder = None,
+) -> None:
+    """Show in Airflow's own UI what `podenv run` ran, with the page of environments.
+
+    It serves Airflow on loopback until Ctrl-C; whoever reaches this port of this machine is its administrator. It
+    starts no scheduler: `podenv run` in another terminal runs DAGs.
+
+    \b
+    Example:  podenv run multi_env_dag
+              podenv ui
+    """
+    prepare("ui", folder)
+    try:
+        listener = socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise SettingError(
+            f"Port {port} of this machine cannot be taken ({os.strerror(error.errno or 0)}); `podenv ui --port 0` takes a free one."
+        ) from None
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"  # it would log each request
+    with listener:
+        output.say(f"Starting Airflow on {address} …", stderr=True)
+        home.ensure_database()
+        from podenv.airflow.ui.server import serve
+
+        serve(listener, lambda: output.say(f"{address}/plugin/environments    (Ctrl-C ends it)"))
 
 
 def usage(folder: DagsFolder = None, json: AsJson = False) -> None:

@@ -98,7 +98,8 @@ def uses(session: Session, dag_ids: Collection[str]) -> list[Use]:
     for some in _portions(unread):
         for row in SerializedDagModel.get_latest_serialized_dags(dag_ids=list(some), session=session):
             _of_dag[row.dag_id] = (row.dag_hash, _uses_in(row.dag_id, row.data or {}))
-    return [use for dag_id in sorted(hashes) for use in _of_dag.get(dag_id, ("", []))[1]]
+    found_uses = [use for dag_id in hashes for use in _of_dag.get(dag_id, ("", []))[1]]
+    return sorted(found_uses, key=lambda use: use.key)
 
 
 def _uses_in(dag_id: str, data: Mapping[str, Any]) -> list[Use]:

@@ -1,0 +1,181 @@
+"""The page as a part of Airflow's own API server, in this process, over a database that holds a few runs."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.airflowhome import prepare
+from tests.local.conftest import add_environment
+
+PROJECT = Path(__file__).parents[1] / "cluster/pods/project"
+NOW = datetime.now(UTC).replace(microsecond=0)
+HOSTILE = "<script>alert('x')</script>"
+LOCK = "a" * 64
+USAGE = {
+    "environment": "reporting", "backend": "kubernetes", "state": "success", "started": "2026-01-01T00:00:00+00:00",
+    "lock": LOCK, "python": "3.13.1", "image": "registry.example/reporting@sha256:" + "b" * 64, "seconds": 10.0,
+    "peak_memory_bytes": 384 * 2**20, "memory_limit_bytes": 512 * 2**20, "cpu_seconds": 5.0, "cpu_limit_cores": 1.0,
+    "relaunches": 1,
+}  # fmt: skip
+DAG = """
+from airflow.sdk import dag, task
+
+
+@dag(schedule=None)
+def report():
+    @task.env("reporting", memory="512Mi")
+    def total():
+        return 1
+
+    @task.env("reporting")
+    def each(n):
+        return n
+
+    @task.env("elsewhere")
+    def away():
+        return 1
+
+    @task
+    def plain():
+        return 1
+
+    each.expand(n=[1, 2]) >> total() >> plain() >> away()
+
+
+report()
+"""
+
+prepare(PROJECT / "dags")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            # Of Airflow's own, on what it imports.
+            for said in (
+                "Using `httpx` with `starlette.testclient`", "Could not import graphviz", "'HTTP_422_",
+                "Setting per-request cookies", "The HMAC key is",
+            ):  # fmt: skip
+                item.add_marker(pytest.mark.filterwarnings(f"ignore:{said}"))
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``envs/`` and ``dags/``."""
+    root = tmp_path_factory.mktemp("ui")
+    environment = add_environment(root / "envs", "reporting", "3.13", "iniconfig==2.0.0")
+    values = environment.folder / "values.yaml"
+    values.write_text(f"{values.read_text()}description: {HOSTILE!r}\nenv: {{TOKEN: verysecretword}}\n")
+    add_environment(root / "envs", "unused", "3.11", "six==1.16.0")
+    (root / "dags").mkdir()
+    (root / "dags" / "report.py").write_text(DAG)
+    return root
+
+
+def fill(dag_file: Path) -> None:
+    """The DAG as the API server knows it, and runs of its tasks."""
+    import importlib.util
+
+    from airflow.models.dag import DagModel
+    from airflow.models.dagbundle import DagBundleModel
+    from airflow.models.dagrun import DagRun
+    from airflow.models.renderedtifields import RenderedTaskInstanceFields
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.serialization.serialized_objects import LazyDeserializedDAG
+    from airflow.utils.session import create_session
+    from sqlalchemy import insert
+    from uuid6 import uuid7
+
+    spec = importlib.util.spec_from_file_location("report", dag_file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with create_session() as session:
+        if session.get(DagBundleModel, "ui") is not None:
+            return
+        session.execute(insert(DagBundleModel).values(name="ui"))
+        session.execute(
+            insert(DagModel).values(
+                dag_id="report", bundle_name="ui", fileloc=str(dag_file), is_paused=False, is_stale=False,
+                max_active_tasks=1, max_consecutive_failed_dag_runs=0, has_task_concurrency_limits=False,
+            )
+        )  # fmt: skip
+        SerializedDagModel.write_dag(LazyDeserializedDAG.from_dag(module.report()), "ui", session=session)
+        session.execute(
+            insert(DagRun).values(
+                dag_id="report", run_id="manual__1+00:00", run_type="manual", state="failed", run_after=NOW,
+                start_date=NOW,
+            )
+        )  # fmt: skip
+        failed = {**USAGE, "state": "failed", "failure": "FunctionRaised", "message": f"It raised {HOSTILE}"}
+        rows: list[tuple[str, int, str, dict[str, Any] | None]] = [
+            ("total", -1, "failed", failed), ("each", 0, "success", USAGE), ("each", 1, "running", None),
+            ("plain", -1, "success", None),
+        ]  # fmt: skip
+        for number, (task, index, state, usage) in enumerate(rows):
+            began = NOW - timedelta(minutes=number + 1)
+            same = {"dag_id": "report", "run_id": "manual__1+00:00", "task_id": task, "map_index": index}
+            session.execute(
+                insert(TaskInstance).values(
+                    **same, id=uuid7(), pool="default_pool", state=state, try_number=2, operator="EnvPodOperator",
+                    scheduled_dttm=began - timedelta(seconds=5), queued_dttm=began - timedelta(seconds=3),
+                    start_date=began, end_date=None if state == "running" else began + timedelta(seconds=12),
+                )
+            )  # fmt: skip
+            rendered = {"podenv": usage, "pod_image": USAGE["image"]} if usage else {}
+            session.execute(insert(RenderedTaskInstanceFields).values(**same, rendered_fields=rendered))
+
+
+Get = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def served(project: Path) -> Iterator[Any]:
+    """Airflow's API server."""
+    from podenv.dagrun import home
+
+    home.ensure_database()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "False")
+        patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", secrets.token_hex(64))
+        from airflow.api_fastapi import app as fastapi
+        from starlette.testclient import TestClient
+
+        patch.setattr(fastapi, "init_access_logging", lambda app: None)
+        gone = add_environment(project / "envs", "elsewhere", "3.11", "six==1.16.0")
+        patch.setenv("PODENV_CATALOGUE", str(project / "envs"))
+        fill(project / "dags" / "report.py")
+        shutil.rmtree(gone.folder)
+        with TestClient(fastapi.create_app("core")) as client:
+            yield client
+        fastapi.purge_cached_app()
+
+
+@pytest.fixture
+def get(served: Any, project: Path, monkeypatch: pytest.MonkeyPatch) -> Get:
+    """The answer to a GET below the page's address, as a viewer unless ``role`` says otherwise; None is nobody."""
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+    monkeypatch.setenv("PODENV_CATALOGUE", str(project / "envs"))
+    monkeypatch.setenv("KUBECONFIG", str(project / "absent"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+
+    def ask(path: str, *, role: str | None = "viewer", accept: str = "text/html") -> Any:
+        served.cookies.clear()
+        if role is not None:
+            served.cookies.set(
+                "_token", get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="vera", role=role))
+            )
+        return served.get(f"/podenv/{path}", headers={"Accept": accept}, follow_redirects=False)
+
+    return ask
