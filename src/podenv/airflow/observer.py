@@ -9,7 +9,7 @@ from airflow.providers.cncf.kubernetes.callbacks import ExecutionMode
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
-from podenv.airflow import compat, settings
+from podenv.airflow import compat, fields, settings
 from podenv.airflow.overrides import formatted, selected
 from podenv.airflow.task import EnvTask
 from podenv.pods.client import ANSWER_SECONDS, Json, KubernetesClient, plain, words_of
@@ -81,6 +81,7 @@ class OperatorObserver(PodEvents):
 
     def _see(self, pod: Json) -> None:
         self._pod = pod
+        fields.of_pod(pod)
         self._task.pod = compat.pod_from_dict(pod) if self._task.callbacks or self._task.deferrable else None
 
     def _tell(self, what: str, **details: Any) -> None:

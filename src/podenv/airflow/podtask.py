@@ -75,9 +75,11 @@ class PodTask:
             return self._value(self.ran.run(request, adopted=adopted), request)
         at_once = replace(request, timeouts=replace(request.timeouts, room=0))  # the triggerer waits for room
         try:
-            raise self.ran.hand_over(at_once, self._deferred, adopted=adopted)
+            deferred = self.ran.hand_over(at_once, self._deferred, adopted=adopted)
         except QuotaExceeded as error:
             raise self._in_line(error, request.timeouts.room, waited or {}) from None
+        self._count_wait(waited or {})
+        raise deferred
 
     def resume(self, event: Mapping[str, Any]) -> Any:
         """Go on after the trigger saw the pod end, or gave up waiting for it.
@@ -135,9 +137,14 @@ class PodTask:
         since, tries = waited.get("since") or time.time(), waited.get("tries", 0) + 1
         left = since + most - time.time()
         if left <= 0:
+            self._count_wait(waited)
             raise error
         pause = room.deferred_pause(tries)
         return TaskDeferred(trigger=RoomTrigger(since, tries, min(pause, left)), method_name="trigger_reentry")
+
+    def _count_wait(self, waited: Mapping[str, Any]) -> None:
+        if since := waited.get("since"):
+            self.ran.tally.waited_seconds += time.time() - since
 
     def _deferred(self, pod: Json) -> TaskDeferred:
         """What is raised so that the trigger follows ``pod``."""

@@ -39,6 +39,7 @@ from podenv.process import ended_with_parent
 from podenv.runtime.call import Call, Result
 from podenv.runtime.frame import FrameReader
 from podenv.runtime.tagged import Refused
+from podenv.usage.tally import OUT_OF_MEMORY, Tally
 
 T = TypeVar("T")
 
@@ -106,12 +107,8 @@ class LocalRun:
         self.result: Result | None = None
         """What the function brought."""
         self._peak: float | None = None
-        self.growths = 0
-        """How often it ran again with more memory."""
-        self.relaunches = 0
-        """Nothing takes a process away."""
-        self.waited_seconds = 0.0
-        """Nothing waits for room here."""
+        self.tally = Tally()
+        """What it took: nothing takes a process away here, and none waits for room."""
 
     @property
     def usage(self) -> dict[str, float]:
@@ -169,6 +166,7 @@ class LocalRun:
                 )
             except Refused as refused:
                 raise CallError(f"{refused}.") from None
+            self.tally.call_bytes = runtime.call_bytes(travel)
             reader = FrameReader(token, self._emit)
             code = self._run(lambda: self._interpreter(folder, travel, limit), limit, reader)
             if reader.result is None:
@@ -232,7 +230,7 @@ class LocalRun:
                     if limit is None or largest is None or limit >= largest:
                         raise
                     limit = min(2 * limit, largest)
-                    self.growths += 1
+                    self.tally.relaunches[OUT_OF_MEMORY] += 1
                     self.limits = replace(self.limits, memory=quantity.of_bytes(limit))
                     self._emit(
                         f"Out of memory at the limit of {error.limit}; running again with {self.limits.memory} "
@@ -245,7 +243,9 @@ class LocalRun:
         child = None
         if self._may_wait:
             child = ahead.take(folder, variables, imports, call=travel, limit=limit, log=self._emit)
-        if child is None:
+        if child is not None:
+            self.tally.launches["idle"] += 1
+        else:
             argv = runtime.command_here(str(venv.interpreter(folder)))
             child = self._start(argv, {**variables, **travel}, limit)
         if self._may_wait:
@@ -253,7 +253,9 @@ class LocalRun:
         return child
 
     def _start(self, argv: Sequence[str], env: Mapping[str, str], limit: int | None) -> Child:
-        return Child(argv, env=env, limit=limit, sampled=self._sampled)
+        child = Child(argv, env=env, limit=limit, sampled=self._sampled)
+        self.tally.launches["new"] += 1
+        return child
 
     def _run(self, start: Callable[[], Child], limit: int | None, reader: FrameReader) -> int:
         """Follow what ``start`` starts to its end or to its result."""

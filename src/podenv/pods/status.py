@@ -280,6 +280,21 @@ def why_taken(pod: Json | None, events: Iterable[Json]) -> str:
     return plain(f"{reasons[0][0]}: {reasons[0][1]}").rstrip(".") if reasons else ""
 
 
+def reason_taken(pod: Json | None, name: str, why: str) -> str:
+    """Why a pod was lost, in one word: the cluster's own, where `why_taken` says ``why``; else NodeLost or Deleted."""
+    word = why.partition(":")[0] or str(_status(pod or {}).get("reason") or "")
+    if word:
+        return word if word.isalnum() else "Other"
+    return "NodeLost" if pod is not None and is_going(pod) and terminated(pod, name) is None else "Deleted"
+
+
+def start_seconds(pod: Json, name: str) -> float | None:
+    """Seconds from a node taking the pod to its container's start, in whole ones; None where not known."""
+    state = _state(container(pod, name), "running") or terminated(pod, name) or {}
+    taken, began = scheduled(pod), moment(state.get("startedAt"))
+    return max(0.0, (began - taken).total_seconds()) if taken and began else None
+
+
 def scheduled(pod: Json) -> datetime | None:
     """When a node took the pod."""
     for condition in _of_status(pod, "conditions"):
