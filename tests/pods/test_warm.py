@@ -91,6 +91,9 @@ def test_an_idle_pod_takes_the_task_by_four_requests_and_is_gone(engine: Engine,
     assert engine.told.lines == ["doubling"]
     assert engine.told.steps == [f"{step} etl-warm-0" for step in ("created", "started", "succeeded", "cleaned")]
     assert engine.told.notes[0].startswith("Idle pod s/etl-warm-0 on node node-1 took the task after 0.")
+    tally = engine.life.tally
+    assert (dict(tally.launches), tally.requests) == ({"idle": 1}, 4)
+    assert [0 < seconds < 1 for seconds in tally.starts] == [True]
     until(lambda: server.pods() == [])
 
 
