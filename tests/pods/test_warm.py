@@ -182,6 +182,19 @@ def test_variables_that_an_imported_module_may_have_read_need_a_new_pod(engine: 
     assert "Idle pod" in engine.told.notes[-1]
 
 
+def traceparent() -> Any:
+    import os
+
+    return os.environ.get("TRACEPARENT")
+
+
+def test_an_idle_pod_with_imported_modules_gets_the_trace_with_the_call(engine: Engine, pool: Warm) -> None:
+    pool.fill(PODENV_WARM_IMPORTS='["json"]')
+    trace = with_base(env=[{"name": "TRACEPARENT", "value": "00-a-b-01"}])
+    assert engine.call(traceparent, pool=pool.pool, overrides=[trace]) == "00-a-b-01"
+    assert "Idle pod" in engine.told.notes[0]
+
+
 def test_without_an_idle_pod_a_new_one_is_created_at_once(engine: Engine, server: ApiServer, pool: Warm) -> None:
     assert engine.call(functions.double, 21, pool=pool.pool) == 42
     assert engine.told.notes[0] == "A new pod is created: no pod is idle."

@@ -70,7 +70,8 @@ class LocalRun:
     """One task in the virtual environment of ``environment``, which is made when it is not there.
 
     ``env`` comes over the environment's own variables; ``emit`` gets the log line by line as it is printed. ``asked``
-    is what the task itself asks of a cluster; ``grace`` the seconds that it gets to end after SIGTERM. ``sampled``
+    is what the task itself asks of a cluster; ``grace`` the seconds that it gets to end after SIGTERM. ``trace`` holds
+    variables that tell the function of a trace, where neither ``env`` nor the environment has them. ``sampled``
     watches the memory without control groups. ``many``: this process runs more tasks, so that an environment with idle
     pods lets an interpreter wait for the next one.
     """
@@ -84,6 +85,7 @@ class LocalRun:
         emit: Callable[[str], None],
         asked: ClusterOnly = clusteronly.NOTHING,
         grace: float | None = None,
+        trace: Mapping[str, str] | None = None,
         sampled: bool = False,
         many: bool = False,
     ) -> None:
@@ -96,6 +98,8 @@ class LocalRun:
         """What only a cluster gives it, in one line; None if nothing is missing."""
         own_grace = environment.spec.termination_grace_period_seconds if grace is None else grace
         self._grace = GRACE_SECONDS if own_grace is None else own_grace
+        # They come with the Call, so that an interpreter that waits can get them too.
+        self._trace = {name: value for name, value in (trace or {}).items() if name not in self._env}
         self._emit = emit
         self._sampled = sampled
         # What a task sets itself, a module may read when it is imported: it gets an interpreter of its own.
@@ -188,7 +192,7 @@ class LocalRun:
 
         def attempt(folder: Path, limit: int | None) -> Any:
             with xcomfile.folder() as own:
-                variables = {**self._variables(folder), xcomfile.VARIABLE: str(own / xcomfile.NAME)}
+                variables = {**self._variables(folder), **self._trace, xcomfile.VARIABLE: str(own / xcomfile.NAME)}
                 words = [self._program(argv[0], variables["PATH"]), *xcomfile.redirected(argv[1:], own)]
                 started = ended_with_parent(venv.interpreter(folder), words)
                 reader = FrameReader(secrets.token_hex(16), self._emit)
@@ -240,6 +244,7 @@ class LocalRun:
     def _interpreter(self, folder: Path, travel: Mapping[str, str], limit: int | None) -> Child:
         """One that makes the Call ``travel``: it waited, or it is started now."""
         variables, imports = self._variables(folder), self._environment.spec.warm.imports
+        travel = {**travel, **self._trace}
         child = None
         if self._may_wait:
             child = ahead.take(folder, variables, imports, call=travel, limit=limit, log=self._emit)

@@ -290,9 +290,14 @@ def reason_taken(pod: Json | None, name: str, why: str) -> str:
 
 def start_seconds(pod: Json, name: str) -> float | None:
     """Seconds from a node taking the pod to its container's start, in whole ones; None where not known."""
+    taken, ran = scheduled(pod), began(pod, name)
+    return max(0.0, (ran - taken).total_seconds()) if taken and ran else None
+
+
+def began(pod: Json, name: str) -> datetime | None:
+    """When the container started; None where it has not, or the kubelet does not say."""
     state = _state(container(pod, name), "running") or terminated(pod, name) or {}
-    taken, began = scheduled(pod), moment(state.get("startedAt"))
-    return max(0.0, (began - taken).total_seconds()) if taken and began else None
+    return moment(state.get("startedAt"))
 
 
 def scheduled(pod: Json) -> datetime | None:
