@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
@@ -147,7 +147,6 @@ def test_a_deferred_task_has_the_times_that_its_pod_says(server: ApiServer, make
     assert run.end_time == pytest.approx(seconds(state["finishedAt"]) * 1e9)
 
 
-@pytest.mark.usefixtures("traced")
 def test_without_a_trace_nothing_is_traced_and_nothing_sent(server: ApiServer, make: Make, traced: Traced) -> None:
     assert execute(make(environ, "TRACEPARENT")).value is None
     assert (traced.spans, sent(server)) == ([], [None])
@@ -159,6 +158,20 @@ def test_a_trace_that_is_not_recorded_is_none(server: ApiServer, make: Make, mon
     with unsampled.task():  # as Airflow opens one where it does not trace
         assert execute(make(environ, "TRACEPARENT")).value is None
     assert sent(server) == [None]
+
+
+@pytest.mark.usefixtures("server")
+def test_spans_that_nobody_takes_do_not_fail_the_task(make: Make, traced: Traced) -> None:
+    class Broken(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            if span.name.startswith("podenv."):
+                raise OSError("no route to the collector")
+
+    traced.provider.add_span_processor(Broken())
+    with traced.task():
+        outcome = execute(make(functions.double, 21))
+    assert outcome.value == 42
+    assert outcome.log.count("A step of the pod cannot be traced: no route to the collector.") == 3
 
 
 def test_what_the_task_says_itself_wins(server: ApiServer, make: Make, traced: Traced) -> None:

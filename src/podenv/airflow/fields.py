@@ -13,8 +13,6 @@ from typing import Any
 
 from structlog.contextvars import bound_contextvars
 
-from podenv.pods.manifest import Json, base_container
-
 _fields: ContextVar[dict[str, Any] | None] = ContextVar("podenv_fields", default=None)
 
 
@@ -37,13 +35,7 @@ def of_try(environment: str, try_number: int) -> Iterator[None]:
         _fields.reset(token)
 
 
-def of_pod(pod: Json) -> None:
-    """The execution's lines are about ``pod`` from now on."""
+def add(**found: str | None) -> None:
+    """The execution's lines have ``found`` too from now on, without what is not known."""
     if (known := _fields.get()) is not None:
-        image = str(base_container(pod).get("image"))
-        found = {
-            "pod": pod["metadata"]["name"],
-            "node": pod["spec"].get("nodeName"),
-            "image_digest": image.partition("@")[2],
-        }
         _fields.set({**known, **{name: value for name, value in found.items() if value}})

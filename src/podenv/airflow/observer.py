@@ -15,7 +15,7 @@ from podenv.airflow.task import EnvTask
 from podenv.airflow.tracing import Spans
 from podenv.pods.client import ANSWER_SECONDS, Json, KubernetesClient, plain, words_of
 from podenv.pods.events import PodEvents
-from podenv.pods.manifest import CONTAINER
+from podenv.pods.manifest import CONTAINER, image_digest
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -88,7 +88,7 @@ class OperatorObserver(PodEvents):
 
     def _see(self, pod: Json) -> None:
         self._pod = pod
-        fields.of_pod(pod)
+        fields.add(pod=pod["metadata"]["name"], node=pod["spec"].get("nodeName"), image_digest=image_digest(pod))
         self._task.pod = compat.pod_from_dict(pod) if self._task.callbacks or self._task.deferrable else None
 
     def _tell(self, what: str, **details: Any) -> None:

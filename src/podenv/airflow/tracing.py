@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from podenv.airflow import settings
 from podenv.airflow.compat import TaskDeferred
 from podenv.pods import status
-from podenv.pods.manifest import CONTAINER, Json, base_container
+from podenv.pods.manifest import CONTAINER, Json, image_digest
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -101,20 +102,29 @@ class Spans:
         step, self._step = self._step, None
         if step is None or _active() is None:
             return
+        try:
+            self._send(step, error, at or time.time_ns())
+        except Exception as problem:  # noqa: BLE001 - what takes the spans must not fail the task
+            settings.log.warning("A step of the pod cannot be traced: %s.", problem)
+
+    def _send(self, step: str, error: str, at: int) -> None:
         from opentelemetry.trace import Status, StatusCode, get_tracer
 
         span = get_tracer("podenv").start_span(f"podenv.{step}", start_time=self._since, attributes=self._attributes())
         if error:
             span.set_status(Status(StatusCode.ERROR, error))
-        span.end(end_time=max(self._since, at or time.time_ns()))
+        span.end(end_time=max(self._since, at))
 
     def _attributes(self) -> dict[str, str]:
         """In OpenTelemetry's words, where it has some."""
         known = {"podenv.environment": self._environment}
         if self._pod is not None:
-            metadata, digest = self._pod["metadata"], str(base_container(self._pod).get("image")).partition("@")[2]
+            metadata = self._pod["metadata"]
             known |= {"k8s.pod.name": metadata["name"], "k8s.namespace.name": metadata["namespace"]}
-            known |= {"k8s.node.name": self._pod["spec"].get("nodeName") or "", "podenv.image_digest": digest}
+            known |= {
+                "k8s.node.name": self._pod["spec"].get("nodeName") or "",
+                "podenv.image_digest": image_digest(self._pod),
+            }
         return {name: value for name, value in known.items() if value}
 
 
