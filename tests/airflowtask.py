@@ -99,24 +99,23 @@ class _TaskLog:
     @contextmanager
     def heard(self, handler: logging.Handler) -> Iterator[None]:
         """Give ``handler`` the log's records as long as this lasts; threads may do so at once."""
-        from podenv.airflow import settings
-
+        log = logging.getLogger("airflow.task.podenv")
         with self._lock:
             if not self._active:
-                self._before = settings.log.level, settings.log.propagate
-                settings.log.setLevel(logging.INFO)
-                settings.log.propagate = False
+                self._before = log.level, log.propagate
+                log.setLevel(logging.INFO)
+                log.propagate = False
             self._active += 1
-        settings.log.addHandler(handler)
+        log.addHandler(handler)
         try:
             yield
         finally:
-            settings.log.removeHandler(handler)
+            log.removeHandler(handler)
             with self._lock:
                 self._active -= 1
                 if not self._active:
-                    settings.log.setLevel(self._before[0])
-                    settings.log.propagate = self._before[1]
+                    log.setLevel(self._before[0])
+                    log.propagate = self._before[1]
 
 
 _task_log = _TaskLog()

@@ -75,11 +75,17 @@ class Runner:
         limits: Limits | None = None,
         *,
         env: Mapping[str, str] | None = None,
+        trace: Mapping[str, str] | None = None,
         sampled: bool = False,
         emit: Callable[[str], None] | None = None,
     ) -> LocalRun:
         return LocalRun(
-            self.environment, limits=limits or Limits(), env=env or {}, emit=emit or self.lines.append, sampled=sampled
+            self.environment,
+            limits=limits or Limits(),
+            env=env or {},
+            emit=emit or self.lines.append,
+            trace=trace,
+            sampled=sampled,
         )
 
     def __call__(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:

@@ -57,6 +57,7 @@ def run(
     *args: Any,
     memory: str | None = None,
     env: Mapping[str, str] | None = None,
+    trace: Mapping[str, str] | None = None,
     many: bool = True,
     sampled: bool = False,
 ) -> tuple[Any, list[str]]:
@@ -67,6 +68,7 @@ def run(
         limits=Limits(memory=memory),
         env=env or {},
         emit=log.append,
+        trace=trace,
         many=many,
         sampled=sampled,
     )
@@ -89,6 +91,18 @@ def test_the_second_task_takes_an_interpreter_that_has_loaded_the_imports_and_en
     assert not {first[0], second[0], third[0]} & set(psutil.pids())
     ahead.end_all()
     assert children() == set()
+
+
+def traceparent() -> str | None:
+    import os
+
+    return os.environ.get("TRACEPARENT")
+
+
+def test_the_trace_comes_with_the_call_and_keeps_no_interpreter_from_taking_it(warm: Catalogue) -> None:
+    assert run(warm, traceparent, trace={"TRACEPARENT": "first"}) == ("first", [])
+    assert run(warm, traceparent, trace={"TRACEPARENT": "second"}) == ("second", [TOOK])
+    assert run(warm, traceparent) == (None, [TOOK])
 
 
 @pytest.mark.parametrize("sampled", [False, True])

@@ -396,6 +396,30 @@ def test_the_cpu_limit_bounds_the_threads_of_numerical_libraries(runner: Runner,
     assert seen["MKL_NUM_THREADS"] == "9"
 
 
+def traceparent() -> str | None:
+    import os
+
+    return os.environ.get("TRACEPARENT")
+
+
+def test_the_function_and_a_command_get_the_trace_unless_the_task_has_its_own(runner: Runner) -> None:
+    trace = {"TRACEPARENT": "00-a-b-01"}
+    assert runner(traceparent, trace=trace) == "00-a-b-01"
+    assert runner(traceparent, trace=trace, env={"TRACEPARENT": "mine"}) == "mine"
+    runner.run(trace=trace).command(["sh", "-c", "echo trace $TRACEPARENT"])
+    assert "trace 00-a-b-01" in runner.lines
+
+
+def test_a_process_is_a_launch_and_the_size_of_its_call_and_result_are_known(runner: Runner) -> None:
+    one = runner.run()
+    one.call(source.build_call(traceparent, [], {}, None))
+    assert (dict(one.tally.launches), one.tally.requests) == ({"new": 1}, 0)
+    assert one.tally.call_bytes is not None
+    assert 0 < one.tally.call_bytes < 1_000
+    assert one.result is not None
+    assert 0 < one.result.size < 500
+
+
 def test_a_command_runs_with_the_environments_programs_first(runner: Runner) -> None:
     runner.run(env={"WHO": "you"}).command(
         ["python", "-c", "import os, six; print(six.__version__, os.environ['WHO'])"]

@@ -91,6 +91,9 @@ def test_an_idle_pod_takes_the_task_by_four_requests_and_is_gone(engine: Engine,
     assert engine.told.lines == ["doubling"]
     assert engine.told.steps == [f"{step} etl-warm-0" for step in ("created", "started", "succeeded", "cleaned")]
     assert engine.told.notes[0].startswith("Idle pod s/etl-warm-0 on node node-1 took the task after 0.")
+    tally = engine.life.tally
+    assert (dict(tally.launches), tally.requests) == ({"idle": 1}, 4)
+    assert [0 < seconds < 1 for seconds in tally.starts] == [True]
     until(lambda: server.pods() == [])
 
 
@@ -177,6 +180,19 @@ def test_variables_that_an_imported_module_may_have_read_need_a_new_pod(engine: 
     assert engine.told.notes[0] == f"A new pod is created: {why}."
     assert engine.call(functions.double, 21, pool=pool.pool) == 42
     assert "Idle pod" in engine.told.notes[-1]
+
+
+def traceparent() -> Any:
+    import os
+
+    return os.environ.get("TRACEPARENT")
+
+
+def test_an_idle_pod_with_imported_modules_gets_the_trace_with_the_call(engine: Engine, pool: Warm) -> None:
+    pool.fill(PODENV_WARM_IMPORTS='["json"]')
+    trace = with_base(env=[{"name": "TRACEPARENT", "value": "00-a-b-01"}])
+    assert engine.call(traceparent, pool=pool.pool, overrides=[trace]) == "00-a-b-01"
+    assert "Idle pod" in engine.told.notes[0]
 
 
 def test_without_an_idle_pod_a_new_one_is_created_at_once(engine: Engine, server: ApiServer, pool: Warm) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from podenv.airflow import compat, overrides, settings, stores
+from podenv.airflow import compat, overrides, settings, stores, tracing
 from podenv.airflow.learned import LearnedMemory
 from podenv.airflow.passing import context_values
 from podenv.call import source
@@ -47,6 +47,7 @@ class LocalTask:
             env={**task.secret_variables(), **{one["name"]: one["value"] for one in variables if "value" in one}},
             emit=self._emit,
             asked=self._asked_of_the_cluster([one["name"] for one in variables if "value" not in one]),
+            trace=tracing.variables(),
             grace=task.termination_grace_period,
             many=compat.runs_whole_dag(),
         )

@@ -9,12 +9,13 @@ from airflow.providers.cncf.kubernetes.callbacks import ExecutionMode
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
-from podenv.airflow import compat, settings
+from podenv.airflow import compat, fields, settings
 from podenv.airflow.overrides import formatted, selected
 from podenv.airflow.task import EnvTask
+from podenv.airflow.tracing import Spans
 from podenv.pods.client import ANSWER_SECONDS, Json, KubernetesClient, plain, words_of
 from podenv.pods.events import PodEvents
-from podenv.pods.manifest import CONTAINER
+from podenv.pods.manifest import CONTAINER, image_digest
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -25,10 +26,11 @@ _LOG_SECONDS = 60  # for the log of a container beside the task's
 class OperatorObserver(PodEvents):
     """Keeps what KubernetesPodOperator promises of its arguments, while podenv runs the pod."""
 
-    def __init__(self, task: EnvTask, context: Context, client: KubernetesClient) -> None:
+    def __init__(self, task: EnvTask, context: Context, client: KubernetesClient, spans: Spans) -> None:
         self._task = task
         self._context = context
         self._client = client
+        self._spans = spans
         self._pod: Json | None = None
         self.wants_end = bool(task.callbacks)
 
@@ -44,6 +46,7 @@ class OperatorObserver(PodEvents):
         settings.log.info("%s", text)
 
     def created(self, pod: Json) -> None:
+        self._spans.created(pod)
         self._see(pod)
         self._task.show(pod)
         ti = self._context["ti"]
@@ -53,11 +56,13 @@ class OperatorObserver(PodEvents):
 
     def resumed(self, pod: Json, event: Mapping[str, Any]) -> None:
         """The task goes on after it was deferred."""
+        self._spans.resumed(pod)
         self._see(pod)
         self._task.show(pod)
         self._tell("on_operator_resuming", event=event)
 
     def started(self, pod: Json) -> None:
+        self._spans.started(pod)
         self._see(pod)
         self._logs_of(selected(self._task.init_container_logs, _names(pod, "initContainers")))
         if self._task.log_events_on_startup:
@@ -65,6 +70,7 @@ class OperatorObserver(PodEvents):
         self._tell("on_pod_starting")
 
     def ended(self, pod: Json, *, failed: bool) -> None:
+        self._spans.ended(pod, failed=failed)
         self._see(pod)
         others = [name for name in _names(pod, "containers") if name != CONTAINER]
         if self._task.get_logs:
@@ -75,12 +81,14 @@ class OperatorObserver(PodEvents):
         self._tell("on_pod_teardown")
 
     def cleaned(self, pod: Json) -> None:
+        self._spans.cleaned()
         self._see(pod)
         self._tell("on_pod_cleanup")
         self._task.pod = None
 
     def _see(self, pod: Json) -> None:
         self._pod = pod
+        fields.add(pod=pod["metadata"]["name"], node=pod["spec"].get("nodeName"), image_digest=image_digest(pod))
         self._task.pod = compat.pod_from_dict(pod) if self._task.callbacks or self._task.deferrable else None
 
     def _tell(self, what: str, **details: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from podenv.airflow import measured, settings
+from podenv.airflow import fields, measured, settings
 from podenv.airflow.compat import AirflowFailException, AirflowSkipException, TaskDeferred
 from podenv.airflow.passing import readable
 from podenv.airflow.retry import retries_all_the_same
@@ -82,6 +82,10 @@ class EnvPodOperator(EnvTask):
             self._task.kill()
 
     def _run(self, context: Context, do: Callable[[Any], Any]) -> Any:
+        with fields.of_try(self.env, context["ti"].try_number):
+            return self._run_one(context, do)
+
+    def _run_one(self, context: Context, do: Callable[[Any], Any]) -> Any:
         started = record.now()
         try:
             self._task = self._task_of(context)
@@ -89,6 +93,8 @@ class EnvPodOperator(EnvTask):
             value = do(self._task)
             self._refuse_killed()  # Airflow lets a task that returns after SIGTERM count as success
         except TaskDeferred:
+            if self._task is not None:
+                measured.deferred(self, self._task.ran)
             raise
         except BaseException as error:
             self._ended(context, started, error)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.cncf.kubernetes.callbacks import ExecutionMode
 from airflow.version import version as airflow_version
 
-from podenv.airflow import compat, identity, overrides, settings, stores
+from podenv.airflow import compat, identity, overrides, settings, stores, tracing
 from podenv.airflow.compat import TaskDeferred, add_unique_suffix, create_unique_id
 from podenv.airflow.learned import LearnedMemory
 from podenv.airflow.observer import OperatorObserver
@@ -50,7 +50,8 @@ class PodTask:
         self._task = task
         self._context = context
         self._client = KubernetesClient(task.env, lambda: task.client, renew=task.renew_client)
-        self._observer = OperatorObserver(task, context, self._client)
+        self._spans = tracing.Spans(task.env)
+        self._observer = OperatorObserver(task, context, self._client, self._spans)
         self.ran = PodLife(self._client, self._observer)
         self._owner = identity.labels(context)
         self.memory = LearnedMemory(task, context)
@@ -64,6 +65,10 @@ class PodTask:
 
         ``waited`` is the event after a wait for room. Raises a `PodenvError`.
         """
+        with self._spans.during("launch"):
+            return self._run(waited)
+
+    def _run(self, waited: Mapping[str, Any] | None) -> Any:
         request = self._request(quiet=waited is not None)
         adopted = None
         if self._task.durable:
@@ -75,9 +80,11 @@ class PodTask:
             return self._value(self.ran.run(request, adopted=adopted), request)
         at_once = replace(request, timeouts=replace(request.timeouts, room=0))  # the triggerer waits for room
         try:
-            raise self.ran.hand_over(at_once, self._deferred, adopted=adopted)
+            deferred = self.ran.hand_over(at_once, self._deferred, adopted=adopted)
         except QuotaExceeded as error:
             raise self._in_line(error, request.timeouts.room, waited or {}) from None
+        self._count_wait(waited or {})
+        raise deferred
 
     def resume(self, event: Mapping[str, Any]) -> Any:
         """Go on after the trigger saw the pod end, or gave up waiting for it.
@@ -86,6 +93,10 @@ class PodTask:
         """
         if event["status"] == ROOM:
             return self.run(event)
+        with self._spans.during(None):
+            return self._resume(event)
+
+    def _resume(self, event: Mapping[str, Any]) -> Any:
         request, pod = self._followed(event), None
         try:
             pod = self._pod_of(request)
@@ -135,9 +146,14 @@ class PodTask:
         since, tries = waited.get("since") or time.time(), waited.get("tries", 0) + 1
         left = since + most - time.time()
         if left <= 0:
+            self._count_wait(waited)
             raise error
         pause = room.deferred_pause(tries)
         return TaskDeferred(trigger=RoomTrigger(since, tries, min(pause, left)), method_name="trigger_reentry")
+
+    def _count_wait(self, waited: Mapping[str, Any]) -> None:
+        if since := waited.get("since"):
+            self.ran.tally.waited_seconds += time.time() - since
 
     def _deferred(self, pod: Json) -> TaskDeferred:
         """What is raised so that the trigger follows ``pod``."""
@@ -190,7 +206,7 @@ class PodTask:
         pod = compose.pod(
             found,
             call,
-            [self._deadline(), *overrides.of_operator(task), *self._xcom_folder(), own],
+            [self._trace(found), self._deadline(), *overrides.of_operator(task), *self._xcom_folder(), own],
             request=asked,
             identity=Identity(self._name(), self._labels(), identity.call_key()),
             where=task.where,
@@ -251,6 +267,12 @@ class PodTask:
             python=found.python if task.image is None else None,
             code=settings.code(),
         )
+
+    def _trace(self, found: EnvironmentTemplate) -> Json:
+        """The trace that the function goes on with; what the environment and the task say themselves goes before."""
+        own = {one["name"] for one in base_container(found.template).get("env") or []}
+        env = [{"name": name, "value": value} for name, value in tracing.variables().items() if name not in own]
+        return with_base(env=env) if env else {}
 
     def _deadline(self) -> Json:
         """When the cluster ends the pod by itself; what the task says of it goes before."""

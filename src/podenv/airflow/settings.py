@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from podenv.airflow import deployed
 from podenv.airflow.compat import conf
+from podenv.airflow.fields import FieldsLog
 from podenv.catalogue import names
 from podenv.catalogue.environment import Catalogue
 from podenv.errors import CatalogueNotFound, SettingError, nearest
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from podenv.exchange.address import StoreAddress
 
 # Below airflow.task, which every executor writes into the task's log.
-log = logging.getLogger("airflow.task.podenv")
+_log = logging.getLogger("airflow.task.podenv")
+log = FieldsLog(_log)
 BACKENDS = ("kubernetes", "local")
 PAYLOADS = ("env", "secret")
 RESULTS = ("value", "exchange")
@@ -183,4 +185,4 @@ def _configured() -> str | None:
 
 def emit(line: str) -> None:
     """Write a line that a task printed into its log."""
-    log.info("%s", line)
+    _log.info("%s", line)

@@ -39,6 +39,7 @@ from podenv.process import ended_with_parent
 from podenv.runtime.call import Call, Result
 from podenv.runtime.frame import FrameReader
 from podenv.runtime.tagged import Refused
+from podenv.usage.tally import OUT_OF_MEMORY, Tally
 
 T = TypeVar("T")
 
@@ -69,7 +70,8 @@ class LocalRun:
     """One task in the virtual environment of ``environment``, which is made when it is not there.
 
     ``env`` comes over the environment's own variables; ``emit`` gets the log line by line as it is printed. ``asked``
-    is what the task itself asks of a cluster; ``grace`` the seconds that it gets to end after SIGTERM. ``sampled``
+    is what the task itself asks of a cluster; ``grace`` the seconds that it gets to end after SIGTERM. ``trace`` holds
+    variables that tell the function of a trace, where neither ``env`` nor the environment has them. ``sampled``
     watches the memory without control groups. ``many``: this process runs more tasks, so that an environment with idle
     pods lets an interpreter wait for the next one.
     """
@@ -83,6 +85,7 @@ class LocalRun:
         emit: Callable[[str], None],
         asked: ClusterOnly = clusteronly.NOTHING,
         grace: float | None = None,
+        trace: Mapping[str, str] | None = None,
         sampled: bool = False,
         many: bool = False,
     ) -> None:
@@ -95,6 +98,8 @@ class LocalRun:
         """What only a cluster gives it, in one line; None if nothing is missing."""
         own_grace = environment.spec.termination_grace_period_seconds if grace is None else grace
         self._grace = GRACE_SECONDS if own_grace is None else own_grace
+        # They come with the Call, so that an interpreter that waits can get them too.
+        self._trace = {name: value for name, value in (trace or {}).items() if name not in self._env}
         self._emit = emit
         self._sampled = sampled
         # What a task sets itself, a module may read when it is imported: it gets an interpreter of its own.
@@ -106,12 +111,8 @@ class LocalRun:
         self.result: Result | None = None
         """What the function brought."""
         self._peak: float | None = None
-        self.growths = 0
-        """How often it ran again with more memory."""
-        self.relaunches = 0
-        """Nothing takes a process away."""
-        self.waited_seconds = 0.0
-        """Nothing waits for room here."""
+        self.tally = Tally()
+        """What it took: nothing takes a process away here, and none waits for room."""
 
     @property
     def usage(self) -> dict[str, float]:
@@ -169,6 +170,7 @@ class LocalRun:
                 )
             except Refused as refused:
                 raise CallError(f"{refused}.") from None
+            self.tally.call_bytes = runtime.call_bytes(travel)
             reader = FrameReader(token, self._emit)
             code = self._run(lambda: self._interpreter(folder, travel, limit), limit, reader)
             if reader.result is None:
@@ -190,7 +192,7 @@ class LocalRun:
 
         def attempt(folder: Path, limit: int | None) -> Any:
             with xcomfile.folder() as own:
-                variables = {**self._variables(folder), xcomfile.VARIABLE: str(own / xcomfile.NAME)}
+                variables = {**self._variables(folder), **self._trace, xcomfile.VARIABLE: str(own / xcomfile.NAME)}
                 words = [self._program(argv[0], variables["PATH"]), *xcomfile.redirected(argv[1:], own)]
                 started = ended_with_parent(venv.interpreter(folder), words)
                 reader = FrameReader(secrets.token_hex(16), self._emit)
@@ -232,7 +234,7 @@ class LocalRun:
                     if limit is None or largest is None or limit >= largest:
                         raise
                     limit = min(2 * limit, largest)
-                    self.growths += 1
+                    self.tally.relaunches[OUT_OF_MEMORY] += 1
                     self.limits = replace(self.limits, memory=quantity.of_bytes(limit))
                     self._emit(
                         f"Out of memory at the limit of {error.limit}; running again with {self.limits.memory} "
@@ -242,10 +244,13 @@ class LocalRun:
     def _interpreter(self, folder: Path, travel: Mapping[str, str], limit: int | None) -> Child:
         """One that makes the Call ``travel``: it waited, or it is started now."""
         variables, imports = self._variables(folder), self._environment.spec.warm.imports
+        travel = {**travel, **self._trace}
         child = None
         if self._may_wait:
             child = ahead.take(folder, variables, imports, call=travel, limit=limit, log=self._emit)
-        if child is None:
+        if child is not None:
+            self.tally.launches["idle"] += 1
+        else:
             argv = runtime.command_here(str(venv.interpreter(folder)))
             child = self._start(argv, {**variables, **travel}, limit)
         if self._may_wait:
@@ -253,7 +258,9 @@ class LocalRun:
         return child
 
     def _start(self, argv: Sequence[str], env: Mapping[str, str], limit: int | None) -> Child:
-        return Child(argv, env=env, limit=limit, sampled=self._sampled)
+        child = Child(argv, env=env, limit=limit, sampled=self._sampled)
+        self.tally.launches["new"] += 1
+        return child
 
     def _run(self, start: Callable[[], Child], limit: int | None, reader: FrameReader) -> int:
         """Follow what ``start`` starts to its end or to its result."""

@@ -75,7 +75,7 @@ class Attachment:
     def __init__(self, client: KubernetesClient, namespace: str) -> None:
         self._client = client
         self._namespace = namespace
-        self._api = client.core().api_client
+        self._api = client.api.api_client
         self._socket: socket | None = None
         self._context: ssl.SSLContext | None = None
 
@@ -101,6 +101,7 @@ class Attachment:
 
         Raises `AttachRefused`.
         """
+        self._client.requests += 1
         opened = self._attached(pod)
         try:
             self._exchange(opened, message, answer)

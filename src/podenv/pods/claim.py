@@ -144,7 +144,7 @@ class IdlePods:
 
     @property
     def _place(self) -> tuple[str, str]:
-        return str(self._client.core().api_client.configuration.host), self._request.namespace
+        return str(self._client.api.api_client.configuration.host), self._request.namespace
 
     def _got(self, pod: Json, until: float) -> bool:
         """True once the log says that the Call is there; False if it does not ``until`` then, or never will."""

@@ -74,11 +74,20 @@ class KubernetesClient:
         self, environment: str, make: Callable[[], CoreV1Api], *, renew: Callable[[], None] = lambda: None
     ) -> None:
         self.environment = environment
+        self.requests = 0
+        """How often the API server was asked for something."""
         self.stopped = False  # plain, not an Event, whose lock a signal handler could find taken
         self._make = make
         self._renew = renew
 
     def core(self) -> CoreV1Api:
+        """The generated client, for one request. Raises as `api`."""
+        api = self.api
+        self.requests += 1
+        return api
+
+    @property
+    def api(self) -> CoreV1Api:
         """The generated client. Raises `PodRefused` where no configuration says how to reach a cluster."""
         try:
             return self._make()

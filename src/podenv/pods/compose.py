@@ -16,11 +16,10 @@ from podenv.pods.client import Json
 from podenv.pods.manifest import base_container, complete, with_base, without_env
 from podenv.pods.template import EnvironmentTemplate
 from podenv.runtime import ticket as tickets
-from podenv.runtime.call import PREFIX, Call
+from podenv.runtime.call import Call
 from podenv.runtime.tagged import Refused
 
 _TERMINATION_LOG = "/dev/termination-log"
-_CALL_VARIABLES = f"{PREFIX}CALL_"
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def _call_annotation(call: Call, key: bytes, *, discard: bool) -> dict[str, str]
 def split_secret(whole: Json) -> tuple[Json, dict[str, str]]:
     """The pod without the Call, and the Call's variables, which a Secret brings."""
     env = base_container(whole)["env"]
-    secret = {item["name"]: item["value"] for item in env if item["name"].startswith(_CALL_VARIABLES)}
+    secret = {item["name"]: item["value"] for item in env if item["name"].startswith(runtime.CALL_VARIABLES)}
     return without_env(whole, secret), secret
 
 

@@ -27,6 +27,7 @@ from podenv.pods.refusal import refusal, refusals
 from podenv.pods.request import PodRequest, Relaunches
 from podenv.pods.watching import PodWatch
 from podenv.runtime.call import Result
+from podenv.usage.tally import OUT_OF_MEMORY, Tally
 
 DELETION_SECONDS = 15.0  # for which a deletion is tried while the server is away
 NAME_SECONDS = 60.0  # that a pod of the same name, of the try before, may take to go
@@ -55,12 +56,13 @@ class PodLife:
         self._answer: Answer | None = None
         self.result: Result | None = None
         """What the last pod brought."""
-        self.growths = 0
-        """How often a pod was launched again with more memory."""
-        self.waited_seconds = 0.0
-        """For how long it waited in line for room."""
-        self.relaunches = 0
-        """How often a pod was launched again for another reason."""
+        self._tally = Tally()
+
+    @property
+    def tally(self) -> Tally:
+        """What it took so far."""
+        self._tally.requests = self._client.requests
+        return self._tally
 
     @property
     def usage(self) -> dict[str, float]:
@@ -93,10 +95,9 @@ class PodLife:
         def follow(request: PodRequest, pod: Json) -> tuple[Result, End]:
             if pod is adopted and not status.may_have_started(pod, CONTAINER):
                 self._give_secret(request, pod)  # its worker may have ended between the two
-            self._watch = PodWatch(self._client, self._events, request)
+            self._watch = PodWatch(self._client, self._events, request, self._tally)
             self.result = result = self._watch.result_of(pod, adopted=pod is adopted, answer=self._answer)
             self.pod = self._watch.pod
-            self.waited_seconds += self._watch.waited_seconds
             self._client.refuse_stopped()
             failed = result.error is not None
             self._events.ended(self.pod or pod, failed=failed)
@@ -137,6 +138,7 @@ class PodLife:
         with refusals(request.environment, f"list pods in {request.namespace}"):
             left = self._client.list_pods(request.namespace, selector)
         adopted, stale = decisions.choose(left, request)
+        self._tally.adoptions += adopted is not None
         for pod in stale:
             with suppress(ApiException, HTTPError):  # the cluster removes it, or the next try does
                 metadata = pod["metadata"]
@@ -160,11 +162,15 @@ class PodLife:
         before = request.of_pod(pod) if pod is not None else request
         started = self._started(pod)
         again = decisions.relaunch(error, before, started=started)
+        reason = OUT_OF_MEMORY
         if isinstance(error, PodLost):
-            error = self._explained(error, before, rerun_refused=again is None and started)
+            why = status.why_taken(self.pod, self._client.events_of(before.namespace, before.name))
+            reason = status.reason_taken(self.pod, CONTAINER, why)
+            error = _explained(error, before, why, rerun_refused=again is None and started)
         if again is None:
             raise error
         following = (fresh() if fresh else request).again(before, counted=again.counted).with_memory(before.memory)
+        self._tally.relaunches[reason] += 1
         anywhere = following.without_spot(last=again.counted and following.starts == again.most)
         if anywhere is not following and again.counted:
             self._events.note("The next pod may run on nodes that are not spot nodes too.")
@@ -172,10 +178,8 @@ class PodLife:
         if again.grown:
             larger = following.larger(before.memory)
             assert larger is not None
-            self.growths += 1
             self._events.note(f"{error} It is started again with {larger.memory} (max_memory {larger.max_memory}).")
             return larger
-        self.relaunches += 1
         self._events.note(f"{error} It is started again ({following.starts} of at most {again.most} times).")
         return following
 
@@ -251,6 +255,8 @@ class PodLife:
                 elif (pod := self._hand(request.of_pod(pod), idle, attachment)) is not None:
                     where = f"{request.namespace}/{pod['metadata']['name']} on node {pod['spec'].get('nodeName')}"
                     taken = (self._answer and self._answer.taken_at) or time.monotonic()
+                    self._launched("idle", request)
+                    self._tally.starts.append(taken - began)
                     self._events.note(f"Idle pod {where} took the task after {taken - began:.2f} s.")
                     return pod
                 else:
@@ -283,9 +289,14 @@ class PodLife:
         """Create the pod and the Secret it owns. Raises `PodFailure`, `Killed`."""
         pod = self._post(request)
         self._held = _Held(request, pod["metadata"]["uid"])
+        self._launched("new", request)
         self._client.refuse_stopped()
         self._give_secret(request, pod)
         return pod
+
+    def _launched(self, kind: str, request: PodRequest) -> None:
+        self._tally.launches[kind] += 1
+        self._tally.call_bytes = request.call_bytes
 
     def _post(self, request: PodRequest) -> Json:
         body, deadline = request.body(), time.monotonic() + NAME_SECONDS
@@ -294,7 +305,7 @@ class PodLife:
             self._held = _Held(request)
             try:
                 pod = self._client.create_pod(request.namespace, body)
-                self.waited_seconds += line.seconds
+                self._tally.waited_seconds += line.seconds
                 return pod
             except ApiException as error:
                 self._held = None  # a refused request leaves none behind; a pod of this name is another's
@@ -374,16 +385,16 @@ class PodLife:
         seen = self._watch.started if self._watch is not None else False
         return seen or status.may_have_started(pod, CONTAINER)
 
-    def _explained(self, error: PodLost, request: PodRequest, *, rerun_refused: bool) -> PodLost:
-        """``error`` with what the cluster says of why it took the pod away, and why it is not launched again."""
-        why = status.why_taken(self.pod, self._client.events_of(request.namespace, request.name))
-        words = [str(error), *([f"The cluster says: {why}."] if why else [])]
-        if rerun_refused and request.relaunches == Relaunches():  # else its author chose a number
-            words.append(
-                "Its function may have run, so it is not started again; set retries, or relaunch=N of the task or in "
-                "the environment's values."
-            )
-        return PodLost(" ".join(words))
+
+def _explained(error: PodLost, request: PodRequest, why: str, *, rerun_refused: bool) -> PodLost:
+    """``error`` with ``why`` the cluster took the pod away, and why it is not launched again."""
+    words = [str(error), *([f"The cluster says: {why}."] if why else [])]
+    if rerun_refused and request.relaunches == Relaunches():  # else its author chose a number
+        words.append(
+            "Its function may have run, so it is not started again; set retries, or relaunch=N of the task or in "
+            "the environment's values."
+        )
+    return PodLost(" ".join(words))
 
 
 def _owner_of(pod: Json | None) -> str:

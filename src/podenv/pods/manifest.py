@@ -98,6 +98,11 @@ def base_container(pod: Json) -> Json:
     raise KeyError(CONTAINER)
 
 
+def image_digest(pod: Json) -> str:
+    """The digest of the image that runs the task; empty where it is named without one."""
+    return str(base_container(pod).get("image")).partition("@")[2]
+
+
 def with_base(**fields: Any) -> Json:
     """A partial pod that sets ``fields`` of the container that runs the task."""
     return {"spec": {"containers": [{"name": CONTAINER, **fields}]}}

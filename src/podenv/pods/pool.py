@@ -24,7 +24,7 @@ LONG = timedelta(minutes=1)  # more than an import takes, and than the clocks of
 SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 _OWN = "podenv.dev/"  # what podenv itself says of a pod
 _AT_START = re.compile(r"LD_|PYTHON|MALLOC_|GLIBC_|LC_|LANG(UAGE)?$|TZ$")  # read before a Call can come
-_READ_BY_NOBODY = re.compile(rf"{PREFIX}|AIRFLOW_(CONN|VAR)_")  # when a module is imported
+_READ_BY_NOBODY = re.compile(rf"{PREFIX}|AIRFLOW_(CONN|VAR)_|TRACEPARENT$")  # when a module is imported
 _REFERENCE = re.compile(r"\$(\$|\([^)]*\))")
 _STAMP = re.compile(rb"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d) ", re.MULTILINE)
 _LABELS = ("metadata.labels", "metadata.annotations")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 
+from podenv import runtime
 from podenv.catalogue import names, quantity
 from podenv.pods import pool, status
 from podenv.pods.client import Json
@@ -116,6 +117,12 @@ class PodRequest:
         """The memory limit of the container; ``no limit`` without one."""
         limits = (base_container(self.pod).get("resources") or {}).get("limits") or {}
         return str(limits.get("memory", "no limit"))
+
+    @property
+    def call_bytes(self) -> int:
+        """The size of the Call as it travels."""
+        plain = {one["name"]: one.get("value", "") for one in base_container(self.pod).get("env") or []}
+        return runtime.call_bytes({**plain, **self.secret})
 
     @property
     def facts(self) -> str:

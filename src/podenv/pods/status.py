@@ -280,6 +280,26 @@ def why_taken(pod: Json | None, events: Iterable[Json]) -> str:
     return plain(f"{reasons[0][0]}: {reasons[0][1]}").rstrip(".") if reasons else ""
 
 
+def reason_taken(pod: Json | None, name: str, why: str) -> str:
+    """Why a pod was lost, in one word: the cluster's own, where `why_taken` says ``why``; else NodeLost or Deleted."""
+    word = why.partition(":")[0] or str(_status(pod or {}).get("reason") or "")
+    if word:
+        return word if word.isalnum() else "Other"
+    return "NodeLost" if pod is not None and is_going(pod) and terminated(pod, name) is None else "Deleted"
+
+
+def start_seconds(pod: Json, name: str) -> float | None:
+    """Seconds from a node taking the pod to its container's start, in whole ones; None where not known."""
+    taken, ran = scheduled(pod), began(pod, name)
+    return max(0.0, (ran - taken).total_seconds()) if taken and ran else None
+
+
+def began(pod: Json, name: str) -> datetime | None:
+    """When the container started; None where it has not, or the kubelet does not say."""
+    state = _state(container(pod, name), "running") or terminated(pod, name) or {}
+    return moment(state.get("startedAt"))
+
+
 def scheduled(pod: Json) -> datetime | None:
     """When a node took the pod."""
     for condition in _of_status(pod, "conditions"):

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from podenv.errors import OutOfMemory, PodLost, StartTimedOut, TaskFailure, Unschedulable
-from podenv.pods import room, status
+from podenv.pods import pool, room, status
 from podenv.pods.attach import Answer
 from podenv.pods.client import Json, KubernetesClient
 from podenv.pods.events import PodEvents
@@ -18,6 +18,7 @@ from podenv.pods.refusal import refusals
 from podenv.pods.request import PodRequest
 from podenv.runtime.call import Result
 from podenv.runtime.frame import FrameReader
+from podenv.usage.tally import Tally
 
 END_SECONDS = 5.0  # for the status that says how a container ended, once its result has come
 SLOW_START_SECONDS = 5.0  # after which the log says what the start was spent on
@@ -30,17 +31,16 @@ Start = tuple[Json, TaskFailure | None]
 class PodWatch:
     """One pod that exists, until it brought a result or never will; `stop` ends that from a signal handler."""
 
-    def __init__(self, client: KubernetesClient, events: PodEvents, request: PodRequest) -> None:
+    def __init__(self, client: KubernetesClient, events: PodEvents, request: PodRequest, tally: Tally) -> None:
         self._client = client
         self._events = events
         self._request = request
+        self._tally = tally
         self._reader = FrameReader(request.token, self._line)
         name = PodName(request.namespace, request.name, CONTAINER)
         self._follower = PodFollower(client, name, take=self._reader.feed)
         self._pod: Json | None = None
         self._started = False
-        self.waited_seconds = 0.0
-        """For how long no node had room for it."""
 
     @property
     def started(self) -> bool:
@@ -125,7 +125,7 @@ class PodWatch:
             self._pod = pod
             if pod["spec"].get("nodeName") and not scheduled:
                 scheduled.append(time.monotonic() - (_since(status.scheduled(pod)) if adopted else 0))
-                self.waited_seconds = line.seconds
+                self._tally.waited_seconds += line.seconds
             words["scheduler"] = status.unschedulable(pod) or words["scheduler"]
             if not scheduled and room.is_short(pod):
                 line.see(pod, began)
@@ -146,12 +146,16 @@ class PodWatch:
         at_most = min(request.timeouts.schedule, request.timeouts.start, room.TELL_SECONDS)
         decision = self._follower.watch(decide, deadline, at_most=at_most, since=None if adopted else pod)
         if decision is None:
+            self._tally.waited_seconds += 0 if scheduled else line.seconds
             raise _late(request, bool(scheduled), words, line)
         pod, failure = decision
         if failure is not None:
             raise failure
         now = time.monotonic()
         start = now - scheduled[0] if scheduled else 0.0
+        took = status.start_seconds(pod, CONTAINER) if adopted else start
+        if took is not None and not pool.is_claimed(pod):  # an idle pod's start was no part of this task
+            self._tally.starts.append(took)
         where = f"Pod {request.namespace}/{request.name} runs on node {pod['spec'].get('nodeName')}"
         self._events.note(
             f"{where}: created {now - began:.0f} s ago."

@@ -13,6 +13,7 @@ Json = dict[str, Any]
 NAME = "airflow-env"
 _METADATA, _VALUES, _SCHEMA = "Chart.yaml", "values.yaml", "values.schema.json"
 _LEFTOVERS = ("~", ".orig", ".swp")  # of editors
+_BESIDE = "monitoring/"  # for Prometheus and Grafana; as .helmignore says, no release holds it
 
 
 def folder() -> Path:
@@ -55,5 +56,6 @@ def _content(metadata: Json, defaults: Json, schema: str, files: dict[str, str])
 
 
 def _counts(name: str) -> bool:
-    """True if a file is part of the chart: it is neither hidden nor left over by an editor."""
-    return not name.endswith(_LEFTOVERS) and not any(part.startswith(".") for part in name.split("/"))
+    """True if a file is part of the chart: neither hidden, nor left over by an editor, nor for monitoring."""
+    hidden = any(part.startswith(".") for part in name.split("/"))
+    return not hidden and not name.endswith(_LEFTOVERS) and not name.startswith(_BESIDE)

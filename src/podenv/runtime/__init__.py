@@ -25,6 +25,9 @@ _BOOTSTRAP = (
     f"{_CHECK}import binascii, os, zlib; exec(zlib.decompress(binascii.a2b_base64(os.environ.pop('{PREFIX}CODE'))))"
 )
 
+CALL_VARIABLES = f"{PREFIX}CALL_"
+"""How the names of the variables begin that bring a Call."""
+
 _LOADER = """\
 def add(sources):
     import sys  # the names of this module go before the function runs
@@ -103,6 +106,11 @@ def travel_env(
         **({f"{PREFIX}DISCARD": "1"} if discard else {}),
         **({f"{PREFIX}BYTECODE": bytecode} if bytecode else {}),
     }
+
+
+def call_bytes(variables: Mapping[str, str]) -> int:
+    """The size of the Call among ``variables``, with the addresses for what goes through storage."""
+    return sum(len(value) for name, value in variables.items() if name.startswith(CALL_VARIABLES))
 
 
 def waiting_code() -> str:

@@ -58,7 +58,7 @@ class Failure:
 class Result:
     """What a function returned, or its failure, with the Python version it ran on and the seconds it took.
 
-    ``usage`` is what `runtime.usage` measured.
+    ``usage`` is what `runtime.usage` measured; ``size`` the bytes that it had when it came, compressed.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Result:
         self.python = python
         self.seconds = seconds
         self.usage = dict(usage or {})
+        self.size = 0
 
     def encode(self, encode_value: Callable[[Any], Any] | None = None) -> bytes:
         """The Result, compressed; ``encode_value`` makes tagged JSON of the value, where some of it goes to storage.
@@ -104,13 +105,15 @@ class Result:
         document = _document(data, 2 * RESULT_LIMIT)
         error = document.get("error")
         try:
-            return cls(
+            result = cls(
                 document.get("value"),
                 error=Failure(**{name: str(text) for name, text in error.items()}) if error else None,
                 python=str(document["python"]),
                 seconds=float(document["seconds"]),
                 usage={str(name): float(value) for name, value in document["usage"].items()},
             )
+            result.size = len(data)
+            return result
         except (AttributeError, KeyError, TypeError, ValueError):
             raise Refused("this is not a result of podenv") from None
 

@@ -52,6 +52,17 @@ def test_the_labels_of_an_idle_pod_are_not_those_of_the_task() -> None:
     assert pool.why_unlike(task(env=[labels]), Pool("h", own)) == "the variable D has the pod's labels['dag_id']"
 
 
+def test_a_trace_makes_no_task_unlike_an_idle_pod_not_even_one_that_has_imported_modules() -> None:
+    traced = task(env=[{"name": "TRACEPARENT", "value": "00-a-b-01"}])
+    assert pool.why_unlike(traced, Pool("h", template())) == ""
+    idle = claimed(PODENV_WARM_IMPORTS='["json"]')
+    assert pool.handed(traced, {}, idle)["TRACEPARENT"] == "00-a-b-01"
+    assert pool.why_unfit({"TRACEPARENT": "00-a-b-01"}, idle) == ""
+    assert pool.why_unfit({"TRACEPARENTS": "1"}, idle) == (
+        "a module of warm.imports may have read the variable TRACEPARENTS"
+    )
+
+
 def test_variables_are_handed_over_as_kubernetes_would_set_them() -> None:
     given = with_base(env=[{"name": "A", "value": "$$5 $HOME $$(X)"}, {"name": "B", "value": "as there"}])
     handed = pool.handed({**given, "metadata": {}}, {"S": "a$$b"}, claimed(B="as there"))
