@@ -21,7 +21,9 @@ USAGE = {
     "environment": "reporting", "backend": "kubernetes", "state": "success", "started": "2026-01-01T00:00:00+00:00",
     "lock": LOCK, "python": "3.13.1", "image": "registry.example/reporting@sha256:" + "b" * 64, "seconds": 10.0,
     "peak_memory_bytes": 384 * 2**20, "memory_limit_bytes": 512 * 2**20, "cpu_seconds": 5.0, "cpu_limit_cores": 1.0,
-    "relaunches": 1,
+    "relaunches": 1, "reasons": {"Evicted": 1}, "pod": "podenv-reporting/total-x1", "node": "n1",
+    "travelled": "With total travel 2 statements of report.py.",
+    "times": {"created": "2026-01-01T00:00:01+00:00", "scheduled": "2026-01-01T00:00:02+00:00"},
 }  # fmt: skip
 DAG = """
 from airflow.sdk import dag, task
@@ -79,8 +81,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def fill(dag_file: Path) -> None:
-    """The DAG as the API server knows it, and runs of its tasks."""
+def fill(project: Path) -> None:
+    """The DAG as the API server knows it, and runs of its tasks. Its environment `elsewhere` is then gone."""
     import importlib.util
 
     from airflow.models.dag import DagModel
@@ -94,11 +96,15 @@ def fill(dag_file: Path) -> None:
     from sqlalchemy import insert
     from uuid6 import uuid7
 
+    gone, dag_file = project / "envs" / "elsewhere", project / "dags" / "report.py"
+    add_environment(gone.parent, gone.name, "3.11", "six==1.16.0")
     spec = importlib.util.spec_from_file_location("report", dag_file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    dag = module.report()
+    shutil.rmtree(gone)
     with create_session() as session:
         if session.get(DagBundleModel, "ui") is not None:
             return
@@ -109,7 +115,7 @@ def fill(dag_file: Path) -> None:
                 max_active_tasks=1, max_consecutive_failed_dag_runs=0, has_task_concurrency_limits=False,
             )
         )  # fmt: skip
-        SerializedDagModel.write_dag(LazyDeserializedDAG.from_dag(module.report()), "ui", session=session)
+        SerializedDagModel.write_dag(LazyDeserializedDAG.from_dag(dag), "ui", session=session)
         session.execute(
             insert(DagRun).values(
                 dag_id="report", run_id="manual__1+00:00", run_type="manual", state="failed", run_after=NOW,
@@ -151,10 +157,8 @@ def served(project: Path) -> Iterator[Any]:
         from starlette.testclient import TestClient
 
         patch.setattr(fastapi, "init_access_logging", lambda app: None)
-        gone = add_environment(project / "envs", "elsewhere", "3.11", "six==1.16.0")
         patch.setenv("PODENV_CATALOGUE", str(project / "envs"))
-        fill(project / "dags" / "report.py")
-        shutil.rmtree(gone.folder)
+        fill(project)
         with TestClient(fastapi.create_app("core")) as client:
             yield client
         fastapi.purge_cached_app()

@@ -106,7 +106,9 @@ def test_a_run_shows_what_it_ran_in_what_it_used_and_why_it_failed(get: Get) -> 
     for words in (
         f"FunctionRaised: It raised {HOSTILE}", "failed , try 2", "Environment reporting", "Python 3.13.1",
         f"Lock {LOCK[:16]} the lock of this machine is another now", "Ran on a pod", "Memory 384 MiB of 512 MiB",
-        "Function took 10.0 s", "Launched again 1 times", "podenv sizes report",
+        "Function took 10.0 s", "Launched again 1 × Evicted", "podenv sizes report",
+        "Pod podenv-reporting/total-x1 on node n1",
+        "Travelled With total travel 2 statements of report.py.", "a node took the pod 2026-01-01 00:00:02 UTC",
     ):  # fmt: skip
         assert words in shown
     assert "What it used is kept once it has ended." in text(get("run/report/manual__1+00:00/each/1"))

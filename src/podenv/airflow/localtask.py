@@ -82,6 +82,7 @@ class LocalTask:
                 python=self._environment.python,
                 code=settings.code(),
             )
+            task.travelled = call.travels
             exchange = stores.of_task(task, self._context)
             if exchange is None:
                 return self.ran.call(call, discard=task.discards_value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from podenv.airflow import compat, settings
 from podenv.usage.record import TaskUsage, usage_of
@@ -53,6 +53,9 @@ class Execution(Protocol):
     @property
     def seconds(self) -> float | None: ...
 
+    @property
+    def where(self) -> dict[str, Any]: ...
+
 
 def keep(task: EnvTask, context: Context, ran: Execution, *, started: str, error: BaseException | None) -> None:
     """Keep what the execution of ``task`` used, which ended with ``error``; never raises."""
@@ -71,6 +74,9 @@ def keep(task: EnvTask, context: Context, ran: Execution, *, started: str, error
             waited_seconds=round(ran.tally.waited_seconds, 1) or None,
             growths=ran.tally.growths,
             relaunches=ran.tally.lost,
+            reasons=dict(ran.tally.relaunches) or None,
+            travelled=task.travelled or None,
+            **ran.where,
         )
         if usage.line:
             settings.log.info("%s", usage.line)

@@ -203,6 +203,7 @@ class PodTask:
         asked = self.memory.settle(found.defaults, found.lock or str(task.image))
         own = {"metadata": {"annotations": self.memory.annotations}}
         call = self._call(found)
+        task.travelled = call.travels
         pod = compose.pod(
             found,
             call,

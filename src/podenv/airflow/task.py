@@ -51,6 +51,7 @@ class EnvTask(KubernetesPodOperator):
     ran_python: str | None = None  # what the environment was that it ran in; None where that cannot be told
     ran_lock: str | None = None
     ran_max_memory: str | None = None  # of memory that is auto
+    travelled: str = ""  # what went along with the function, in words
     written: Sequence[Reference] = ()  # what of its value is in a store
     env: str
     cpu: str | float | None

@@ -126,9 +126,8 @@ def ui(
     try:
         listener = socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        raise SettingError(
-            f"Port {port} of this machine cannot be taken ({os.strerror(error.errno or 0)}); `podenv ui --port 0` takes a free one."
-        ) from None
+        why = os.strerror(error.errno or 0)
+        raise SettingError(f"Port {port} cannot be taken ({why}); `podenv ui --port 0` takes a free one.") from None
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"  # it would log each request
     with listener:

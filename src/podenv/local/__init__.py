@@ -122,6 +122,11 @@ class LocalRun:
         return {} if self._peak is None else {"peak_memory_bytes": self._peak}
 
     @property
+    def where(self) -> dict[str, Any]:
+        """Nothing: its process is the worker's own."""
+        return {}
+
+    @property
     def seconds(self) -> float | None:
         """How long the function ran, or else its process; None where none was started."""
         if self.result is not None:

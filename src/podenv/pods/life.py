@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
@@ -75,6 +75,11 @@ class PodLife:
         if self.result is not None:
             return self.result.seconds
         return None if self.pod is None else status.ran_seconds(self.pod, CONTAINER)
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """The last pod, as `podenv.usage.record.TaskUsage` has it."""
+        return {} if self.pod is None else status.where(self.pod, CONTAINER)
 
     def run(self, request: PodRequest, *, adopted: Json | None = None) -> Result:
         """The function's Result. ``adopted`` is a pod of this very work that an earlier worker left.

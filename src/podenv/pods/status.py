@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 from podenv import causes
 from podenv.catalogue import names
@@ -306,6 +307,22 @@ def scheduled(pod: Json) -> datetime | None:
         if condition["type"] == "PodScheduled" and condition["status"] == "True":
             return moment(condition.get("lastTransitionTime"))
     return None
+
+
+def where(pod: Json, name: str) -> dict[str, Any]:
+    """The pod, its node and when what happened to it, for a record; without what is not known."""
+    over = terminated(pod, name) or {}
+    times = {
+        "created": moment(pod["metadata"].get("creationTimestamp")),
+        "scheduled": scheduled(pod),
+        "started": began(pod, name),
+        "ended": moment(over.get("finishedAt")),
+    }
+    return {
+        "pod": f"{pod['metadata'].get('namespace')}/{pod['metadata'].get('name')}",
+        "node": pod["spec"].get("nodeName"),
+        "times": {step: at.isoformat() for step, at in times.items() if at is not None} or None,
+    }
 
 
 def unschedulable(pod: Json) -> str:

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from podenv.catalogue import quantity
-from podenv.errors import Killed, OutOfMemory
+from podenv.errors import Killed, OutOfMemory, PodenvError
 from podenv.usage.text import cores_text, size_text
 
+MESSAGE_CHARACTERS = 500
+"""What is kept of a failure's words."""
 _TIMED_SECONDS = 0.1  # below which the clocks of CPU and time are too coarse for each other
 _THROTTLED_SECONDS = 0.05  # below which nobody waited
 
@@ -20,8 +22,10 @@ class TaskUsage:
     """Sizes in bytes, CPU in cores, times in seconds; None where it is not known.
 
     ``state`` is ``success``, ``failed``, ``out_of_memory`` or ``killed``; ``started`` a moment in ISO 8601, UTC;
-    ``failure`` the type of the failure; ``growths`` counts how often the run began again with more memory,
-    ``relaunches`` how often for another reason.
+    ``failure`` the type of the failure, ``message`` its words; ``growths`` counts how often the run began again with
+    more memory, ``relaunches`` how often for another reason, ``reasons`` both by their reason. ``travelled`` says what
+    went along with the function; ``times`` when its last ``pod`` was ``created``, ``scheduled``, ``started`` and
+    ``ended``.
     """
 
     environment: str
@@ -45,6 +49,12 @@ class TaskUsage:
     growths: int = 0
     relaunches: int = 0
     failure: str | None = None
+    message: str | None = None
+    travelled: str | None = None
+    pod: str | None = None
+    node: str | None = None
+    times: Mapping[str, str] | None = None
+    reasons: Mapping[str, int] | None = None
 
     @property
     def known(self) -> dict[str, Any]:
@@ -100,6 +110,7 @@ def usage_of(
     return TaskUsage(
         state=_state(error),
         failure=None if error is None else type(error).__name__,
+        message=str(error)[:MESSAGE_CHARACTERS] if isinstance(error, PodenvError) else None,
         **sizes,
         **figures,
         **known,

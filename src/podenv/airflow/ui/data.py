@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from airflow.models.dagrun import DagRun
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance
@@ -82,18 +81,18 @@ _of_dag: dict[str, tuple[str, list[Use]]] = {}  # by DAG, with the hash of the s
 
 def uses(session: Session, dag_ids: Collection[str]) -> list[Use]:
     """The tasks in environments of these DAGs, as their newest serialised form has them; each form is read once."""
-    newest = (
-        select(SerializedDagModel.dag_id, func.max(SerializedDagModel.created_at).label("created"))
-        .group_by(SerializedDagModel.dag_id)
-        .subquery()
-    )
+    wanted = set(dag_ids)
+    newest = select(SerializedDagModel.dag_id, func.max(SerializedDagModel.created_at).label("created"))
+    if len(wanted) <= _AT_ONCE:
+        newest = newest.where(SerializedDagModel.dag_id.in_(wanted))
+    newest_of = newest.group_by(SerializedDagModel.dag_id).subquery()
     found = session.execute(
         select(SerializedDagModel.dag_id, SerializedDagModel.dag_hash).join(
-            newest,
-            and_(SerializedDagModel.dag_id == newest.c.dag_id, SerializedDagModel.created_at == newest.c.created),
+            newest_of,
+            and_(SerializedDagModel.dag_id == newest_of.c.dag_id, SerializedDagModel.created_at == newest_of.c.created),
         )
     )
-    hashes = {dag_id: dag_hash for dag_id, dag_hash in found if dag_id in set(dag_ids)}
+    hashes = {dag_id: dag_hash for dag_id, dag_hash in found if dag_id in wanted}
     unread = [dag_id for dag_id, dag_hash in hashes.items() if _of_dag.get(dag_id, ("",))[0] != dag_hash]
     for some in _portions(unread):
         for row in SerializedDagModel.get_latest_serialized_dags(dag_ids=list(some), session=session):
@@ -177,11 +176,6 @@ def _run(row: Any) -> Run:
         image if isinstance(image, str) and image != "None" else None,
         str(rendered.get("pod_page") or ""),
     )  # fmt: skip
-
-
-def has_run(session: Session, dag_id: str, run_id: str) -> bool:
-    """True if the DAG has such a run."""
-    return session.scalar(select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)) is not None
 
 
 def _portions(keys: Iterable[Any]) -> Iterable[Sequence[Any]]:

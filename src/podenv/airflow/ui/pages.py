@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from podenv.airflow.ui.data import Count, Run, Use
@@ -188,7 +189,23 @@ def sentence(usage: Mapping[str, Any]) -> str:
 
 def timeline(run: Run) -> list[tuple[str, str]]:
     """What happened when, in order."""
+    times = run.usage.get("times")
+    of_pod = {name: at for name, text in times.items() if (at := _moment(text))} if isinstance(times, Mapping) else {}
     steps = [
-        ("scheduled", run.scheduled), ("queued", run.queued), ("started", run.started), ("ended", run.ended),
-    ]  # fmt: skip
+        ("Airflow scheduled it", run.scheduled),
+        ("Airflow queued it", run.queued),
+        ("a worker began", run.started),
+        ("its pod was created", of_pod.get("created")),
+        ("a node took the pod", of_pod.get("scheduled")),
+        ("the image was there, the container ran", of_pod.get("started")),
+        ("the container ended", of_pod.get("ended")),
+        ("the worker ended", run.ended),
+    ]
     return [(name, at.strftime("%Y-%m-%d %H:%M:%S UTC")) for name, at in steps if at is not None]
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(text))
+    except ValueError:
+        return None

@@ -1,0 +1,132 @@
+"""The page in Chromium, with Airflow's UI around it, in one process; prints what a person would see as JSON.
+
+Run with a network namespace of its own: what pods do to the machine's links ends a browser's connections.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Frame, Page, sync_playwright
+from tests.ui.conftest import fill
+
+CHROMIUM = "/usr/bin/chromium"
+RUN = "/dags/report/runs/manual__1%2B00:00/tasks/total"
+
+
+def serve(project: Path) -> str:
+    """The address of Airflow, which runs until this process ends."""
+    os.environ |= {
+        "PODENV_CATALOGUE": str(project / "envs"),
+        "KUBECONFIG": str(project / "absent"),
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+    }
+    from podenv.airflow.ui.server import serve
+    from podenv.dagrun import home
+
+    home.ensure_database()
+    fill(project)
+    listener = socket.create_server(("127.0.0.1", 0))
+    ready = threading.Event()
+
+    def run() -> None:
+        import signal
+
+        signal.signal = lambda *_: None  # type: ignore[assignment]  # a thread may set none
+        serve(listener, ready.set)
+
+    threading.Thread(target=run, daemon=True).start()
+    assert ready.wait(120)
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def frame_of(page: Page) -> Frame:
+    """The page of podenv, once it is there."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        found = next((one for one in page.frames if "/podenv/" in one.url), None)
+        if found is not None and found.query_selector("h1"):
+            return found
+        page.wait_for_timeout(100)
+    raise AssertionError(f"no page of podenv at {page.url}: {[one.url for one in page.frames]}")
+
+
+def colour(frame: Frame) -> str:
+    """The background that a person sees."""
+    return str(frame.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+
+def problems(frame: Frame) -> list[str]:
+    """What axe-core finds that is serious."""
+    frame.evaluate(Axe().axe_script)
+    found = frame.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found["violations"] if one["impact"] in ("serious", "critical")]
+
+
+def look(url: str, pictures: Path) -> dict[str, Any]:
+    """What is seen on the way."""
+    seen: dict[str, Any] = {}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.goto(url)
+        page.get_by_role("button", name="Browse").click()
+        page.get_by_role("menuitem", name="Environments").click()
+        frame = frame_of(page)
+        frame.wait_for_selector("text=kubeconfig")
+        seen["list"] = frame.inner_text("main")
+        seen["list problems"] = problems(frame)
+        page.screenshot(path=pictures / "list.png")
+
+        frame.focus("a >> text=reporting")
+        page.keyboard.press("Enter")
+        frame.wait_for_selector("text=Packages of the lock")
+        page.reload()
+        frame = frame_of(page)
+        seen["reloaded"] = frame.inner_text("h1")
+        frame.wait_for_selector("text=The releases are not known here")
+        seen["environment problems"] = problems(frame)
+        page.screenshot(path=pictures / "environment.png")
+
+        page.goto(f"{url}{RUN}/plugin/environment-run")
+        frame = frame_of(page)
+        seen["run"] = frame.inner_text("main")
+        seen["run problems"] = problems(frame)
+        seen["light"] = colour(frame)
+        page.evaluate("localStorage.setItem('theme', 'dark')")
+        page.reload()
+        frame = frame_of(page)
+        seen["dark"] = colour(frame)
+        seen["around"] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        seen["dark problems"] = problems(frame)
+        page.screenshot(path=pictures / "run-dark.png")
+
+        page.goto(f"{url}/dags/report/tasks/total/plugin/environment-task")
+        frame = frame_of(page)
+        frame.click("a.airflow >> text=manual__1")
+        page.wait_for_url(f"**{RUN}**")
+        seen["led to"] = page.url.removeprefix(url)
+
+        page.set_viewport_size({"width": 360, "height": 700})
+        page.goto(f"{url}/podenv/env/reporting")
+        seen["narrow"] = page.evaluate("document.documentElement.scrollWidth")
+        page.screenshot(path=pictures / "narrow.png")
+        seen["errors"] = [one for one in said if "podenv" in one]
+        browser.close()
+    return seen
+
+
+if __name__ == "__main__":
+    print(json.dumps(look(serve(Path(sys.argv[1])), Path(sys.argv[2]))))
+    sys.stdout.flush()
+    os._exit(0)
