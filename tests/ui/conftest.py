@@ -68,7 +68,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.filterwarnings(f"ignore:{said}"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``envs/`` and ``dags/``."""
     root = tmp_path_factory.mktemp("ui")
@@ -97,7 +97,8 @@ def fill(project: Path) -> None:
     from uuid6 import uuid7
 
     gone, dag_file = project / "envs" / "elsewhere", project / "dags" / "report.py"
-    add_environment(gone.parent, gone.name, "3.11", "six==1.16.0")
+    gone.mkdir()
+    (gone / "values.yaml").write_text('python: "3.11"\n')
     spec = importlib.util.spec_from_file_location("report", dag_file)
     assert spec is not None
     assert spec.loader is not None
@@ -144,7 +145,7 @@ def fill(project: Path) -> None:
 Get = Callable[..., Any]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(project: Path) -> Iterator[Any]:
     """Airflow's API server."""
     from podenv.dagrun import home

@@ -130,7 +130,9 @@ def test_only_dags_that_the_user_may_read_are_shown(get: Get, monkeypatch: pytes
 
 def test_without_a_cluster_the_pages_say_why_releases_are_not_known(get: Get) -> None:
     assert get("releases?name=reporting&name=elsewhere").json().keys() == {"reporting"}
-    assert "kubeconfig cannot be used" in get("releases?name=reporting").json()["reporting"]["health"]
+    known = get("releases?name=reporting").json()["reporting"]
+    assert (known["health"], known["revision"], known["image"]) == ("not known", "", "")
+    assert "kubeconfig cannot be used" in known["why"]
     assert "The releases are not known here: The kubeconfig cannot be used" in text(get("releases/reporting"))
     assert get("releases/elsewhere").status_code == 404
 

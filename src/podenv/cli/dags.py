@@ -113,10 +113,10 @@ def ui(
     ] = 8080,
     folder: DagsFolder = None,
 ) -> None:
-    """Show in Airflow's own UI what `podenv run` ran, with the page of environments.
+    """Show in Airflow's own UI what `podenv run` ran.
 
-    It serves Airflow on loopback until Ctrl-C; whoever reaches this port of this machine is its administrator. It
-    starts no scheduler: `podenv run` in another terminal runs DAGs.
+    Its page of environments comes first. It serves Airflow on loopback until Ctrl-C; whoever reaches this port of this
+    machine is its administrator. It starts no scheduler: `podenv run` in another terminal runs DAGs.
 
     \b
     Example:  podenv run multi_env_dag

@@ -119,6 +119,7 @@ def deployed(name: Annotated[list[str], Query(max_length=pages.PAGE)]) -> dict[s
             "revision": "" if state.release is None else str(state.release.revision),
             "image": "" if state.release is None else state.release.image,
             "health": state.words,
+            "why": state.unknown,
         }
         for one, state in found.items()
     }

@@ -35,16 +35,22 @@ class Release:
 
 @dataclass(frozen=True)
 class Deployed:
-    """How one environment is deployed. ``drift`` says how the cluster differs; ``problem`` why it is not known."""
+    """How one environment is deployed. ``drift`` says how the cluster differs; ``problem`` that it is not deployed.
+
+    ``unknown`` is why the cluster could not be asked, empty if it could.
+    """
 
     release: Release | None = None
     health: str = ""
     drift: tuple[str, ...] = ()
     problem: str = ""
+    unknown: str = ""
 
     @property
     def words(self) -> str:
         """What is to be seen to; ``ok`` if nothing is."""
+        if self.unknown:
+            return "not known"
         health = [] if self.health == "ok" else [self.health]
         return self.problem or "; ".join([*health, *self.drift]) or "ok"
 
@@ -73,7 +79,7 @@ class Releases:
             return {name: _deployed(one) for name, one in state.survey(Cluster(), dict(places)).items()}
 
         found = self._fresh(("survey", *sorted(places)), ask)
-        return {name: Deployed(problem=found) for name in places} if isinstance(found, str) else found
+        return {name: Deployed(unknown=found) for name in places} if isinstance(found, str) else found
 
     def history(self, name: str, namespace: str) -> list[Record] | str:
         """All revisions of an environment, the newest first; why they are not known as text; never raises."""

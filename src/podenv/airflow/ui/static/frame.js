@@ -7,7 +7,7 @@
   const own = document.documentElement;
   const names = {
     "--bg": "bg", "--bg-muted": "bg-muted", "--fg": "fg", "--fg-muted": "fg-muted", "--border": "border",
-    "--link": "fg-info", "--success": "success-solid", "--failed": "failed-solid",
+    "--link": "fg-info",
   };
   const paint = () => {
     const dark = inside ? outer.documentElement.classList.contains("dark")
@@ -47,7 +47,7 @@
     for (const cell of list.querySelectorAll("[data-of]")) {
       const text = known[cell.dataset.of]?.[cell.dataset.what] ?? "not known";
       cell.textContent = cell.dataset.what === "image" ? text.replace("sha256:", "").slice(0, 12) || "–" : text || "–";
-      if (cell.dataset.what === "image") cell.title = text;
+      cell.title = cell.dataset.what === "image" ? text : known[cell.dataset.of]?.why ?? "";
     }
   });
   // A table that is wider than its frame is scrolled by keyboard too.
