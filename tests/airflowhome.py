@@ -11,12 +11,15 @@ from pathlib import Path
 
 from podenv.dagrun import home
 
+_made: list[Path] = []  # of this process: one that starts others hands its variables on
+
 
 def prepare(folder: Path) -> None:
-    """Make the home for the DAGs of ``folder``; what a session has made already stays."""
-    if "airflow" in sys.modules or "_PODENV_AIRFLOW_HOME" in os.environ:
+    """Make the home for the DAGs of ``folder``; what this process has made already stays."""
+    if "airflow" in sys.modules or _made:
         return
     cache = Path(tempfile.mkdtemp(prefix="podenv-airflow-"))
+    _made.append(cache)
     atexit.register(shutil.rmtree, cache, ignore_errors=True)
     os.environ.pop("AIRFLOW_HOME", None)
     home.prepare(folder, cache=cache)

@@ -172,7 +172,11 @@ def get(served: Any, project: Path, monkeypatch: pytest.MonkeyPatch) -> Get:
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 
     monkeypatch.setenv("PODENV_CATALOGUE", str(project / "envs"))
+    # The library has read KUBECONFIG when it was loaded.
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(project / "absent"))
     monkeypatch.setenv("KUBECONFIG", str(project / "absent"))
+    # The database is the whole session's.
+    monkeypatch.setattr(type(get_auth_manager()), "get_authorized_dag_ids", lambda self, **_: {"report"})
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
     def ask(path: str, *, role: str | None = "viewer", accept: str = "text/html") -> Any:
