@@ -1,7 +1,6 @@
 """`podenv run` and `podenv usage`, as a person starts them."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -10,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from tests.airflowhome import variables_of_others
 
 from podenv import lock
 from podenv.catalogue.environment import Catalogue
@@ -142,8 +142,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def variables(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """No setting of podenv or Airflow from outside, a cache of their own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PODENV_", "AIRFLOW", "_PODENV"))}
-    return {**kept, "PODENV_CACHE": str(tmp_path_factory.mktemp("cache"))}
+    return {**variables_of_others(), "PODENV_CACHE": str(tmp_path_factory.mktemp("cache"))}
 
 
 def podenv(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.airflowhome import variables_of_others
 from tests.local.conftest import add_environment
 
 from podenv.airflow import lineage
@@ -58,7 +58,7 @@ def test_openlineage_gets_the_tables_of_each_task_and_what_it_ran_in(tmp_path: P
     environment = add_environment(tmp_path / "envs", "polars", "3.13", "polars")
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags" / "flow.py").write_text(DAG)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PODENV_", "AIRFLOW", "_PODENV"))}
+    kept = variables_of_others()
     transport = {"type": "file", "log_file_path": str(tmp_path / "events.json"), "append": True}
     ended = subprocess.run(
         [PODENV, "run", "flow"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperato
 from airflow.providers.standard.operators.python import ExternalPythonOperator, PythonVirtualenvOperator
 from airflow.sdk.bases.operator import BaseOperator
 from packaging.version import Version
+from tests.airflowhome import variables_of_others
 
 from podenv.migrate.arguments import DROPPED, KEPT, READ, REFUSED, REMARKED_OF, Kind
 
@@ -49,9 +49,7 @@ def project(tmp_path: Path) -> Path:
 
 def podenv(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """No setting of podenv or Airflow from outside."""
-    variables = {
-        name: one for name, one in os.environ.items() if not name.startswith(("PODENV_", "AIRFLOW", "_PODENV"))
-    }
+    variables = variables_of_others()
     done = subprocess.run(
         [PODENV, *words], cwd=project, env=variables, capture_output=True, text=True, timeout=240, check=False
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.airflowhome import variables_of_others
 from tests.ui.browser import CHROMIUM
 from tests.ui.conftest import HOSTILE
 
@@ -25,7 +26,7 @@ def seen(project: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
         pytest.skip("needs root, for a network namespace of its own")
     pictures = ROOT / "bench-results" / "ui"
     pictures.mkdir(parents=True, exist_ok=True)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PODENV_", "AIRFLOW", "_PODENV"))}
+    kept = variables_of_others()
     looking = 'ip link set lo up && exec "$0" -m tests.ui.browser "$@"'
     done = subprocess.run(
         ["unshare", "--net", "sh", "-c", looking, sys.executable, str(project), str(pictures)],

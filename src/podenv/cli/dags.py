@@ -115,8 +115,9 @@ def ui(
 ) -> None:
     """Show in Airflow's own UI what `podenv run` ran.
 
-    Its page of environments comes first. It serves Airflow on loopback until Ctrl-C; whoever reaches this port of this
-    machine is its administrator. It starts no scheduler: `podenv run` in another terminal runs DAGs.
+    The command prints the address of the page of environments and serves Airflow on loopback until Ctrl-C. Whoever
+    reaches this port of this machine is an administrator there. No scheduler is started: `podenv run` in another
+    terminal runs DAGs.
 
     \b
     Example:  podenv run multi_env_dag

@@ -88,7 +88,7 @@ def _status(releases: Releases, environment: Environment, known: State, pods: li
         digest=record.digest,
         lock=record.lock or (UNKNOWN if lock_hash else ""),
         since=record.updated,
-        health=_health(releases.cluster, known, newest, idle),
+        health=health_of(releases.cluster, known, newest, idle),
         drift=drift,
         warm=f"{idle.ready} of {idle.wanted}" if idle else "",
     )
@@ -144,7 +144,8 @@ def _stale_pods(record: Record, pods: list[Json]) -> Iterator[str]:
         yield f"pods: {len(old)} still {'runs' if len(old) == 1 else 'run'} another image"
 
 
-def _health(cluster: Cluster, known: State, newest: Record, idle: Pool | None) -> str:
+def health_of(cluster: Cluster, known: State, newest: Record, idle: Pool | None = None) -> str:
+    """What is wrong with a release, ``newest`` being its latest record, or ``ok``."""
     if known.pending:
         other = lease.holder(cluster, newest.name, newest.namespace)
         return f"{other.who} is changing it" if other else "left half-done; the next deploy ends it"

@@ -82,7 +82,7 @@ def environments(
     uses = data.uses(session, _readable(user))
     counts = data.counts(session, {use.key for use in uses}, datetime.now(UTC).date())
     order = sort if sort in pages.SORTS else "name"
-    listing = pages.listing(known.all_facts(), uses, counts, query=q, sort=order, number=page)
+    listing = pages.listing(known.facts(), uses, counts, query=q, sort=order, number=page)
     return _page(request, "environments", title="Environments", listing=listing, sorts=pages.SORTS)
 
 
@@ -98,8 +98,7 @@ def environment(
 ) -> Response:
     """One environment."""
     uses = [use for use in data.uses(session, _readable(user)) if use.environment == name]
-    catalogue = known.catalogue()
-    facts = known.facts(catalogue, name) if catalogue is not None and name in catalogue else None
+    facts = known.facts([name]).get(name)
     if facts is None and not uses:
         raise HTTPException(404, f"There is no environment {name!r} that you may see.")
     runs = data.runs(session, [use.key for use in uses], _RUNS)
@@ -113,7 +112,7 @@ def environment(
 @router.get("/releases")
 def deployed(name: Annotated[list[str], Query(max_length=pages.PAGE)]) -> dict[str, Any]:
     """How environments of the list are deployed, for its script; those that are in no catalogue are left out."""
-    found = _releases.survey(known.places(name))
+    found = _releases.survey(_places(name))
     return {
         one: {
             "revision": "" if state.release is None else str(state.release.revision),
@@ -128,7 +127,7 @@ def deployed(name: Annotated[list[str], Query(max_length=pages.PAGE)]) -> dict[s
 @router.get("/releases/{name}", response_class=HTMLResponse)
 def history(request: Request, name: str, before: int = 0, after: int = 0) -> Response:
     """The releases of one environment, a part of its page; two of them beside each other where they are named."""
-    places = known.places([name])
+    places = _places([name])
     if not places:
         raise HTTPException(404, f"There is no environment {name!r} on this machine.")
     state, found = _releases.survey(places)[name], _releases.history(name, places[name])
@@ -147,7 +146,7 @@ def history(request: Request, name: str, before: int = 0, after: int = 0) -> Res
 def dag(request: Request, session: SessionDep, dag_id: str) -> Response:
     """The environments of a DAG's tasks."""
     uses = data.uses(session, [dag_id])
-    facts = known.all_facts() if uses else {}
+    facts = known.facts({use.environment for use in uses})
     counts = data.counts(session, {use.key for use in uses}, datetime.now(UTC).date())
     return _page(
         request, "dag", title=f"Environments of {dag_id}", dag_id=dag_id, uses=uses, facts=facts,
@@ -178,10 +177,11 @@ def _use(uses: Collection[Use], task_id: str) -> Use | None:
 
 
 def _facts_of(use: Use | None) -> known.Facts | None:
-    catalogue = known.catalogue() if use is not None else None
-    if use is None or catalogue is None or use.environment not in catalogue:
-        return None
-    return known.facts(catalogue, use.environment)
+    return None if use is None else known.facts([use.environment]).get(use.environment)
+
+
+def _places(names: Collection[str]) -> dict[str, str]:
+    return {name: one.namespace for name, one in known.facts(names).items()}
 
 
 def _readable(user: Any) -> set[str]:

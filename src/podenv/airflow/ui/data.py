@@ -1,7 +1,7 @@
 """What Airflow's database knows of tasks in environments: the only place that reads its models.
 
-They are trusted but no public API: `tests/ui/test_data.py` reads them on each supported version. Every query is
-bounded: by the DAGs that the user may read, by days, or by a page.
+They are trusted but no public API: seen with Airflow 3.3.2. Every query is bounded: by the DAGs that the user may read,
+by days, or by a page.
 """
 
 from __future__ import annotations

@@ -50,19 +50,16 @@ def _file() -> Path:
     return Path(compat.conf.get("core", "dags_folder")) / "dag.py"
 
 
-def all_facts() -> dict[str, Facts]:
-    """Every environment of the catalogue, by name; empty without one."""
+def facts(names: Collection[str] | None = None) -> dict[str, Facts]:
+    """Those of these environments that the catalogue has, by name; None: all of it."""
     known = catalogue()
-    return {} if known is None else {name: facts(known, name) for name in known.names()}
+    if known is None:
+        return {}
+    wanted = known.names() if names is None else [name for name in names if name in known]
+    return {name: _facts(known, name) for name in wanted}
 
 
-def places(names: Collection[str]) -> dict[str, str]:
-    """Name -> namespace of those environments that the catalogue has."""
-    found = catalogue()
-    return {} if found is None else {name: facts(found, name).namespace for name in names if name in found}
-
-
-def facts(known: Catalogue, name: str) -> Facts:
+def _facts(known: Catalogue, name: str) -> Facts:
     """What the files of environment ``name`` say, read anew when they change."""
     try:
         environment = known[name]

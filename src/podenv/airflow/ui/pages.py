@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -130,7 +130,7 @@ def bars(count: Count) -> list[Bar]:
 
 @dataclass(frozen=True)
 class Share:
-    """What was used of what there was: ``text`` for people, ``part`` from 0 to 1, None where there is no limit."""
+    """A figure beside its limit: ``text`` for people, ``part`` of the limit from 0 to 1, None where there is none."""
 
     text: str
     part: float | None = None
@@ -146,7 +146,7 @@ class Execution:
     waited: float | None
     took: float | None
     sentence: str
-    timeline: Sequence[tuple[str, str]] = field(default=())
+    timeline: Sequence[tuple[str, str]]
 
 
 def execution(run: Run) -> Execution:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from podenv.errors import PodenvError
-from podenv.release import nodes, records, state
+from podenv.plan.lockdiff import PackageChange, between
+from podenv.release import records, state
 from podenv.release.cluster import Cluster
 from podenv.release.records import Record
 from podenv.release.state import State
+from podenv.release.status import health_of
 
 FRESH_SECONDS = 30.0
 """For how long an answer counts for all who look."""
@@ -57,12 +59,12 @@ class Deployed:
 
 @dataclass(frozen=True)
 class Change:
-    """What another revision has: packages by name with both versions, empty where one has none; keys of values."""
+    """What the revision ``after`` has that ``before`` has not, and the other way; of values the dotted keys."""
 
     before: int
     after: int
-    packages: tuple[tuple[str, str, str], ...]
-    values: tuple[str, ...]
+    packages: Sequence[PackageChange]
+    values: Sequence[str]
 
 
 class Releases:
@@ -76,7 +78,8 @@ class Releases:
         """How each environment in ``places`` (name -> namespace) is deployed; never raises."""
 
         def ask() -> dict[str, Deployed]:
-            return {name: _deployed(one) for name, one in state.survey(Cluster(), dict(places)).items()}
+            cluster = Cluster()
+            return {name: _deployed(cluster, one) for name, one in state.survey(cluster, dict(places)).items()}
 
         found = self._fresh(("survey", *sorted(places)), ask)
         return {name: Deployed(unknown=found) for name in places} if isinstance(found, str) else found
@@ -88,36 +91,27 @@ class Releases:
         )
         return found
 
-    def _fresh(self, key: tuple[str, ...], ask: Any) -> Any:
+    def _fresh(self, key: tuple[str, ...], ask: Callable[[], Any]) -> Any:
         with self._lock:
-            at, kept = self._kept.get(key, (0.0, None))
-            if not at or time.monotonic() - at > FRESH_SECONDS:
+            now = time.monotonic()
+            self._kept = {one: had for one, had in self._kept.items() if now - had[0] < FRESH_SECONDS}
+            if key not in self._kept:
                 try:
-                    kept = ask()
+                    answer = ask()
                 except PodenvError as error:
-                    kept = str(error)
-                self._kept = {one: had for one, had in self._kept.items() if time.monotonic() - had[0] < FRESH_SECONDS}
-                self._kept[key] = (time.monotonic(), kept)
-            return kept
+                    answer = str(error)
+                self._kept[key] = (time.monotonic(), answer)
+            return self._kept[key][1]
 
 
-def _deployed(found: State) -> Deployed:
+def _deployed(cluster: Cluster, found: State) -> Deployed:
     if found.foreign is not None:
         return Deployed(problem=f"the release is of chart {found.foreign.chart}, which podenv does not touch")
     record = found.deployed or found.latest
     if record is None:
         return Deployed(problem="not deployed")
-    return Deployed(release(record), _health(found), tuple(map(str, found.drift)))
-
-
-def _health(found: State) -> str:
-    if found.pending:
-        return "a change has begun and has not ended"
-    if found.latest is not None and found.latest is not found.deployed:
-        return f"revision {found.latest.revision} {found.latest.status}"
-    if any(live["kind"] == "DaemonSet" and not nodes.is_warm(live) for _, live in found.live):
-        return "not every node has the image yet"
-    return "ok"
+    words = health_of(cluster, found, found.latest or record)
+    return Deployed(release(record), words, tuple(map(str, found.drift)))
 
 
 def release(record: Record) -> Release:
@@ -129,20 +123,14 @@ def release(record: Record) -> Release:
 
 
 def change(before: Record, after: Record) -> Change:
-    """What ``after`` has that ``before`` has not, and the other way."""
-    old, new = before.packages, after.packages
-    packages = tuple(
-        (name, old.get(name, ""), new.get(name, ""))
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
-    )
-    ours, theirs = dict(_keys(before.values)), dict(_keys(after.values))
-    changed = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
-    return Change(before.revision, after.revision, packages, tuple(one for one in changed if not _is_known(one)))
+    """The difference of two revisions."""
+    old, new = dict(_keys(before.values)), dict(_keys(after.values))
+    # What is in the lock is told by the packages.
+    values = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key) and not _is_of_lock(key))
+    return Change(before.revision, after.revision, between(before.packages, after.packages, ()), values)
 
 
-def _is_known(key: str) -> bool:
-    """True for what the page shows in another way."""
+def _is_of_lock(key: str) -> bool:
     return key.startswith("lock.")
 
 
