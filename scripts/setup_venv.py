@@ -112,13 +112,13 @@ def main() -> int:
         if ready():
             return 0
         began = time.monotonic()
-        print("Making .venv from requirements-dev.txt (about 300 MB on disk, once) ...", flush=True)
+        print("Making .venv from requirements-dev.txt (about 1.6 GB on disk, once) ...", flush=True)
         try:
             make()
         except (subprocess.CalledProcessError, OSError, ValueError, StopIteration) as error:
             said = getattr(error, "stderr", None) or error
             print(f"error: .venv cannot be made: {str(said).strip()}", file=sys.stderr)
-            print("A Python 3.11 or newer, PyPI within reach and 1 GB of disk are needed.", file=sys.stderr)
+            print("A Python 3.11 or newer, PyPI within reach and 2 GB of disk are needed.", file=sys.stderr)
             return 1
         print(f"Made .venv in {time.monotonic() - began:.0f} s.", flush=True)
     return 0
