@@ -23,6 +23,7 @@ def variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, s
             monkeypatch.delenv(name)
     monkeypatch.setenv("PODENV_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("PODENV_BASE_IMAGE", "127.0.0.1:1/base:{python}")  # `podenv lock` asks no registry of others
     return os.environ
 
 

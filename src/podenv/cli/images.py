@@ -24,7 +24,10 @@ def build(
     push: Annotated[bool, typer.Option("--push", help="Bring the images into the registry.")] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build also images that the registry has.")] = False,
     refresh: Annotated[
-        bool, typer.Option("--refresh", help="Rebuild with today's base image and system packages.")
+        bool,
+        typer.Option(
+            "--refresh", help="Rebuild with today's system packages, and today's base image where it is not pinned."
+        ),
     ] = False,
     platform: Annotated[
         str | None, typer.Option(metavar="OS/ARCH", help="Like linux/arm64; goes before values.")

@@ -6,16 +6,21 @@ from typing import Annotated
 
 import typer
 
+from podenv import image
 from podenv import lock as locking
 from podenv.catalogue.environment import Catalogue
 from podenv.cli import output
 from podenv.cli.choice import AsJson, Names, chosen
 from podenv.errors import PodenvError
+from podenv.image import base
+from podenv.image.build import Images
 
 
 def lock(
     names: Names = None,
-    upgrade: Annotated[bool, typer.Option("--upgrade", help="Take the newest versions that are allowed.")] = False,
+    upgrade: Annotated[
+        bool, typer.Option("--upgrade", help="Take the newest versions that are allowed, and today's base image.")
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit with 1 and name each lock that is not fresh.")
     ] = False,
@@ -49,6 +54,8 @@ def _check(catalogue: Catalogue, names: list[str], *, json: bool) -> None:
     for name in names:
         try:
             locking.check(catalogue[name])
+            if ref := image.base_to_pin(catalogue[name]):
+                base.pinned(catalogue[name], ref)
         except PodenvError as error:
             wrong[name] = str(error)
     if json:
@@ -64,13 +71,24 @@ def _check(catalogue: Catalogue, names: list[str], *, json: bool) -> None:
 def _resolve(catalogue: Catalogue, names: list[str], *, upgrade: bool, json: bool) -> None:
     warnings: dict[str, list[str]] = {name: [] for name in names}
 
+    images = Images()
+    pinned: dict[str, bool] = dict.fromkeys(names, False)
+
     def work(name: str, say: output.Say) -> bool:
         def on_line(line: str) -> None:
             say(line)
             if line.startswith("warning: "):
                 warnings[name].append(line.removeprefix("warning: "))
 
-        return locking.resolve(catalogue[name], upgrade=upgrade, on_line=on_line)
+        changed = locking.resolve(catalogue[name], upgrade=upgrade, on_line=on_line)
+        say("asks for the base image")
+        state, why = images.pin(catalogue[name], upgrade=upgrade)
+        pinned[name] = state == "pinned"
+        if state == "unknown":
+            has_pin = base.file(catalogue[name]).exists()
+            left = "stays at the digest in base.lock" if has_pin else "is not pinned by a digest"
+            warnings[name].append(f"the base image {left}: {why}")
+        return changed
 
     def show(outcome: output.Outcome[bool]) -> None:
         for warning in dict.fromkeys(warnings[outcome.name]):
@@ -80,7 +98,8 @@ def _resolve(catalogue: Catalogue, names: list[str], *, upgrade: bool, json: boo
         elif not json:
             count = len(locking.pinned(catalogue[outcome.name]))
             state = f"locked, {count} package{'s' * (count != 1)}" if outcome.value else "unchanged"
-            output.say(f"{outcome.name}: {state}{output.duration(outcome.seconds)}")
+            moved = ", base image pinned" if pinned[outcome.name] else ""
+            output.say(f"{outcome.name}: {state}{moved}{output.duration(outcome.seconds)}")
 
     outcomes = output.side_by_side(names, work, show)
     failed = [outcome for outcome in outcomes if outcome.error is not None]
@@ -90,6 +109,7 @@ def _resolve(catalogue: Catalogue, names: list[str], *, upgrade: bool, json: boo
                 {
                     "name": outcome.name,
                     "changed": bool(outcome.value),
+                    "basePinned": pinned[outcome.name],
                     "seconds": round(outcome.seconds, 3),
                     "error": str(outcome.error) if outcome.error else None,
                 }

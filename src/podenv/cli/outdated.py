@@ -20,8 +20,8 @@ def outdated(names: Names = None, json: AsJson = False) -> None:
     """Show newer packages and base images.
 
     It resolves each environment again, as `podenv lock --upgrade` does, and writes nothing. A base image has moved when
-    its tag stands for another image than the one that the environment's image was built from. The exit code is 1 when
-    something could not be looked at.
+    its tag stands for another image than the one in base.lock, or, where there is none, the one that the environment's
+    image was built from. The exit code is 1 when something could not be looked at.
 
     \b
     Example:  podenv outdated
@@ -55,9 +55,12 @@ def _show(found: Sequence[Outdated]) -> None:
 
 def _about(environment: str, base: Base) -> str:
     if base.state == "moved":
+        takes = (
+            f"podenv lock {environment} --upgrade" if base.is_pinned else f"podenv build {environment} --refresh --push"
+        )
         return (
             f"its base image {base.reference} is another one now ({_short(base.built_from)} -> {_short(base.now)}); "
-            f"`podenv build {environment} --refresh --push` takes it."
+            f"`{takes}` takes it."
         )
     if base.state == "unknown":
         return f"it is not known if its base image has moved: {base.why.rstrip('.')}."

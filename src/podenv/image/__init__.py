@@ -1,7 +1,8 @@
 """Which image an environment needs: decided from its files and settings alone, without network or program.
 
-The tag is a hash over all that decides the image's content. What a *moving* base tag (``python:3.13-slim``) or Debian's
-archive hold today is no part of it: write the base with a digest, or change ``image.refresh``, to name newer ones.
+The tag is a hash over all that decides the image's content. What Debian's archive holds today is no part of it (change
+``image.refresh`` to name newer packages), nor what a moving base tag (``python:3.13-slim``) stands for where `base` has
+no digest of it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from podenv.catalogue import names, reference
 from podenv.catalogue.environment import Environment
 from podenv.catalogue.reference import ImageRef
 from podenv.errors import ImageError, SettingError
+from podenv.image import base
 from podenv.lock import packages
 
 _PLATFORM = re.compile(r"linux/[a-z0-9]+(/v[0-9]+)?")
@@ -28,7 +30,7 @@ BASE = "docker.io/library/python:{python}-slim"
 UV = "ghcr.io/astral-sh/uv:0.13.9"
 BUILDERS = ("docker", "buildah", "podman")
 # Files of an environment's folder that its own Containerfile does not see: they do not decide the content.
-NOT_IN_CONTEXT = ("values.yaml", "requirements.in")
+NOT_IN_CONTEXT = ("values.yaml", "requirements.in", base.FILE)
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def settings(
     """The settings in force; a variable goes before a value, ``platform`` before both.
 
     Variables: PODENV_REGISTRY, PODENV_BASE_IMAGE and PODENV_UV_IMAGE (``{python}`` stands for the version),
-    PODENV_BUILDER, PODENV_PLAIN_HTTP (hosts, separated by commas). Raises `SettingError`.
+    PODENV_BUILDER, PODENV_PLAIN_HTTP (hosts, separated by commas). Raises `SettingError`, and `LockError` where the
+    base image's lock is not fresh.
     """
     values = environment.spec.image
     platform = platform or values.platform
@@ -82,23 +85,45 @@ def settings(
     builder = environ.get("PODENV_BUILDER") or values.builder
     if builder and builder not in BUILDERS:
         raise SettingError(f"PODENV_BUILDER is {builder!r}; known are {', '.join(BUILDERS)}.")
-    plain = (host.strip() for host in environ.get("PODENV_PLAIN_HTTP", "").split(","))
     return ImageSettings(
         registry=(environ.get("PODENV_REGISTRY") or values.registry).rstrip("/") or reference.LOCAL,
         repository=values.repository or names.image_repository(environment.name),
-        base=_written_out(environment, "PODENV_BASE_IMAGE", environ, values.base or BASE),
-        uv=_written_out(environment, "PODENV_UV_IMAGE", environ, values.uv or UV),
+        base=_base(environment, environ),
+        uv=_text(_written_out(environment, "PODENV_UV_IMAGE", environ, values.uv or UV)),
         platform=platform,
         builder=builder,
-        plain_http=tuple(sorted({*values.plain_http, *filter(None, plain)})),
+        plain_http=plain_http(environment, environ),
     )
 
 
-def _written_out(environment: Environment, variable: str, environ: Mapping[str, str], otherwise: str) -> str:
+def plain_http(environment: Environment, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """The registries to talk to without TLS, beside localhost."""
+    named = (host.strip() for host in environ.get("PODENV_PLAIN_HTTP", "").split(","))
+    return tuple(sorted({*environment.spec.image.plain_http, *filter(None, named)}))
+
+
+def base_to_pin(environment: Environment, environ: Mapping[str, str] = os.environ) -> ImageRef | None:
+    """The base image that the values name; None where a variable goes before it, or the image is built elsewhere."""
+    if environment.spec.image.external or environ.get("PODENV_BASE_IMAGE"):
+        return None
+    return _written_out(environment, "PODENV_BASE_IMAGE", environ, environment.spec.image.base or BASE)
+
+
+def _base(environment: Environment, environ: Mapping[str, str]) -> str:
+    ref = base_to_pin(environment, environ)
+    if ref is not None:
+        return _text(base.pinned(environment, ref))
+    return _text(_written_out(environment, "PODENV_BASE_IMAGE", environ, environment.spec.image.base or BASE))
+
+
+def _written_out(environment: Environment, variable: str, environ: Mapping[str, str], otherwise: str) -> ImageRef:
     chosen = environ.get(variable)
     text = (chosen or otherwise).replace("{python}", environment.python)
     setting = variable if chosen else f"image.{'base' if 'BASE' in variable else 'uv'} of {environment.name!r}"
-    ref = reference.parse(text, setting=setting)
+    return reference.parse(text, setting=setting)
+
+
+def _text(ref: ImageRef) -> str:
     return f"{ref.name}:{ref.tag}@{ref.digest}" if ref.tag and ref.digest else str(ref)
 
 

@@ -26,7 +26,7 @@ from podenv.errors import (
     ProgramFailed,
     SettingError,
 )
-from podenv.image import ImageSettings, archives, builder, diagnosis
+from podenv.image import ImageSettings, archives, base, builder, diagnosis
 from podenv.image.builder import Builder, Job
 from podenv.image.registry import Registries
 from podenv.lock import cache, indexes, packages, wheels
@@ -116,10 +116,19 @@ class Images:
             raise ImageMissing(f"{ref} was pushed, and {ref.host} says that it does not have it; push it again.")
         return Built(environment.name, ref, digest, "pushed", log)
 
+    def pin(self, environment: Environment, *, upgrade: bool = False) -> tuple[base.State, str]:
+        """Pin the base image of ``environment``, as `base.pin` does; each registry is asked once for each image."""
+        ref = image.base_to_pin(environment)
+        plain = image.plain_http(environment)
+        return base.pin(environment, ref, lambda ref: self._digest_now(ref, plain), upgrade=upgrade)
+
     def registries(self, chosen: ImageSettings) -> Registries:
         """What asks registries, for these settings."""
+        return self._asking(chosen.plain_http)
+
+    def _asking(self, plain_http: tuple[str, ...]) -> Registries:
         with self._lock:
-            return self._registries.setdefault(chosen.plain_http, Registries(chosen.plain_http))
+            return self._registries.setdefault(plain_http, Registries(plain_http))
 
     def builder(self, chosen: ImageSettings) -> Builder:
         """The builder in force, found once; raises `BuilderNotFound`."""
@@ -138,21 +147,21 @@ class Images:
 
     def _build(self, environment: Environment, lock_hash: str, chosen: ImageSettings, made: Builder, say: Say) -> None:
         ref = image.image_ref(environment, lock_hash, chosen)
-        base = self._resolve(chosen.base, chosen, "base image")
+        start = self._resolve(chosen.base, chosen, "base image")
         uv = self._resolve(chosen.uv, chosen, "image of uv")
         index = indexes.for_build(environment, lock.required(environment, indexes.named(environment)))
         log = log_file(environment, ref)
         with tempfile.TemporaryDirectory(prefix="podenv-build-") as folder, _writing(log) as file:
             context = Path(folder, "context")
             labels = image.labels(
-                environment, lock_hash, tag=ref.tag, base_digest=base.digest, revision=revision(environment)
+                environment, lock_hash, tag=ref.tag, base_digest=start.digest, revision=revision(environment)
             )
             job = Job(
                 environment=environment.name,
                 target=ref,
                 context=context,
                 containerfile=_lay_out(environment, context, labels, platform=chosen.platform, say=say),
-                base=base,
+                base=start,
                 uv=uv,
                 platform=chosen.platform,
                 args={
@@ -182,16 +191,22 @@ class Images:
         ref = reference.parse(text, setting=f"the {what}")
         if ref.digest:
             return ref.at(ref.digest)
-        with self._lock:
-            known = self._digests.get(text)
-        digest = known or self.registries(chosen).digest(ref)
+        digest = self._digest_now(ref, chosen.plain_http)
         if digest is None:
             raise ImageMissing(
                 f"The {what} {ref} is not in its registry; correct its name in the values or the variable."
             )
-        with self._lock:
-            self._digests[text] = digest
         return ref.at(digest)
+
+    def _digest_now(self, ref: ImageRef, plain_http: tuple[str, ...]) -> str | None:
+        """What a registry says that ``ref`` stands for, asked once."""
+        with self._lock:
+            known = self._digests.get(str(ref))
+        digest = known or self._asking(plain_http).digest(ref)
+        if digest is not None:
+            with self._lock:
+                self._digests[str(ref)] = digest
+        return digest
 
 
 def log_file(environment: Environment, ref: ImageRef) -> Path:

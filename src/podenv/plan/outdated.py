@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from podenv import image, lock, process
 from podenv.catalogue import reference
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.errors import LockMissing, PodenvError
+from podenv.image import base
 from podenv.image.build import Images
 from podenv.lock import sources
 from podenv.plan import demand as demands
@@ -27,7 +28,7 @@ class Base:
     """The base image of one environment: what its image was built from, and what the name stands for ``now``.
 
     ``state``: "fixed" where the values name a digest, "external" where the image is made elsewhere, "not built" where
-    no registry has it; ``why`` says what keeps it unknown.
+    no registry has it; ``why`` says what keeps it unknown. Where ``base.lock`` pins it, that is what it was built from.
     """
 
     reference: str
@@ -35,6 +36,7 @@ class Base:
     built_from: str = ""
     now: str = ""
     why: str = ""
+    is_pinned: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,13 @@ def _base(environment: Environment, images: Images) -> Base:
     try:
         chosen = image.settings(environment)
         ref = reference.parse(chosen.base, setting="the base image")
+        pin = None if image.base_to_pin(environment) is None else base.read(environment)
+        if pin is not None and pin == ref:
+            moving = replace(ref, digest="")
+            now = images.registries(chosen).digest(moving)
+            if now is None:
+                return Base(str(moving), "unknown", ref.digest, "", f"{moving} is not in its registry")
+            return Base(str(moving), "current" if now == ref.digest else "moved", ref.digest, now, is_pinned=True)
         if ref.digest:
             return Base(str(ref), "fixed", ref.digest, ref.digest)
         made = image.image_ref(environment, lock.lock_hash(environment), chosen)
