@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,33 @@ def named(text: str) -> set[str]:
 @pytest.mark.parametrize("expression", expressions())
 def test_prometheus_can_read_it(expression: str) -> None:
     promql_parser.parse(expression)
+
+
+@pytest.fixture
+def promtool() -> str:
+    """Prometheus's own program that checks rules."""
+    found = shutil.which("promtool")
+    if found is None:
+        pytest.skip("needs promtool (in Debian's package prometheus)")
+    return found
+
+
+def test_prometheus_takes_the_rules_with_their_texts(promtool: str) -> None:
+    done = subprocess.run(
+        [promtool, "check", "rules", FOLDER / "alerts.yml"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"SUCCESS: {len(rules())} rules found" in done.stdout
+
+
+def test_each_alert_fires_on_what_it_is_about_and_none_on_a_quiet_day(promtool: str, tmp_path: Path) -> None:
+    cases = Path(__file__).with_name("alerts.test.yml")
+    assert set(re.findall(r'alertname="(\w+)"', cases.read_text())) == {rule["alert"] for rule in rules()}
+    for file in (cases, FOLDER / "alerts.yml"):
+        shutil.copy(file, tmp_path)
+    argv = [promtool, "test", "rules", str(tmp_path / cases.name)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_dashboard_and_rules_name_only_metrics_that_podenv_sends() -> None:
