@@ -125,7 +125,7 @@ def up(
 
 def _agree_to_repair(states: Mapping[str, State], *, yes: bool, json: bool) -> None:
     """Say what a repair takes back, before anything is done, and ask."""
-    lines = [f"{name}: {one}" for name, known in states.items() for one in known.drift]
+    lines = [f"{name}: {one}" for name, known in states.items() if not known.applied for one in known.drift]
     if not lines:
         return
     output.say("Takes back:", stderr=json)
@@ -222,7 +222,8 @@ def diff(
 ) -> None:
     """Show what a deploy would change, object by object.
 
-    The new objects come from a dry run on the server. Contents of Secrets, and variables whose names say that they are
+    The new objects come from a dry run on the server. For an environment that a GitOps tool or kubectl applied, they
+    are those of `podenv template`, beside what was applied. Contents of Secrets, and variables whose names say that they are
     secret, are masked. What others changed in the cluster is in `podenv status`. With --lock it shows the packages
     instead, and the tasks that import them.
 
@@ -240,8 +241,11 @@ def diff(
     def work(name: str, say: output.Say) -> list[Change]:
         say("asks the API server")
         spec = target.spec_of(catalogue[name])
-        deployed = states[name].deployed
-        return differing.between(deployed.objects if deployed else [], target.rendered(spec, states[name]))
+        known = states[name]
+        rendered = target.rendered(spec, known)
+        if known.applied is not None:
+            return differing.between(known.applied.objects(rendered), rendered)
+        return differing.between(known.deployed.objects if known.deployed else [], rendered)
 
     def show(outcome: output.Outcome[list[Change]]) -> None:
         if outcome.error is not None:

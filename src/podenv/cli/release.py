@@ -36,7 +36,8 @@ def status(
 
     Drift is any difference between the lock in the repository, the image, the release, the objects in the cluster and
     the running pods. What controllers, operators or policies added to an object is not drift. The lock is "unknown"
-    where a release was made without podenv and does not record it.
+    where a release was made without podenv and does not record it. What Argo CD, Flux or kubectl applied is told from
+    the objects alone, beside what `podenv template` renders now.
 
     \b
     Example:  podenv status
@@ -73,8 +74,9 @@ def _cells(row: Status) -> tuple[str, ...]:
     if row.state == NOT_DEPLOYED:
         return row.environment, row.state, "-", "-", "-", "-", "-", "-"
     drift = str(len(row.drift)) if row.drift else "none"
+    state = f"applied by {row.owner.partition(' (')[0]}" if row.owner else row.state
     return (
-        row.environment, row.state, str(row.revision or "-"), short(row.digest), short(row.lock), _since(row.since),
+        row.environment, state, str(row.revision or "-"), short(row.digest), short(row.lock), _since(row.since),
         row.health, drift,
     )  # fmt: skip
 

@@ -133,7 +133,7 @@ class Releases:
 
         Raises `ReleaseError`, `ReleaseForeign` where the release is of another chart.
         """
-        _check_chart(known)
+        _check_ours(spec, known)
         if known.is_settled(spec, repair=repair):
             return _unchanged(spec, known)
         rollout = Rollout(self.cluster, spec, self.program, say)
@@ -141,7 +141,7 @@ class Releases:
         with lease.held(self.cluster, spec.name, spec.namespace, wait=wait, say=say):
             additions = known.drift if repair else ()
             known = rollout.settle(known)
-            _check_chart(known)
+            _check_ours(spec, known)
             if known.is_settled(spec, repair=repair):  # somebody else did it while this one waited
                 return _unchanged(spec, known)
             revision, more = rollout.run(known, timeout=timeout, repair=additions)
@@ -149,7 +149,7 @@ class Releases:
 
     def preview(self, spec: ReleaseSpec, known: State, *, repair: bool = False) -> DeployResult:
         """What `deploy` would do; the API server checks it, and nothing changes. Raises `ReleaseError`."""
-        _check_chart(known)
+        _check_ours(spec, known)
         if known.is_settled(spec, repair=repair):
             return _unchanged(spec, known)
         program = self.program(spec.name, spec.namespace, spec.values)
@@ -158,27 +158,32 @@ class Releases:
         return _result(spec, known, revision, warnings=tuple(program.warnings), repair=repair)
 
     def rendered(self, spec: ReleaseSpec, known: State, *, program: Helm | None = None) -> list[Json]:
-        """The objects that a deploy would send; from a dry run on the server, where the namespace exists."""
-        _check_chart(known)
+        """The objects that a deploy would send; from a dry run on the server, where there is or may be a release."""
+        if known.foreign is not None:
+            claim.check_chart(known.foreign)
+        if known.applied is not None:
+            return self.manifests(spec, self.cluster.version())
         program = program or self.program(spec.name, spec.namespace, spec.values)
         if known.pending or self.cluster.get(namespace_path(spec.namespace)) is None:
             return manifest.parse(asyncio.run(program.render(spec.chart, spec.values, self.cluster.version())))
-        if known.latest is None:
-            claim.check_objects(self.cluster, spec.name, spec.namespace)
         answer = asyncio.run(program.preview(spec.chart, spec.values))
         return manifest.parse(answer["manifest"])
 
-    def template(self, environment: Environment, spec: ReleaseSpec, *, kubernetes: str = "") -> str:
-        """The manifests as YAML, for a tool other than Helm; rendered without a cluster, for a version of Kubernetes.
+    def manifests(self, spec: ReleaseSpec, kubernetes: str = "") -> list[Json]:
+        """The objects for a tool other than Helm; rendered without a cluster, for a version of Kubernetes.
 
-        A namespace of the environment's own is the first of them. Hooks, which only Helm runs, are left out, and so is
-        the label that says that Helm manages the object.
+        Hooks, which only Helm runs, are left out, and so is the label that says that Helm manages the object.
         """
         program = self.program(spec.name, spec.namespace, spec.values)
         items = manifest.parse(asyncio.run(program.render(spec.chart, spec.values, kubernetes)))
+        return [manifest.without_label(item, _MANAGED_BY, "Helm") for item in items]
+
+    def template(self, environment: Environment, spec: ReleaseSpec, *, kubernetes: str = "") -> str:
+        """The manifests as YAML. A namespace of the environment's own is the first of them."""
+        items = self.manifests(spec, kubernetes)
         if environment.spec.namespace is None:
             items.insert(0, namespace_object(spec.namespace))
-        return "".join(f"---\n{dump(manifest.without_label(item, _MANAGED_BY, 'Helm'))}" for item in items)
+        return "".join(f"---\n{dump(item)}" for item in items)
 
     def rollback_plan(self, name: str, namespace: str, revision: int | None) -> RollbackPlan:
         """What going back to a revision (the last good one where None) would change. Raises `ReleaseMissing`."""
@@ -287,9 +292,10 @@ class Releases:
         return self.cluster.path("v1", "Pod", namespace, names.part(name, "test"))
 
 
-def _check_chart(known: State) -> None:
+def _check_ours(spec: ReleaseSpec, known: State) -> None:
     if known.foreign is not None:
         claim.check_chart(known.foreign)
+    claim.check_unapplied(known.applied, spec.name, spec.namespace)
 
 
 def _is_test_of(name: str, pod: Json | None) -> bool:

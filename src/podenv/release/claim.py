@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from podenv.catalogue import names
 from podenv.errors import Conflict, ReleaseForeign, ReleaseMissing
-from podenv.release import chart
-from podenv.release.cluster import Cluster, Json
+from podenv.release import applied, chart
+from podenv.release.applied import Applied
+from podenv.release.cluster import Cluster
 from podenv.release.records import Record
 
-_RELEASE_NAME = "meta.helm.sh/release-name"
+_WAYS_BACK = {"Argo CD": "`argocd app history` shows them.", "Flux": "`flux events` and the Git log show them."}
+_OTHER_WAY = "The Git log of the manifests shows them."
 
 
 def check_chart(record: Record) -> None:
@@ -21,29 +22,23 @@ def check_chart(record: Record) -> None:
         )
 
 
-def applied_without_helm(cluster: Cluster, name: str, namespace: str) -> Json | None:
-    """The PodTemplate of an environment that was applied by something other than Helm; None if there is none."""
-    found = cluster.get(cluster.path("v1", "PodTemplate", namespace, name))
-    if found is None or _RELEASE_NAME in (found["metadata"].get("annotations") or {}):
-        return None
-    return found if names.ENVIRONMENT_LABEL in (found["metadata"].get("labels") or {}) else None
-
-
-def check_objects(cluster: Cluster, name: str, namespace: str) -> None:
-    """Raise `Conflict` if an environment without a release was applied without Helm."""
-    if applied_without_helm(cluster, name, namespace) is not None:
+def check_unapplied(found: Applied | None, name: str, namespace: str) -> None:
+    """Raise `Conflict` if something other than Helm applies the environment."""
+    if found is not None:
         raise Conflict(
-            f"Environment {name!r} was applied to namespace {namespace!r} without Helm, as a GitOps tool or `kubectl "
-            f"apply` does; change it there. To have podenv deploy it, first remove those objects where they come from."
+            f"Environment {name!r} in namespace {namespace!r} is applied by {found.owner}, without a Helm release that "
+            "podenv could upgrade; change it there (`podenv diff` shows what is not applied yet). To have podenv "
+            "deploy it, first remove those objects where they come from."
         )
 
 
 def missing(cluster: Cluster, name: str, namespace: str) -> ReleaseMissing:
     """The error for an environment without a release."""
-    if applied_without_helm(cluster, name, namespace) is not None:
+    found = applied.look(cluster, name, namespace)
+    if found is not None:
         return ReleaseMissing(
-            f"Environment {name!r} has no Helm release in namespace {namespace!r}: it was applied without Helm, as a "
-            "GitOps tool or `kubectl apply` does; change it there."
+            f"Environment {name!r} has no Helm release in namespace {namespace!r}: {found.owner} applies it, and keeps "
+            f"its revisions. {_WAYS_BACK.get(found.owner.tool, _OTHER_WAY)} To go back, revert that commit in Git."
         )
     return ReleaseMissing(
         f"Environment {name!r} has no release in namespace {namespace!r}; `podenv deploy {name}` makes it."

@@ -14,12 +14,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from podenv.catalogue import names
+from podenv.catalogue.values import merge
 from podenv.release import manifest
 from podenv.release.manifest import ABSENT, Json, Path, Step
 
 # A person at a terminal. Any other manager is taken for a program that has its reasons.
 _BY_HAND = re.compile(r"(kubectl|oc|k9s)\b")
 _RELEASE_NAME = ("metadata", "annotations", "meta.helm.sh/release-name")
+_ENVIRONMENT = ("metadata", "labels", names.ENVIRONMENT_LABEL)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,33 @@ def additions(rendered: Json, live: Json) -> list[Difference]:
                 if path[0] != "status":
                     found[path] = Difference(path, "added", manager)
     return sorted(found.values(), key=lambda one: str(one.path))
+
+
+def sent(live: Json) -> Json | None:
+    """The object as it was last applied, as far as it still is so; None where no server-side apply made it."""
+    managers = Owners(live).release
+    entries = [
+        entry["fieldsV1"]
+        for entry in live["metadata"].get("managedFields") or ()
+        if entry.get("operation") == "Apply" and entry["manager"] in managers and not entry.get("subresource")
+    ]
+    if not entries:
+        return None
+    found: Json = {"apiVersion": live["apiVersion"], "kind": live["kind"]}
+    for fields in entries:
+        found = merge(found, _extracted(fields, live))
+    found["metadata"] = {"name": live["metadata"]["name"], **found.get("metadata", {})}
+    return found
+
+
+def _extracted(fields: Json, live: Any) -> Any:
+    """What a manager owns of ``live``."""
+    if not fields.keys() - {"."}:
+        return live
+    steps = [(step, inner) for token, inner in fields.items() if (step := _step(token, live)) is not None]
+    if isinstance(live, dict):
+        return {step: _extracted(inner, live[step]) for step, inner in steps}
+    return [_extracted(inner, live[step]) for step, inner in sorted(steps, key=lambda one: one[0])]
 
 
 def _changes(rendered: Json, live: Json) -> Iterator[Difference]:
@@ -78,7 +108,8 @@ class Owners:
             if "fieldsV1" in entry and not entry.get("subresource")
         ]
         # Helm sets this annotation in the request that sends the object; a GitOps tool does so under its own name.
-        self.release = self.of(_RELEASE_NAME)[0] or frozenset({"helm"})
+        # What was applied without Helm has the label alone.
+        self.release = self.of(_RELEASE_NAME)[0] or self.of(_ENVIRONMENT)[0] or frozenset({"helm"})
 
     def of(self, path: Path) -> tuple[frozenset[str], frozenset[str]]:
         """Who owns the field itself, and who owns all of something that it is a part of, like an atomic list."""

@@ -13,8 +13,11 @@ from podenv.release.manifest import Json, Path
 from podenv.release.records import Record
 
 _SHOWN_PATHS = 6  # that a line names
-# What follows from the image, podenv's own version, and the hash of what idle pods are made from.
-_OF_IMAGE = {names.DIGEST_ANNOTATION, names.LOCK_ANNOTATION, names.VERSION_ANNOTATION, names.WARM_ANNOTATION}
+# What follows from the image or from other changes, and podenv's own version.
+_OF_IMAGE = {
+    names.DIGEST_ANNOTATION, names.LOCK_ANNOTATION, names.VERSION_ANNOTATION, names.WARM_ANNOTATION,
+    names.INPUTS_ANNOTATION,
+}  # fmt: skip
 # Without it, a task starts cold.
 _DISPENSABLE = "pods/attach"
 

@@ -71,8 +71,6 @@ class Rollout:
         ``repair`` are the additions of others that may be removed.
         """
         spec = self._spec
-        if known.latest is None:
-            claim.check_objects(self._cluster, spec.name, spec.namespace)
         self._remove_additions(known, repair)
         program = self._program(spec.name, spec.namespace, spec.values)
         self._say("upgrades" if known.deployed else "installs")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
 from podenv.catalogue import names
-from podenv.errors import AccessRefused
-from podenv.release import manifest, nodes, ownership, pool, records
+from podenv.release import applied, manifest, nodes, ownership, pool, records
+from podenv.release.applied import Applied
 from podenv.release.cluster import Cluster, Json
 from podenv.release.records import Record
 from podenv.release.spec import ReleaseSpec
@@ -57,6 +57,8 @@ class State:
     drift: tuple[Drift, ...] = ()
     live: tuple[tuple[Json, Json], ...] = ()
     """The deployed record's objects, each as rendered and as it is; missing ones are left out."""
+    applied: Applied | None = None
+    """What something other than Helm applied, where there is no record; ``drift`` is then from its objects alone."""
 
     @property
     def pending(self) -> bool:
@@ -86,13 +88,17 @@ def survey(cluster: Cluster, places: dict[str, str]) -> dict[str, State]:
     """The state of each release in ``places`` (name -> namespace).
 
     One request for the records, one for each kind of object; where the user may not list all namespaces, one for each
-    of them. The objects of other charts are not read. Raises `NoCluster`, `AccessRefused`.
+    of them. The objects of other charts are not read. Where Helm has no record, the objects alone are looked at.
+    Raises `NoCluster`, `AccessRefused`.
     """
     found = records.read(cluster, places)
     deployed = {name: next((one for one in of_one if one.status == "deployed"), None) for name, of_one in found.items()}
     live = _live(cluster, [record for record in deployed.values() if record is not None and record.is_of_podenv])
-    states = {}
+    unrecorded = applied.survey(cluster, {name: places[name] for name, of_one in found.items() if not of_one})
+    states = {name: State(drift=tuple(drift_of(one)), applied=one) for name, one in unrecorded.items()}
     for name, of_one in found.items():
+        if name in states:
+            continue
         record = deployed[name]
         pairs = tuple(_pairs(record, live)) if record is not None and record.is_of_podenv else ()
         drift = dict.fromkeys(one for rendered, actual in pairs for one in _drift(rendered, actual))
@@ -101,15 +107,28 @@ def survey(cluster: Cluster, places: dict[str, str]) -> dict[str, State]:
     return states
 
 
+def drift_of(found: Applied, rendered: Sequence[Json] = ()) -> Iterator[Drift]:
+    """How applied objects differ from what was applied.
+
+    Where ``rendered`` was made from the same values, they are compared with that, and it is seen if one is gone.
+    """
+    known = rendered if found.is_of(rendered) else ()
+    sent = {manifest.identity(item): item for item in (*found.objects(known), *known)}
+    live = {manifest.identity(item): item for item in found.live}
+    for identity, item in sent.items():
+        if identity in live or _is_labelled(item):
+            yield from _drift(item, live.get(identity))
+
+
 def _pairs(record: Record, live: dict[Key, Json]) -> Iterator[tuple[Json, Json | None]]:
     for rendered in record.objects:
         identity = manifest.identity(rendered)
-        actual = live.get((_namespace(rendered, record), identity))
+        actual = live.get((_namespace(rendered, record.namespace), identity))
         yield rendered, actual or live.get(("", identity))  # an object without a namespace
 
 
-def _namespace(item: Json, record: Record) -> str:
-    return str(item["metadata"].get("namespace") or record.namespace)
+def _namespace(item: Json, otherwise: str) -> str:
+    return str(item["metadata"].get("namespace") or otherwise)
 
 
 def _drift(rendered: Json, live: Json | None) -> Iterator[Drift]:
@@ -130,12 +149,16 @@ def _live(cluster: Cluster, deployed: list[Record]) -> dict[Key, Json]:
     namespaces = {record.namespace for record in deployed}
     found: dict[Key, Json] = {}
     with ThreadPoolExecutor(_PARALLEL_REQUESTS, thread_name_prefix="podenv-survey") as pool:
-        for items in pool.map(lambda kind: _list(cluster, kind, namespaces), sorted(labelled)):
+        listed = pool.map(
+            lambda kind: cluster.list_in(kind[0], kind[1], namespaces, labels=names.ENVIRONMENT_LABEL), sorted(labelled)
+        )
+        for items in listed:
             found.update({(item["metadata"].get("namespace", ""), manifest.identity(item)): item for item in items})
         others = [(record, item) for record, item in rendered if not _is_labelled(item)]
-        for (record, item), actual in zip(others, pool.map(lambda one: _get(cluster, *one), others), strict=True):
+        gotten = pool.map(lambda one: _get(cluster, one[0].namespace, one[1]), others)
+        for (record, item), actual in zip(others, gotten, strict=True):
             if actual is not None:
-                found[_namespace(item, record), manifest.identity(item)] = actual
+                found[_namespace(item, record.namespace), manifest.identity(item)] = actual
     return found
 
 
@@ -144,23 +167,8 @@ def _is_labelled(item: Json) -> bool:
     return names.ENVIRONMENT_LABEL in (item["metadata"].get("labels") or {})
 
 
-def _list(cluster: Cluster, kind_of: tuple[str, str], namespaces: set[str]) -> list[Json]:
-    api_version, kind = kind_of
-
-    def of(namespace: str = "") -> list[Json]:
-        items = cluster.list(api_version, kind, namespace=namespace, labels=names.ENVIRONMENT_LABEL)
-        return [{**item, "apiVersion": api_version, "kind": kind} for item in items]  # a list's items have neither
-
-    if len(namespaces) > 1:
-        try:
-            return of()
-        except AccessRefused:
-            pass  # the user may still be allowed to read these namespaces
-    return [item for namespace in sorted(namespaces) for item in of(namespace)]
-
-
-def _get(cluster: Cluster, record: Record, item: Json) -> Json | None:
+def _get(cluster: Cluster, namespace: str, item: Json) -> Json | None:
     if not cluster.knows(item["apiVersion"], item["kind"]):
         return None
-    namespace = _namespace(item, record)
-    return cluster.get(cluster.path(item["apiVersion"], item["kind"], namespace, item["metadata"]["name"]))
+    place = _namespace(item, namespace)
+    return cluster.get(cluster.path(item["apiVersion"], item["kind"], place, item["metadata"]["name"]))

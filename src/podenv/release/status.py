@@ -11,16 +11,18 @@ from podenv.catalogue import names
 from podenv.catalogue.environment import Environment
 from podenv.errors import AccessRefused, LockError, PodenvError
 from podenv.pods.pool import is_idle
-from podenv.release import Releases, claim, lease, nodes, pool
+from podenv.release import Releases, lease, nodes, pool
+from podenv.release import diff as differing
+from podenv.release.applied import Applied
 from podenv.release.cluster import Cluster, Json
 from podenv.release.pool import Pool
 from podenv.release.records import Record
 from podenv.release.spec import lock_of
-from podenv.release.state import State
+from podenv.release.state import Drift, State, drift_of
 
 _PARALLEL_LOOKUPS = 8  # environments whose image is asked for
 NOT_DEPLOYED = "not deployed"
-NO_HELM = "applied without Helm"
+APPLIED = "applied"
 FOREIGN = "foreign"
 UNKNOWN = "unknown"
 _WORDS = {
@@ -33,10 +35,11 @@ _WORDS = {
 class Status:
     """One environment as it is deployed.
 
-    ``state`` is Helm's word, ``not deployed``, ``applied without Helm`` (by a GitOps tool or kubectl) or ``foreign``
-    (the release is of another chart); ``lock`` is a hash, or ``unknown`` where the release does not record it;
-    ``since`` is when it was deployed; ``health`` says what is wrong with it, or ``ok``; ``drift`` says how repository,
-    image, release and cluster differ from each other; ``warm`` how many of its idle pods wait, like ``3 of 4``.
+    ``state`` is Helm's word, ``not deployed``, ``applied`` (by ``owner``, a GitOps tool or kubectl, without a record of
+    Helm's) or ``foreign`` (the release is of another chart); ``lock`` is a hash, or ``unknown`` where the release does
+    not record it; ``since`` is when it was deployed; ``health`` says what is wrong with it, or ``ok``; ``drift`` says
+    how repository, image, release and cluster differ from each other; ``warm`` how many of its idle pods wait, like
+    ``3 of 4``; ``inputs`` the hash of all values that the PodTemplate was rendered from.
     """
 
     environment: str
@@ -50,6 +53,8 @@ class Status:
     health: str
     drift: tuple[str, ...]
     warm: str = ""
+    owner: str = ""
+    inputs: str = ""
 
 
 def status(releases: Releases, environments: Sequence[Environment]) -> list[Status]:
@@ -72,13 +77,16 @@ def _status(releases: Releases, environment: Environment, known: State, pods: li
     if known.foreign is not None:
         health = f"the release is of chart {known.foreign.chart}; podenv does not touch it"
         return Status(name, name, namespace, FOREIGN, known.foreign.revision, "", "", "", health, ())
+    if known.applied is not None:
+        return _status_of_applied(releases, environment, known.applied, pods)
     if record is None:
-        return _status_without_release(releases, environment, namespace)
+        return Status(name, name, namespace, NOT_DEPLOYED, 0, "", "", "", "-", ())
     newest = known.latest or record
     lock_hash = lock_of(environment)
-    drift = (*_repository(releases, environment, record), *map(str, known.drift), *_stale_pods(record, pods))
+    drift = (*_repository(releases, environment, record), *map(str, known.drift), *_stale_pods(record.digest, pods))
     keeper = pool.of(live for _, live in known.live)
     idle = pool.look(releases.cluster, keeper, namespace, pods) if keeper else None
+    template = next((live for _, live in known.live if live["kind"] == "PodTemplate"), None)
     return Status(
         environment=name,
         release=record.name,
@@ -91,27 +99,46 @@ def _status(releases: Releases, environment: Environment, known: State, pods: li
         health=health_of(releases.cluster, known, newest, idle),
         drift=drift,
         warm=f"{idle.ready} of {idle.wanted}" if idle else "",
+        inputs=Applied((template,)).inputs if template else "",
     )
 
 
-def _status_without_release(releases: Releases, environment: Environment, namespace: str) -> Status:
-    """The status by the PodTemplate alone, which a GitOps tool or kubectl may have applied."""
-    name = environment.name
-    found = claim.applied_without_helm(releases.cluster, name, namespace)
-    if found is None:
-        return Status(name, name, namespace, NOT_DEPLOYED, 0, "", "", "", "-", ())
-    annotations = found["metadata"].get("annotations") or {}
-    digest, lock_hash = annotations.get(names.DIGEST_ANNOTATION, ""), annotations.get(names.LOCK_ANNOTATION, "")
-    drift = []
+def _status_of_applied(releases: Releases, environment: Environment, found: Applied, pods: list[Json]) -> Status:
+    """The status by the objects alone."""
+    namespace = releases.places([environment])[environment.name]
+    rendered: list[Json] = []
+    repository = []
     try:
         spec = releases.spec_of(environment)
+        rendered = releases.manifests(spec, releases.cluster.version())
     except PodenvError as error:
-        drift.append(f"repository: {error}")
+        repository.append(f"repository: {error}")
     else:
-        if spec.digest != digest:
-            drift.append(_WORDS["image"])
-    shown = lock_hash or (UNKNOWN if lock_of(environment) else "")
-    return Status(name, "", namespace, NO_HELM, 0, digest, shown, "", "ok", tuple(drift))
+        if spec.digest != found.digest:
+            repository.append(_WORDS["image"])
+        if changes := differing.between(found.objects(rendered), rendered):
+            repository.append(
+                f"objects: not as this repository renders them: {', '.join(one.object for one in changes)}"
+            )
+    keeper = pool.of(found.live)
+    idle = pool.look(releases.cluster, keeper, namespace, pods) if keeper else None
+    drift = tuple(drift_of(found, rendered))
+    lock_hash = lock_of(environment)
+    return Status(
+        environment=environment.name,
+        release="",
+        namespace=namespace,
+        state=APPLIED,
+        revision=0,
+        digest=found.digest,
+        lock=found.lock or (UNKNOWN if lock_hash else ""),
+        since=found.since,
+        health=_health(drift, found.live, idle),
+        drift=(*repository, *map(str, drift), *_stale_pods(found.digest, pods)),
+        warm=f"{idle.ready} of {idle.wanted}" if idle else "",
+        owner=str(found.owner),
+        inputs=found.inputs,
+    )
 
 
 def _repository(releases: Releases, environment: Environment, record: Record) -> Iterator[str]:
@@ -135,9 +162,9 @@ def _repository(releases: Releases, environment: Environment, record: Record) ->
         yield f"values: not those that are deployed: {', '.join(keys)}"
 
 
-def _stale_pods(record: Record, pods: list[Json]) -> Iterator[str]:
+def _stale_pods(digest: str, pods: list[Json]) -> Iterator[str]:
     """Tasks keep the image that they were started with; that is right, and worth knowing."""
-    label = names.digest_label(record.digest)
+    label = names.digest_label(digest)
     tasks = [pod for pod in pods if not is_idle(pod)]  # idle ones go by themselves
     old = [pod for pod in tasks if pod["metadata"].get("labels", {}).get(names.DIGEST_LABEL, label) != label]
     if old:
@@ -151,9 +178,13 @@ def health_of(cluster: Cluster, known: State, newest: Record, idle: Pool | None 
         return f"{other.who} is changing it" if other else "left half-done; the next deploy ends it"
     if known.deployed is None or newest.status == "failed":
         return newest.description or newest.status
-    if any(one.what == "is gone" for one in known.drift):
+    return _health(known.drift, [live for _, live in known.live], idle)
+
+
+def _health(drift: Sequence[Drift], objects: Sequence[Json], idle: Pool | None) -> str:
+    if any(one.what == "is gone" for one in drift):
         return "objects are gone"
-    for _, live in known.live:
+    for live in objects:
         if live["kind"] == "DaemonSet":
             warm = nodes.warmth(live)
             if warm.ready < warm.desired:

@@ -108,6 +108,11 @@ def _deployed(cluster: Cluster, found: State) -> Deployed:
     if found.foreign is not None:
         return Deployed(problem=f"the release is of chart {found.foreign.chart}, which podenv does not touch")
     record = found.deployed or found.latest
+    if found.applied is not None:
+        one = found.applied
+        words = f"applied by {one.owner}"
+        shown = Release(0, "applied", one.digest, one.lock, one.since[:19].replace("T", " "), words)
+        return Deployed(shown, "ok", tuple(map(str, found.drift)))
     if record is None:
         return Deployed(problem="not deployed")
     words = health_of(cluster, found, found.latest or record)
