@@ -352,6 +352,10 @@ class Conflict(ReleaseError):
     """The object is there already, or somebody else has changed it since it was read."""
 
 
+class ReleaseFilesInvalid(ReleaseError):
+    """The folder of manifests, or its list of images, cannot be read or written."""
+
+
 class ReleaseTestFailed(ReleaseError):
     """The release's test pod failed; ``log`` is what it printed."""
 

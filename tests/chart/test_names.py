@@ -1,5 +1,6 @@
 """`_names.tpl` and `names.py` say the same."""
 
+import re
 from importlib import metadata
 
 from hypothesis import HealthCheck, given, settings
@@ -50,6 +51,7 @@ def test_the_chart_names_things_as_podenv_does(helm: Helm, name: str) -> None:
     assert template["metadata"]["labels"][names.DIGEST_LABEL] == names.digest_label(DIGEST)
     idle = found["Deployment"]["spec"]["template"]["metadata"]["labels"]
     assert idle.items() >= {names.WARM_LABEL: name, **names.selector(name, "warm")}.items()
+    assert re.fullmatch("[0-9a-f]{64}", found["PodTemplate"]["metadata"]["annotations"].pop(names.INPUTS_ANNOTATION))
     assert found["PodTemplate"]["metadata"]["annotations"] == {
         names.WARM_ANNOTATION: idle[names.TEMPLATE_LABEL],
         names.PYTHON_ANNOTATION: "3.11",

@@ -281,20 +281,44 @@ def test_templates_can_be_applied_twice_and_their_status_is_told(stage: Stage) -
     env = stage.pod_template(name)["template"]["spec"]["containers"][0]["env"]
     assert {one["name"]: one["value"] for one in env} == {"A": "1e3", "B": "other", "HOME": "/tmp"}
     (row,) = json.loads(stage.run("status", "--json")[1])
-    assert (row["state"], row["digest"], row["health"], row["drift"]) == (
-        "applied without Helm", stage.ref.digest, "ok", [],
+    assert (row["state"], row["owner"], row["digest"], row["health"], row["drift"]) == (
+        "applied", "kubectl", stage.ref.digest, "ok", [],
     )  # fmt: skip
+    assert row["inputs"] == stage.pod_template(name)["metadata"]["annotations"]["podenv.dev/inputs"]
+    assert stage.run("diff", name)[1] == "etl: nothing changes\n"
+    change = [{"op": "replace", "path": "/template/spec/containers/0/env/1/value", "value": "9"}]
+    stage.cluster.patch(
+        f"{stage.path('PodTemplate', name, of=name)}?fieldManager=kubectl-edit", change, kind=JSON_PATCH
+    )
+    stage.cluster.delete(stage.path("Role", "etl-launcher", of=name, api="rbac.authorization.k8s.io/v1"))
+    (row,) = json.loads(stage.run("status", "--json")[1])
+    assert row["health"] == "objects are gone"
+    assert row["drift"] == [
+        "objects: not as this repository renders them: Role/etl-launcher",
+        "PodTemplate/etl was changed: template.spec.containers.base.env.B.value (by kubectl-edit)",
+        "Role/etl-launcher is gone",
+    ]
+    stage.write("etl", access={"users": ["jane"]}, env={"A": "1e3", "B": "third"})
+    changed = stage.run("diff", name)[1]
+    assert [line for line in changed.splitlines() if line.startswith("etl: ")] == [
+        "etl: change PodTemplate/etl", "etl: add Role/etl-launcher",
+    ]  # fmt: skip
+    assert {"-        value: other", "+        value: third"} <= set(changed.splitlines())
+    apply = ("apply", "--server-side", "--force-conflicts", "--field-manager", "argocd-controller", "-f", "-")
+    run("kubectl", *apply, given=stage.run("template", name)[1])
+    (row,) = json.loads(stage.run("status", "--json")[1])
+    assert (row["owner"], row["health"], row["drift"]) == ("Argo CD", "ok", [])
     for command in (("history", name), ("rollback", name), ("test", name), ("uninstall", name, "--yes")):
         code, _, stderr = stage.run(*command)
         assert (code, stderr) == (
             1,
-            f"error: Environment 'etl' has no Helm release in namespace '{namespace}': it was applied without Helm, as "
-            "a GitOps tool or `kubectl apply` does; change it there.\n",
+            f"error: Environment 'etl' has no Helm release in namespace '{namespace}': it is applied by Argo CD. Its "
+            "revisions are there. `argocd app history` shows them. To go back, revert that commit in Git.\n",
         )
     for options in ((), ("--dry-run",)):
         code, _, stderr = stage.run("deploy", *options)
         assert code == 1
-        assert "was applied to namespace" in stderr
+        assert f"Environment 'etl' in namespace '{namespace}' is applied by Argo CD, without a Helm release" in stderr
         assert "To have podenv deploy it, first remove those objects where they come from." in stderr
     assert stage.revisions(name) == []
 

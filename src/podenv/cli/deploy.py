@@ -1,8 +1,7 @@
-"""`podenv deploy`, `podenv up`, `podenv diff`, `podenv template`, `podenv values`."""
+"""`podenv deploy`, `podenv up`, `podenv diff`, `podenv values`."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -223,9 +222,9 @@ def diff(
     """Show what a deploy would change, object by object.
 
     The new objects come from a dry run on the server. For an environment that a GitOps tool or kubectl applied, they
-    are those of `podenv template`, beside what was applied. Contents of Secrets, and variables whose names say that they are
-    secret, are masked. What others changed in the cluster is in `podenv status`. With --lock it shows the packages
-    instead, and the tasks that import them.
+    are those of `podenv template`, beside what was applied. Contents of Secrets, and variables whose names say that
+    they are secret, are masked. What others changed in the cluster is in `podenv status`. With --lock it shows the
+    packages instead, and the tasks that import them.
 
     \b
     Example:  podenv diff model-training
@@ -244,14 +243,14 @@ def diff(
         known = states[name]
         rendered = target.rendered(spec, known)
         if known.applied is not None:
-            return differing.between(known.applied.objects(rendered), rendered)
+            return known.applied.changes(rendered)
         return differing.between(known.deployed.objects if known.deployed else [], rendered)
 
     def show(outcome: output.Outcome[list[Change]]) -> None:
         if outcome.error is not None:
             output.error(str(outcome.error))
         elif not json:
-            _print_changes(outcome.name, outcome.value or [])
+            print_changes(outcome.name, outcome.value or [])
 
     outcomes = output.side_by_side(environments, work, show)
     if json:
@@ -269,7 +268,8 @@ def diff(
         raise typer.Exit(1)
 
 
-def _print_changes(name: str, changes: list[Change]) -> None:
+def print_changes(name: str, changes: Sequence[Change]) -> None:
+    """Print changes as a diff."""
     if not changes:
         output.say(f"{name}: nothing changes")
         return
@@ -277,42 +277,6 @@ def _print_changes(name: str, changes: list[Change]) -> None:
         output.say(f"{name}: {change.action} {change.object}")
         for line in change.lines:
             output.console().print(Text(line, style=_STYLES.get(line[:1], "")), soft_wrap=True)
-
-
-def _kubernetes(value: str) -> str:
-    if value and not re.fullmatch(r"v?1\.[0-9]+(\.[0-9]+)?", value):
-        raise typer.BadParameter(f"{value!r} is not a valid version of Kubernetes; write it like 1.34.")
-    return value
-
-
-def template(
-    name: _Name,
-    namespace_prefix: Prefix = DEFAULT_PREFIX,
-    kubernetes: Annotated[
-        str,
-        typer.Option(
-            "--kubernetes",
-            metavar="VERSION",
-            callback=_kubernetes,
-            help="Of the cluster: below 1.35, a Job keeps idle pods. Default: the newest that helm knows.",
-        ),
-    ] = "",
-) -> None:
-    """Print an environment's manifests, for a GitOps tool.
-
-    They are rendered here, without the cluster; the registry is asked for the image's digest. The first one is the
-    environment's own namespace, with its Pod Security labels; a namespace that environments share is left out. Hooks
-    are left out too, since only Helm runs them. What is applied in this way has no Helm release. Change it where it
-    comes from, not by `podenv deploy`, `rollback` or `uninstall`. `podenv status` shows its image and lock.
-
-    \b
-    Example:  podenv template data-cleaning > deploy/data-cleaning.yaml
-              podenv template data-cleaning --kubernetes 1.34 | kubectl apply -f -
-    """
-    catalogue, _ = chosen([name])
-    target = releases(None, None, namespace_prefix)
-    environment = catalogue[name]
-    output.text(target.template(environment, target.spec_of(environment), kubernetes=kubernetes))
 
 
 def values(

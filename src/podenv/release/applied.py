@@ -15,6 +15,7 @@ from typing import Any
 from podenv.catalogue import names
 from podenv.release import manifest, ownership
 from podenv.release.cluster import Cluster, Json
+from podenv.release.diff import Change, between
 
 _TEMPLATE = ("v1", "PodTemplate")
 # What the chart renders beside it.
@@ -85,6 +86,11 @@ class Applied:
         wanted = {manifest.identity(item): item for item in rendered}
         return [_as_applied(item, wanted.get(manifest.identity(item))) for item in self.live]
 
+    def changes(self, rendered: Iterable[Json]) -> list[Change]:
+        """What applying the rendered objects would change, beside what was applied."""
+        rendered = list(rendered)
+        return between([plain(one) for one in self.objects(rendered)], [plain(one) for one in rendered])
+
     def is_of(self, rendered: Iterable[Json]) -> bool:
         """True if the objects were rendered from the same values as these."""
         return any(self.inputs and self.inputs == _annotations(item).get(names.INPUTS_ANNOTATION) for item in rendered)
@@ -129,6 +135,7 @@ def plain(item: Json) -> Json:
             if key in ("labels", "annotations")
             else value
             for key, value in metadata.items()
+            if key != "namespace"  # rendered or not, it is the same
         }
     return found | {key: plain(item[key]) for key in ("template", "spec") if isinstance(item.get(key), dict)}
 
@@ -163,7 +170,7 @@ def _owner(template: Json) -> Owner:
     managers = sorted(ownership.Owners(template).release)
     known = next((_MANAGERS[one] for one in managers if one in _MANAGERS), "")
     by_kubectl = all(one.startswith("kubectl") for one in managers)
-    return Owner(known or ("kubectl apply" if by_kubectl else ", ".join(managers)))
+    return Owner(known or ("kubectl" if by_kubectl else ", ".join(managers)))
 
 
 def _is_mark(key: str) -> bool:

@@ -37,8 +37,8 @@ def missing(cluster: Cluster, name: str, namespace: str) -> ReleaseMissing:
     found = applied.look(cluster, name, namespace)
     if found is not None:
         return ReleaseMissing(
-            f"Environment {name!r} has no Helm release in namespace {namespace!r}: {found.owner} applies it, and keeps "
-            f"its revisions. {_WAYS_BACK.get(found.owner.tool, _OTHER_WAY)} To go back, revert that commit in Git."
+            f"Environment {name!r} has no Helm release in namespace {namespace!r}: it is applied by {found.owner}. Its "
+            f"revisions are there. {_WAYS_BACK.get(found.owner.tool, _OTHER_WAY)} To go back, revert that commit in Git."
         )
     return ReleaseMissing(
         f"Environment {name!r} has no release in namespace {namespace!r}; `podenv deploy {name}` makes it."

@@ -12,7 +12,6 @@ from podenv.catalogue.environment import Environment
 from podenv.errors import AccessRefused, LockError, PodenvError
 from podenv.pods.pool import is_idle
 from podenv.release import Releases, lease, nodes, pool
-from podenv.release import diff as differing
 from podenv.release.applied import Applied
 from podenv.release.cluster import Cluster, Json
 from podenv.release.pool import Pool
@@ -116,7 +115,7 @@ def _status_of_applied(releases: Releases, environment: Environment, found: Appl
     else:
         if spec.digest != found.digest:
             repository.append(_WORDS["image"])
-        if changes := differing.between(found.objects(rendered), rendered):
+        if changes := found.changes(rendered):
             repository.append(
                 f"objects: not as this repository renders them: {', '.join(one.object for one in changes)}"
             )
