@@ -1,4 +1,4 @@
-"""`podenv template --all`, `podenv release-files` and the examples for GitOps tools; with real helm, without a cluster."""
+"""`podenv template --all`, `podenv release-files`, the examples for GitOps tools; real helm, no cluster."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_folder_of_manifests_is_the_same_again_and_says_what_would_change(home
     assert "1 of 1 environments failed; nothing was written." in stderr
     assert tree(home / "deploy") == {**before, "old/notes": "ours"}
 
-    write(home, "etl")
+    write(home, "etl", tag="v1")
     code, stdout, _ = run("template", "--all", "--out", "deploy")
     assert code == 0
     assert "old: removed; deploy/old stays, since it holds other files\n" in stdout

@@ -36,9 +36,10 @@ def missing(cluster: Cluster, name: str, namespace: str) -> ReleaseMissing:
     """The error for an environment without a release."""
     found = applied.look(cluster, name, namespace)
     if found is not None:
+        shown_by = _WAYS_BACK.get(found.owner.tool, _OTHER_WAY)
         return ReleaseMissing(
             f"Environment {name!r} has no Helm release in namespace {namespace!r}: it is applied by {found.owner}. Its "
-            f"revisions are there. {_WAYS_BACK.get(found.owner.tool, _OTHER_WAY)} To go back, revert that commit in Git."
+            f"revisions are there. {shown_by} To go back, revert that commit in Git."
         )
     return ReleaseMissing(
         f"Environment {name!r} has no release in namespace {namespace!r}; `podenv deploy {name}` makes it."
