@@ -1,4 +1,4 @@
-"""The documentation's site: Sphinx reads the Markdown of this folder, which is as readable without it. See scripts/docs."""
+"""The documentation's site: Sphinx reads the Markdown of this folder. See scripts/docs."""
 
 project = "podenv"
 author = "the authors of podenv"

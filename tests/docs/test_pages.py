@@ -13,6 +13,7 @@ import typer
 import yaml
 from tests.docs.pages import PAGES, ROOT, Snippet, snippets, without_code
 
+from podenv import image
 from podenv.catalogue.environment import Catalogue
 from podenv.cli.app import app
 
@@ -115,5 +116,30 @@ def test_every_yaml_snippet_is_valid(snippet: Snippet, tmp_path: Path) -> None:
     assert Catalogue(tmp_path / "envs")["etl"].python in ("3.11", "3.13")
 
 
-def test_the_readme_is_short() -> None:
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 250
+def test_the_readme_is_one_screen() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 60
+
+
+def test_the_map_of_the_modules_names_every_part_and_its_files() -> None:
+    table = re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", (ROOT / "docs" / "modules.md").read_text(), re.MULTILINE)
+    parts = {folder.parent.name for folder in (ROOT / "src" / "podenv").glob("*/__init__.py")}
+    assert sorted(name for name, _ in table) == sorted(parts)
+    missing = [
+        f"{name}/{file}"
+        for name, files in table
+        for file in re.findall(r"`([^`]+)`", files)
+        if not (ROOT / "src" / "podenv" / name / file).exists()
+    ]
+    assert missing == []
+
+
+def test_the_air_gapped_page_names_every_image_that_the_code_and_the_chart_pull() -> None:
+    named = set(
+        re.findall(r"^\| `(\S+/\S+:\S+)`", (ROOT / "docs" / "guides" / "air-gapped.md").read_text(), re.MULTILINE)
+    )
+    assert named == {image.BASE, image.UV}
+    templates = (ROOT / "charts" / "airflow-env" / "templates").rglob("*.*")
+    lines = [
+        line.strip() for file in templates for line in re.findall(r"^.*\bimage: .*$", file.read_text(), re.MULTILINE)
+    ]
+    assert [line for line in lines if "podenv.image" not in line] == []
