@@ -13,7 +13,9 @@ from typing import Any
 import typer
 from pydantic.alias_generators import to_camel
 
+import errormessages
 from podenv import errors
+from podenv.airflow import measured
 from podenv.airflow.operator import may_retry
 from podenv.airflow.provider import get_provider_info
 from podenv.catalogue.spec import EnvironmentSpec
@@ -50,6 +52,40 @@ VARIABLES = {
     "PODENV_REGISTRY": "The registry of images, like `registry.example.com/team`. Goes before `image.registry`.",
     "PODENV_UV_IMAGE": "The image that builds take the program `/uv` from. Goes before `image.uv`.",
     "PODENV_XCOM_FILE": "Set for a command on both backends: the file that its value is written to.",
+}
+
+# What each metric says, and its own tags; the names and kinds are those of the code.
+METRICS = {
+    "podenv.task.runs": ("executions that ended", "`state`: `success`, `failed`, `out_of_memory`, `killed`"),
+    "podenv.task.failures": ("those that failed", "`failure`: the [type of the error](errors.md)"),
+    "podenv.task.launches": (
+        "pods, on the local backend processes",
+        "`kind`: `new`, or `idle` for one that had waited",
+    ),
+    "podenv.task.relaunches": (
+        "launches that followed in the same try",
+        "`reason`: `OutOfMemory`, `NodeLost`, `Deleted`, or the cluster's word, as `Evicted`",
+    ),
+    "podenv.task.adoptions": ("pods of an earlier worker that were followed to their end", ""),
+    "podenv.task.out_of_memory_kills": ("processes that the kernel ended for lack of memory", ""),
+    "podenv.task.api_requests": (
+        "requests of the worker to the API server; those of the triggerer are not counted",
+        "",
+    ),
+    "podenv.task.duration": ("milliseconds that the function ran", ""),
+    "podenv.task.waiting": ("milliseconds in line for room; none for a task that did not wait", ""),
+    "podenv.task.starting": (
+        "milliseconds of one pod's start: from a node taking it to its container running, or from looking for an idle "
+        "pod to its having the call",
+        "",
+    ),
+    "podenv.task.call_bytes": ("bytes of the call as it travels", ""),
+    "podenv.task.result_bytes": ("bytes of the result as it came back, without what went to the store", ""),
+    "podenv.task.peak_memory_bytes": ("bytes", ""),
+    "podenv.task.memory_limit_bytes": ("bytes", ""),
+    "podenv.task.cpu_seconds": ("seconds", ""),
+    "podenv.task.throttled_seconds": ("seconds that the CPU limit took", ""),
+    "podenv.task.written_bytes": ("bytes written to disks", ""),
 }
 
 
@@ -170,6 +206,41 @@ def error_types() -> str:
     ))  # fmt: skip
 
 
+def error_messages() -> str:
+    """What the errors say, to be found by their words."""
+    kinds = {
+        name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, PodenvError)
+    }
+    parts = [
+        HEAD.format(source="the code that raises them"),
+        "# Messages\n",
+        "What podenv's errors say. Below a type stands its cause; a message ends with the remedy. An ellipsis\n"
+        "stands for what differs from case to case. Search this page for words of a message that you see.\n",
+    ]
+    for name, texts in errormessages.messages(set(kinds)).items():
+        cause = _cell(inspect.getdoc(kinds[name]) or "")
+        listed = "".join(f"- {_code(text)}\n" for text in texts)
+        parts.append(f"## {name}\n\n{cause} Tried again: {_retried(kinds[name])}.\n\n{listed}")
+    return "\n".join(parts)
+
+
+def _code(text: str) -> str:
+    """``text`` as code, whatever backticks it has."""
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
+
+
+def metrics() -> str:
+    """What Airflow's metrics get."""
+    rows = [(f"`{name}`", kind, *METRICS[name]) for name, kind in measured.METRICS.items()]
+    return "\n".join((
+        HEAD.format(source="src/podenv/airflow/measured.py and scripts/referencepages.py"),
+        "# Metrics\n",
+        "Sent to Airflow's own metrics: see [In production](../production.md#metrics). Each has the tags `dag_id`,\n"
+        "`task_id` and `environment`.\n",
+        _table(("metric", "kind", "what", "further tags"), rows),
+    ))  # fmt: skip
+
+
 def _retried(kind: type[PodenvError]) -> str:
     return "as `retries` say" if may_retry(kind.__new__(kind)) else "no"
 
@@ -194,6 +265,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings,
     "values.md": values,
     "errors.md": error_types,
+    "messages.md": error_messages,
+    "metrics.md": metrics,
 }
 
 

@@ -385,7 +385,7 @@ class AirflowUnsupported(PodenvError):
         self.missing = list(missing)
         super().__init__(
             f"podenv cannot run with {versions}, which has no {', '.join(missing)}; "
-            "install versions that podenv's README names."
+            "install versions that podenv's documentation names (Compatibility)."
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.airflow.conftest import NAMESPACE, PROJECT
+from tests.airflow.conftest import NAMESPACE
 from tests.airflowtask import execute
 from tests.pods import functions, statuses
 from tests.pods.apiserver import ApiServer
@@ -188,9 +188,3 @@ def test_a_pod_of_an_earlier_worker_is_an_adoption(server: ApiServer, make: Make
     seen = pods(statsd.seen())
     assert seen[("adoptions", "")] == 1
     assert ("launches", "kind=new") not in seen
-
-
-def test_every_metric_is_in_the_table_of_the_documentation() -> None:
-    page = (PROJECT.parents[3] / "docs/production.md").read_text()
-    table = dict(re.findall(r"^\| `(podenv\.task\.[a-z_]+)` \| ([a-z]+) \|", page, re.MULTILINE))
-    assert table == METRICS

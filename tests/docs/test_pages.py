@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,22 @@ def test_every_podenv_command_and_option_in_the_pages_exists() -> None:
         if command is None or unknown:
             wrong.append(where)
     assert wrong == []
+
+
+def test_every_script_and_option_in_the_pages_exists() -> None:
+    lines = [
+        line for one in snippets("console") for line in re.findall(r"^\$ .*?(scripts/.+)$", one.text, re.MULTILINE)
+    ]
+    asked: dict[str, set[str]] = {}
+    for line in lines:
+        name, *words = shlex.split(line.rstrip('")'), comments=True)
+        asked.setdefault(name, set()).update(word for word in words if word.startswith("--"))
+    assert asked.keys() >= {"scripts/quickstart", "scripts/test", "scripts/dev-cluster"}
+    assert [name for name in asked if not (ROOT / name).is_file()] == []
+    for name, options in asked.items():
+        if options:
+            help_text = subprocess.run([ROOT / name, "--help"], capture_output=True, text=True, check=True).stdout
+            assert [option for option in options if option not in help_text] == []
 
 
 @pytest.mark.parametrize("snippet", snippets("python"), ids=str)
