@@ -237,6 +237,7 @@ EnvPodOperator.partial(task_id="commands", env="plain").expand(cmds=[["true"]])
         "command": "EnvPodOperator",
         "commands": "EnvPodOperator",
     }
+    assert {name for task in again.tasks for name in task.extra_links} == {"Environment"}
     for task in dag.tasks:
         assert list(task.template_fields) == sorted(task.template_fields)
 

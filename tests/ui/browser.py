@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT  # type: ignore[import-untyped]
@@ -27,6 +28,7 @@ AROUND = """() => {
     one.remove();
     return seen;
 }"""
+PATH = "/team/airflow"  # as behind a proxy that serves more than Airflow
 RUN = "/dags/report/runs/manual__1%2B00:00/tasks/total"
 
 
@@ -49,11 +51,19 @@ def serve(project: Path) -> str:
         import signal
 
         signal.signal = lambda *_: None  # a thread may set none
-        serve(listener, ready.set)
+        serve(listener, ready.set, path=PATH)
 
     threading.Thread(target=run, daemon=True).start()
     assert ready.wait(120)
-    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+    return f"http://127.0.0.1:{listener.getsockname()[1]}{PATH}"
+
+
+def link() -> str:
+    """Where the link of a task in `reporting` leads."""
+    from podenv.airflow.link import EnvironmentLink
+
+    given: Any = SimpleNamespace(env="reporting")
+    return EnvironmentLink().get_link(given, ti_key=given)
 
 
 def frame_of(page: Page) -> Frame:
@@ -85,10 +95,10 @@ def look(url: str, pictures: Path) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page = browser.new_page(viewport={"width": 1280, "height": 800}, permissions=["clipboard-read"])
         said: list[str] = []
         page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-        page.goto(url)
+        page.goto(f"{url}/")
         page.get_by_role("button", name="Browse").click()
         page.get_by_role("menuitem", name="Environments").click()
         frame = frame_of(page)
@@ -104,8 +114,14 @@ def look(url: str, pictures: Path) -> dict[str, Any]:
         frame = frame_of(page)
         seen["reloaded"] = frame.inner_text("h1")
         frame.wait_for_selector("text=The releases are not known here")
+        frame.click("button.copy >> nth=0")
+        seen["copied"] = page.evaluate("navigator.clipboard.readText()")
+        seen["address"] = page.url.removeprefix(url)
         seen["environment problems"] = problems(frame)
         page.screenshot(path=pictures / "environment.png")
+
+        page.goto(f"{url}/{link()}")
+        seen["linked"] = frame_of(page).inner_text("h1")
 
         page.goto(f"{url}{RUN}/plugin/environment-run")
         frame = frame_of(page)

@@ -74,7 +74,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("ui")
     environment = add_environment(root / "envs", "reporting", "3.13", "iniconfig==2.0.0")
     values = environment.folder / "values.yaml"
-    values.write_text(f"{values.read_text()}description: {HOSTILE!r}\nenv: {{TOKEN: verysecretword}}\n")
+    values.write_text(
+        f"{values.read_text()}description: {HOSTILE!r}\nenv: {{TOKEN: verysecretword}}\nnodeSelector: {{disk: ssd}}\n"
+    )
     add_environment(root / "envs", "unused", "3.11", "six==1.16.0")
     (root / "dags").mkdir()
     (root / "dags" / "report.py").write_text(DAG)

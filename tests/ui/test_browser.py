@@ -14,6 +14,9 @@ from tests.airflowhome import variables_of_others
 from tests.ui.browser import CHROMIUM
 from tests.ui.conftest import HOSTILE
 
+from podenv.catalogue.environment import Catalogue
+from podenv.lock import lockfile
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -51,6 +54,14 @@ def test_the_menu_leads_to_the_list(seen: dict[str, Any]) -> None:
 
 def test_a_link_by_keyboard_leads_to_an_environment_which_a_reload_shows_again(seen: dict[str, Any]) -> None:
     assert seen["reloaded"] == "reporting"
+
+
+def test_a_digest_is_copied_by_its_button(seen: dict[str, Any], project: Path) -> None:
+    assert seen["copied"] == lockfile.content_hash(Catalogue(project / "envs")["reporting"])
+
+
+def test_the_link_of_a_task_leads_to_its_environment(seen: dict[str, Any]) -> None:
+    assert seen["linked"] == "reporting"
 
 
 def test_a_task_instance_has_a_tab_with_what_it_used_and_why_it_failed(seen: dict[str, Any]) -> None:

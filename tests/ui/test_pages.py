@@ -75,10 +75,21 @@ def test_an_environment_has_its_lock_its_tasks_and_its_runs(get: Get) -> None:
     for words in (
         "Python 3.13", "Namespace podenv-reporting", "report total memory 512Mi", "each (mapped) the environment's",
         "384 MiB of 512 MiB 75 %", "0.5 of 1 50 %", f"FunctionRaised: It raised {HOSTILE}", "iniconfig 2.0.0 yes",
-        "podenv status reporting",
+        "podenv status reporting", "env TOKEN", "nodeSelector.disk ssd",
     ):  # fmt: skip
         assert words in shown
     assert "0 of 1." in text(get("env/reporting?q=zzz"))
+
+
+def test_an_environment_shows_for_each_task_what_its_runs_used_of_their_limits(get: Get) -> None:
+    shown = get("env/reporting").text
+    one, other = (
+        "Memory of the last 1 runs, as a share of the limit; 0 at the limit",
+        "CPU of the last 1 runs, as a share of the limit; 0 at the limit",
+    )
+    assert (shown.count(one), shown.count(other)) == (2, 2)  # of `each` and `total`
+    assert "<title>manual__1+00:00: 384 MiB of 512 MiB</title>" in shown
+    assert '<rect class="used" x="0" y="5" width="6" height="15"/>' in shown  # three quarters of 20
 
 
 def test_an_environment_without_files_here_shows_what_runs_kept_and_an_unknown_one_is_a_page(get: Get) -> None:

@@ -11,7 +11,7 @@ from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperato
 
 from podenv.airflow import compat, overrides, settings
 from podenv.airflow.compat import BaseHook, MappedOperator, OperatorPartial
-from podenv.airflow.link import PodLink
+from podenv.airflow.link import EnvironmentLink, PodLink
 from podenv.call import source
 from podenv.catalogue.request import ARGUMENTS, TaskRequest
 from podenv.pods.manifest import Json, base_container
@@ -148,9 +148,9 @@ class EnvTask(KubernetesPodOperator):
         return _CheckedPartial(operator_class=plain.operator_class, kwargs=plain.kwargs, params=plain.params)
 
     @property
-    def operator_extra_links(self) -> tuple[PodLink, ...]:  # type: ignore[override]
-        """The pod's page, where `[podenv] pod_url` says how to reach it."""
-        return (PodLink(),) if settings.pod_url() else ()
+    def operator_extra_links(self) -> tuple[EnvironmentLink | PodLink, ...]:  # type: ignore[override]
+        """The environment's page, and the pod's where `[podenv] pod_url` says how to reach it."""
+        return (EnvironmentLink(), PodLink()) if settings.pod_url() else (EnvironmentLink(),)
 
     @property
     def where(self) -> str:

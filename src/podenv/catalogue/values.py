@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,15 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         below = merged.get(key)
         merged[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged
+
+
+def flat(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Each value of ``tree`` with its dotted path; a list is one value."""
+    if isinstance(tree, Mapping) and tree:
+        for key, one in tree.items():
+            yield from flat(one, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, list(tree) if isinstance(tree, Sequence) and not isinstance(tree, str) else tree
 
 
 class _Dumper(yaml.SafeDumper):

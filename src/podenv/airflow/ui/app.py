@@ -42,11 +42,14 @@ _HEADERS = {
 }
 _CHANGES = 10  # between two releases each, of one environment
 _RUNS = 50  # of one environment, and of one task
+_DRAWN = 300  # of one environment: those that its chart is drawn from
 _templates = Environment(
     loader=PackageLoader("podenv.airflow.ui"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
     lstrip_blocks=True,
 )  # fmt: skip
-_templates.globals.update(bars=pages.bars, height=pages.HEIGHT, width=pages.WIDTH, days=data.DAYS)
+_templates.globals.update(
+    bars=pages.bars, height=pages.HEIGHT, width=pages.WIDTH, days=data.DAYS, most=pages.MOST_MARKS
+)
 _templates.filters.update(path=lambda text: quote(str(text), safe=""), query=urlencode)
 
 _releases = releases.Releases()
@@ -101,11 +104,11 @@ def environment(
     facts = known.facts([name]).get(name)
     if facts is None and not uses:
         raise HTTPException(404, f"There is no environment {name!r} that you may see.")
-    runs = data.runs(session, [use.key for use in uses], _RUNS)
+    runs = [pages.execution(run) for run in data.runs(session, [use.key for use in uses], _DRAWN)]
     packages = [] if facts is None else [one for one in facts.packages.items() if q.casefold() in one[0]]
     return _page(
         request, "environment", title=name, name=name, facts=facts, uses=uses, query=q, packages=packages,
-        runs=[pages.execution(run) for run in runs], compared={"before": before, "after": after},
+        runs=runs[:_RUNS], marks=pages.marks(runs), compared={"before": before, "after": after},
     )  # fmt: skip
 
 

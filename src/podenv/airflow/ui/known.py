@@ -5,12 +5,15 @@ Git-sync may feed the DAG processor only. Then the pages show what runs have kep
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from podenv.airflow import compat, settings
+from podenv.catalogue import values
+from podenv.catalogue.spec.pod import PodSettings
 from podenv.errors import PodenvError
 from podenv.lock import lockfile, pins
 
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
 class Facts:
     """An environment as its files say it. ``problem`` is what keeps them from being read, empty if nothing does.
 
-    ``direct`` are the names that are asked for; ``packages`` all of the lock, name to version; ``asks`` holds requests
-    and limits as text, by ``cpu``, ``memory`` …
+    ``direct`` are the names that are asked for; ``packages`` all of the lock, name to version; ``requests`` and
+    ``limits`` are by ``cpu``, ``memory`` …; ``settings`` is what the files say of the pods, by dotted key.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Facts:
     limits: Mapping[str, str] = field(default_factory=dict)
     max_memory: str = ""
     idle: int = 0
+    settings: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
 
 
@@ -98,5 +102,27 @@ def _read(environment: Environment) -> Facts:
         limits={name: str(value) for name, value in resources.limits.items()},
         max_memory=str(spec.resources.max_memory or ""),
         idle=spec.warm.idle or 0,
+        settings=dict(_settings(environment.values)),
         problem=problem,
     )
+
+
+def _settings(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What ``given`` values say of pods. Variables, annotations, volumes and containers may hold what is not for every
+    eye: only their names are told.
+    """
+    for key in (str(one.alias) for one in PodSettings.model_fields.values()):
+        said = given.get(key)
+        if key in ("env", "podAnnotations"):
+            names = sorted(said or {})
+        elif key in ("volumes", "initContainers"):
+            names = [str(one["name"]) for one in said or []]
+        else:
+            yield from ((path, _text(one)) for path, one in values.flat(said, key) if one not in (None, "", [], {}))
+            continue
+        if names:
+            yield key, ", ".join(names)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

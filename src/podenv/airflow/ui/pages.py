@@ -179,6 +179,52 @@ def _share(used: float | None, limit: float | None, text: Callable[[float], str]
     return Share(f"{text(used)} of {text(limit)}", min(used / limit, 1.0)) if limit else Share(text(used))
 
 
+MOST_MARKS = 30
+"""Runs of one task in its chart: the newest."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One run in a chart of use against the limit, which is the chart's whole height; in pixels from above.
+
+    ``at_limit``: it came to its limit, or was ended there.
+    """
+
+    left: int
+    top: int
+    at_limit: bool
+    title: str
+
+
+def marks(runs: Collection[Execution]) -> dict[tuple[str, str], dict[str, list[Mark]]]:
+    """Of each task (DAG and task), what its newest runs used of their limits by ``memory`` and ``cpu``, oldest first.
+
+    ``runs`` come newest first. A run without a limit, or that was not measured, is left out.
+    """
+    of_task: dict[tuple[str, str], list[Execution]] = {}
+    for one in runs:
+        mine = of_task.setdefault((one.run.dag_id, one.run.task_id), [])
+        if len(mine) < MOST_MARKS:
+            mine.insert(0, one)
+    return {
+        key: {"memory": _marks(mine, lambda one: one.memory), "cpu": _marks(mine, lambda one: one.cpu)}
+        for key, mine in of_task.items()
+    }
+
+
+def _marks(runs: Sequence[Execution], share_of: Callable[[Execution], Share]) -> list[Mark]:
+    shares = [(one, share) for one in runs if (share := share_of(one)).part is not None]
+    return [
+        Mark(
+            place * WIDTH,
+            min(HEIGHT - round(HEIGHT * (share.part or 0.0)), HEIGHT - 1),
+            (share.part or 0.0) >= 1.0,
+            f"{one.run.run_id}: {share.text}",
+        )
+        for place, (one, share) in enumerate(shares)
+    ]
+
+
 def sentence(usage: Mapping[str, Any]) -> str:
     """Why the run failed, in words; empty if it did not, or nothing is kept of it."""
     failure = usage.get("failure")

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from podenv.catalogue import values
 from podenv.errors import PodenvError
 from podenv.plan.lockdiff import PackageChange, between
 from podenv.release import records, state
@@ -129,20 +130,11 @@ def release(record: Record) -> Release:
 
 def change(before: Record, after: Record) -> Change:
     """The difference of two revisions."""
-    old, new = dict(_keys(before.values)), dict(_keys(after.values))
+    old, new = dict(values.flat(before.values)), dict(values.flat(after.values))
     # What is in the lock is told by the packages.
-    values = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key) and not _is_of_lock(key))
-    return Change(before.revision, after.revision, between(before.packages, after.packages, ()), values)
+    keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key) and not _is_of_lock(key))
+    return Change(before.revision, after.revision, between(before.packages, after.packages, ()), keys)
 
 
 def _is_of_lock(key: str) -> bool:
     return key.startswith("lock.")
-
-
-def _keys(values: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Each value with its dotted path; a list is one value."""
-    if isinstance(values, Mapping) and values:
-        for key, one in values.items():
-            yield from _keys(one, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, list(values) if isinstance(values, Sequence) and not isinstance(values, str) else values

@@ -22,6 +22,19 @@
   paint();
   if (inside) new MutationObserver(paint).observe(outer.documentElement, { attributeFilter: ["class"] });
   document.addEventListener("click", (event) => {
+    const copy = event.target.closest("button.copy");
+    if (!copy) return;
+    // The clipboard's own interface is missing on plain HTTP; a frame may still copy what is selected.
+    const text = document.createElement("textarea");
+    text.value = copy.dataset.copy;
+    document.body.append(text);
+    text.select();
+    copy.textContent = document.execCommand("copy") ? "✓" : "✗";
+    text.remove();
+    copy.focus();
+    setTimeout(() => { copy.textContent = "⧉"; }, 1500);
+  });
+  document.addEventListener("click", (event) => {
     const link = event.target.closest("a.airflow, a.outside");
     if (!link || !inside || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
@@ -48,6 +61,12 @@
       const text = known[cell.dataset.of]?.[cell.dataset.what] ?? "not known";
       cell.textContent = cell.dataset.what === "image" ? text.replace("sha256:", "").slice(0, 12) || "–" : text || "–";
       cell.title = cell.dataset.what === "image" ? text : known[cell.dataset.of]?.why ?? "";
+      const copy = cell.parentElement.querySelector("button.copy");
+      if (copy && cell.dataset.what === "image" && text.startsWith("sha256:")) {
+        copy.dataset.copy = text;
+        copy.title = `Copy ${text}`;
+        copy.setAttribute("aria-label", copy.title);
+      }
     }
   });
   // A table that is wider than its frame is scrolled by keyboard too.
