@@ -28,8 +28,6 @@ AROUND = """() => {
     one.remove();
     return seen;
 }"""
-PATH = "/team/airflow"  # as behind a proxy that serves more than Airflow
-RUN = "/dags/report/runs/manual__1%2B00:00/tasks/total"
 
 
 def serve(project: Path) -> str:
@@ -51,19 +49,19 @@ def serve(project: Path) -> str:
         import signal
 
         signal.signal = lambda *_: None  # a thread may set none
-        serve(listener, ready.set, path=PATH)
+        serve(listener, ready.set)
 
     threading.Thread(target=run, daemon=True).start()
     assert ready.wait(120)
-    return f"http://127.0.0.1:{listener.getsockname()[1]}{PATH}"
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def link() -> str:
-    """Where the link of a task in `reporting` leads."""
+    """Where the link of the failed run leads."""
     from podenv.airflow.link import EnvironmentLink
 
-    given: Any = SimpleNamespace(env="reporting")
-    return EnvironmentLink().get_link(given, ti_key=given)
+    key: Any = SimpleNamespace(dag_id="report", run_id="manual__1+00:00", task_id="total", map_index=-1)
+    return EnvironmentLink().get_link(key, ti_key=key)
 
 
 def frame_of(page: Page) -> Frame:
@@ -116,14 +114,10 @@ def look(url: str, pictures: Path) -> dict[str, Any]:
         frame.wait_for_selector("text=The releases are not known here")
         frame.click("button.copy >> nth=0")
         seen["copied"] = page.evaluate("navigator.clipboard.readText()")
-        seen["address"] = page.url.removeprefix(url)
         seen["environment problems"] = problems(frame)
         page.screenshot(path=pictures / "environment.png")
 
         page.goto(f"{url}/{link()}")
-        seen["linked"] = frame_of(page).inner_text("h1")
-
-        page.goto(f"{url}{RUN}/plugin/environment-run")
         frame = frame_of(page)
         seen["run"] = frame.inner_text("main")
         seen["run problems"] = problems(frame)

@@ -60,11 +60,7 @@ def test_a_digest_is_copied_by_its_button(seen: dict[str, Any], project: Path) -
     assert seen["copied"] == lockfile.content_hash(Catalogue(project / "envs")["reporting"])
 
 
-def test_the_link_of_a_task_leads_to_its_environment(seen: dict[str, Any]) -> None:
-    assert seen["linked"] == "reporting"
-
-
-def test_a_task_instance_has_a_tab_with_what_it_used_and_why_it_failed(seen: dict[str, Any]) -> None:
+def test_the_link_of_a_run_leads_to_a_tab_with_what_it_used_and_why_it_failed(seen: dict[str, Any]) -> None:
     assert f"FunctionRaised: It raised {HOSTILE}" in seen["run"]
     assert "384 MiB of 512 MiB" in seen["run"]
 

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 
 
 class EnvironmentLink(BaseOperatorLink):
-    """A link to podenv's page of the task's environment."""
+    """A link to podenv's page of this run: what it ran in, what it used, why it failed."""
 
     name = "Environment"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The page's address below Airflow's own; before Airflow 3.3.2 it leads to the list of environments."""
-        return f"plugin/environments/podenv/env/{quote(str(getattr(operator, 'env', '')), safe='')}"
+        """The page's address below Airflow's own."""
+        dag, run, task = (quote(one, safe="") for one in (ti_key.dag_id, ti_key.run_id, ti_key.task_id))
+        mapped = f"/mapped/{ti_key.map_index}" if ti_key.map_index >= 0 else ""
+        return f"dags/{dag}/runs/{run}/tasks/{task}{mapped}/plugin/environment-run"
 
 
 class PodLink(BaseOperatorLink):
