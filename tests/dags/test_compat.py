@@ -37,7 +37,8 @@ def test_a_name_that_vanished_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AirflowUnsupported) as raised:
         vars(compat)["__getattr__"]("_TaskDecorators")
     assert str(raised.value).endswith(
-        " which has no airflow.nowhere:_TaskDecorators; install versions that podenv's documentation names (Compatibility)."
+        " which has no airflow.nowhere:_TaskDecorators; install versions that podenv's documentation names "
+        "(Compatibility)."
     )
 
 
