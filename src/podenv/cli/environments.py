@@ -132,7 +132,7 @@ def init(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Start a project: in an empty folder, or in one that has DAGs.
+    """Start a project in an empty folder, or beside DAGs.
 
     Makes envs/ with an example environment, a DAG that uses it, a schema for editors, a CI recipe and a pre-commit
     hook, each where it is missing. .gitignore and .pre-commit-config.yaml get the lines that they lack; no other file

@@ -34,7 +34,7 @@ def migrate(
     ] = PYTHON,
     json: AsJson = False,
 ) -> None:
-    """Change DAG files that use other ways to have an environment.
+    """Change DAG files that have environments in other ways.
 
     Reads @task.virtualenv, @task.external_python, @task.kubernetes and the operators PythonVirtualenvOperator,
     ExternalPythonOperator and KubernetesPodOperator; proposes environments (tasks with the same needs share one) and

@@ -182,7 +182,7 @@ def rollback(
     namespace_prefix: Prefix = DEFAULT_PREFIX,
     json: AsJson = False,
 ) -> None:
-    """Go back to an earlier revision, and show first what changes.
+    """Go back to an earlier revision; shows first what changes.
 
     The next task runs on its image. The whole release goes back, not only the image: access, limits, quota, network
     policy, variables, resources. It says first what differs, and asks where somebody would lose access (if Airflow may

@@ -53,7 +53,7 @@ def template(
         ),
     ] = "",
 ) -> None:
-    """Print an environment's manifests, or write those of all, for a GitOps tool.
+    """Print manifests for a GitOps tool, or write all of them.
 
     They are rendered here, without the cluster; the registry is asked for the image's digest. The first one is the
     environment's own namespace, with its Pod Security labels; a namespace that environments share is left out. Hooks
@@ -111,7 +111,7 @@ def release_files(
     namespace_prefix: Prefix = DEFAULT_PREFIX,
     json: AsJson = False,
 ) -> None:
-    """Show what `podenv template --all --out FOLDER` would change, object by object.
+    """Show what `podenv template --out` would change.
 
     It needs neither registry nor cluster, and changes nothing. For an image whose digest is not in images.lock yet, it
     names the image. Contents of Secrets, and variables whose names say that they are secret, are masked.
