@@ -189,7 +189,9 @@ def test_diff_shows_what_a_deploy_would_change_and_masks_secrets(stage: Stage) -
     assert (code, stderr) == (0, "")
     (change,) = json.loads(stdout)[0]["changes"]
     assert (change["object"], change["action"]) == ("PodTemplate/etl", "change")
-    assert [line.strip() for line in change["lines"] if line[0] in "+-"] == ["-        value: a", "+        value: b"]
+    changed = [line.strip() for line in change["lines"] if line[0] in "+-"]
+    assert [line.split(":")[0] for line in changed[:2]] == ["-    podenv.dev/inputs", "+    podenv.dev/inputs"]
+    assert changed[2:] == ["-        value: a", "+        value: b"]
     assert "hunter" not in stdout
 
 

@@ -104,7 +104,7 @@ def test_outdated_lists_newer_versions_that_the_requirements_allow(pipeline: Pro
         "packages": [{"environment": "one", "package": "alpha", "before": "1.0", "after": "1.5"}],
         "base": {
             "reference": "docker.io/library/python:3.12-slim", "state": "not built", "built_from": "", "now": "",
-            "why": "",
+            "why": "", "is_pinned": False,
         },
         "why": "",
     }]  # fmt: skip
