@@ -1,4 +1,4 @@
-"""The links from a task to its environment and to the page of its pod."""
+"""The links from a task to the tab of its run and to the page of its pod."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ class EnvTask(KubernetesPodOperator):
 
     @property
     def operator_extra_links(self) -> tuple[EnvironmentLink | PodLink, ...]:  # type: ignore[override]
-        """The environment's page, and the pod's where `[podenv] pod_url` says how to reach it."""
+        """The tab of the run, and the pod's page where `[podenv] pod_url` says how to reach it."""
         return (EnvironmentLink(), PodLink()) if settings.pod_url() else (EnvironmentLink(),)
 
     @property

@@ -8,7 +8,6 @@ An environment without the file builds from what its base's tag stands for at th
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from podenv.catalogue import reference
 from podenv.catalogue.environment import Environment
 from podenv.catalogue.reference import ImageRef
 from podenv.errors import ImageMissing, LockError, LockStale, RegistryError
+from podenv.lock import lockfile
 
 FILE = "base.lock"
 State = Literal["not to pin", "unchanged", "pinned", "unknown"]
@@ -96,7 +96,7 @@ def pin(
         raise ImageMissing(f"The base image {ref} is not in its registry; correct image.base of {environment.name!r}.")
     if before is not None and fits and before.digest == digest:
         return "unchanged", ""
-    _write(environment, f"{ref.name}:{ref.tag}@{digest}")
+    _write(environment, f"{ref}@{digest}")
     return "pinned", ""
 
 
@@ -106,11 +106,6 @@ def _write(environment: Environment, text: str) -> None:
     place = file(environment)
     try:
         with tempfile.TemporaryDirectory(prefix=".podenv-base-", dir=environment.folder) as scratch:
-            made = Path(scratch, FILE)
-            with made.open("w") as opened:
-                opened.write(f"{head}{text}\n")
-                opened.flush()
-                os.fsync(opened.fileno())
-            made.replace(place)
+            lockfile.put(place, f"{head}{text}\n".encode(), beside=Path(scratch, FILE))
     except OSError as error:
         raise LockError(f"{place} cannot be written: {error.strerror}; the old one, if any, is unchanged.") from None

@@ -128,12 +128,17 @@ def write(environment: Environment, requested: Requested, body: bytes, *, beside
     with suppress(LockMissing):
         if read(environment) == header + body:
             return False
-    with beside.open("wb") as file:
-        file.write(header + body)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(environment.lock_file)
+    put(environment.lock_file, header + body, beside=beside)
     return True
+
+
+def put(file: Path, content: bytes, *, beside: Path) -> None:
+    """Write ``file`` whole or not at all, by way of ``beside``, which is on the same disk."""
+    with beside.open("wb") as opened:
+        opened.write(content)
+        opened.flush()
+        os.fsync(opened.fileno())
+    beside.replace(file)
 
 
 def _edited(environment: Environment) -> str:
