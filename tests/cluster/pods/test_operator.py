@@ -282,11 +282,12 @@ def returns_an_object() -> object:
 def test_the_link_leads_to_the_pod_where_a_page_is_known(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__PODENV__POD_URL", "https://k8s.example/{namespace}/{pod}")
     outcome = run(one)
-    (link,) = outcome.operator.operator_extra_links
+    environment, pod_link = outcome.operator.operator_extra_links
     pod = f"{outcome.xcoms['pod_namespace']}/{outcome.xcoms['pod_name']}"
-    assert link.get_link(outcome.operator, ti_key=None) == f"https://k8s.example/{pod}"
+    assert (environment.name, pod_link.name) == ("Environment", "Pod")
+    assert pod_link.get_link(outcome.operator, ti_key=None) == f"https://k8s.example/{pod}"
     monkeypatch.delenv("AIRFLOW__PODENV__POD_URL")
-    assert outcome.operator.operator_extra_links == ()
+    assert [link.name for link in outcome.operator.operator_extra_links] == ["Environment"]
 
 
 def test_run_in_env_makes_a_pod_too(cluster: Cluster) -> None:
