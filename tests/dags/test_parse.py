@@ -81,6 +81,17 @@ def test_wrong_name_is_an_import_error_with_the_nearest_one(
     assert refused(parse, body).startswith(NO_PLAIM.format(root=tmp_path / "envs"))
 
 
+def test_an_unknown_name_may_be_newer_than_airflows_copy_of_the_catalogue(
+    parse: Callable[..., Any], tmp_path: Path
+) -> None:
+    why = refused(parse, 'task.env("etl")(function)()')
+    assert why.startswith(f"There is no environment 'etl' in {tmp_path / 'envs'}. ")
+    assert why.endswith(
+        "`podenv new etl --python X.Y` makes it. If it was made already, this copy of envs/ is older than the DAG: "
+        "deliver both together, or remove the copy."
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [

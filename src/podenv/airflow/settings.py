@@ -16,7 +16,7 @@ from podenv.airflow.compat import conf
 from podenv.airflow.fields import FieldsLog
 from podenv.catalogue import names
 from podenv.catalogue.environment import Catalogue
-from podenv.errors import CatalogueNotFound, SettingError, nearest
+from podenv.errors import CatalogueNotFound, PodenvError, SettingError, UnknownEnvironment, nearest
 
 if TYPE_CHECKING:
     from podenv.exchange.address import StoreAddress
@@ -171,7 +171,21 @@ def catalogue_or_none(file: str | Path | None) -> Catalogue | None:
 
 @lru_cache(maxsize=256)  # 500 tasks of a file search once; a catalogue that was not found is searched for again
 def _catalogue(file: str | None, variable: str | None) -> Catalogue:
-    return Catalogue.find(None if file is None else Path(file), configured=_configured())
+    return _Delivered.find(None if file is None else Path(file), configured=_configured())
+
+
+class _Delivered(Catalogue):
+    """The folder that Airflow reads: often a copy, in the image or beside the DAGs."""
+
+    def refusal(self, name: str) -> PodenvError:
+        error = super().refusal(name)
+        if isinstance(error, UnknownEnvironment):
+            remedy = (
+                f"`podenv list` shows all, `podenv new {name} --python X.Y` makes it. If it was made already, this "
+                "copy of envs/ is older than the DAG: deliver both together, or remove the copy."
+            )
+            return UnknownEnvironment(name, self.root, self.names(), remedy=remedy)
+        return error
 
 
 def _prefix() -> str:
