@@ -468,14 +468,13 @@ class StorageError(TaskFailure):
 
 
 class OutOfMemory(TaskFailure):
-    """The task needed more memory than ``limit`` (a Kubernetes quantity)."""
+    """The task needed more memory than ``limit`` (a Kubernetes quantity); where that is empty, than its machine has."""
 
     def __init__(self, environment: str, limit: str, hint: str) -> None:
         self.environment = environment
         self.limit = limit
-        super().__init__(
-            f"Out of memory in environment {environment!r}: it needed more than its limit of {limit}. {hint}"
-        )
+        most = f"its limit of {limit}" if limit else "its machine has"
+        super().__init__(f"Out of memory in environment {environment!r}: it needed more than {most}. {hint}")
 
 
 class Exited(TaskFailure):

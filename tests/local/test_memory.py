@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from podenv.errors import FunctionRaised, OutOfMemory
+from podenv.errors import Exited, FunctionRaised, OutOfMemory
 from podenv.local import Limits, cgroup
 
 from .conftest import Runner
@@ -200,6 +200,26 @@ def test_no_group_is_left_behind(runner: Runner) -> None:
     with pytest.raises(OutOfMemory):
         runner(hold, 200, limits=Limits(memory="100Mi"))
     assert groups() == []
+
+
+@needs_cgroup
+def test_a_sampled_task_that_is_killed_while_another_container_is_out_of_memory_is_only_killed(runner: Runner) -> None:
+    def killed_beside(folder: str) -> None:
+        import os
+        import signal
+        import subprocess
+        import sys
+
+        join = f"import os; open({folder + '/cgroup.procs'!r}, 'w').write(str(os.getpid())); b'x' * (300 << 20)"
+        subprocess.run([sys.executable, "-c", join], check=False)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    container = cgroup.make(100 << 20)
+    assert container is not None
+    with pytest.raises(Exited, match="was ended by SIGKILL"):
+        runner(killed_beside, str(container.folder), sampled=True)
+    assert container.oom_kills() == 1
+    container.remove()
 
 
 @needs_cgroup

@@ -286,8 +286,7 @@ class LocalRun:
         if self._killed:
             raise Killed(f"The task in environment {name!r} was ended from outside; none of its processes is left.")
         if out_of_memory:
-            most = "this machine's memory" if limit is None else quantity.of_bytes(limit)
-            raise OutOfMemory(name, most, self._memory_hint())
+            raise OutOfMemory(name, "" if limit is None else quantity.of_bytes(limit), self._memory_hint())
         return child.code or 0
 
     def _memory_hint(self) -> str:

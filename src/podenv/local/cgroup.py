@@ -55,15 +55,15 @@ class Cgroup:
                 found += [int(pid) for pid in Path(folder, "cgroup.procs").read_text().split() if pid != "0"]
         return found
 
-    def oom_kills(self) -> int:
-        """How many of its processes the kernel has killed because memory ran out."""
+    def oom_kills(self) -> int | None:
+        """How many of its processes the kernel has killed because memory ran out; None where it does not say it."""
         file = "memory.oom_control" if self.version == 1 else "memory.events"
         with suppress(OSError):
             for line in (self.folder / file).read_text().splitlines():
                 name, _, count = line.partition(" ")
                 if name == "oom_kill":
                     return int(count)
-        return 0
+        return None
 
     @property
     def peak(self) -> float | None:

@@ -81,7 +81,7 @@ class CgroupTree(Tree):
         self._group.set_limit(limit)
 
     def out_of_memory(self, *, last: bool = False, killed: bool = False) -> bool:
-        return self._group.oom_kills() > 0
+        return bool(self._group.oom_kills())
 
     @property
     def peak(self) -> float | None:
@@ -111,7 +111,7 @@ class SampledTree(Tree):
         self._strangers: set[int] = set()
         self._exceeded = False
         self._next_search = 0.0
-        self._kernel_kills = _kernel_oom_kills()
+        self._kernel_kills = _oom_kills()
 
     def add(self, pid: int) -> None:
         with suppress(psutil.NoSuchProcess):
@@ -129,7 +129,7 @@ class SampledTree(Tree):
                 self._next_search = now + max(LOOK_SECONDS, _WORK_PER_SEARCH * (now - began))
             # The members that are known are looked at each time: that is fast.
             self._exceeded = resident.total(list(self._members.values()), self._limit) > self._limit
-        return self._exceeded or (killed and _kernel_oom_kills() > self._kernel_kills)
+        return self._exceeded or (killed and _oom_kills() > self._kernel_kills)
 
     def look(self) -> None:
         self._look()
@@ -182,8 +182,14 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def _kernel_oom_kills() -> int:
-    """How many processes the kernel has killed since boot because memory ran out; 0 if it does not say."""
+def _oom_kills() -> int:
+    """How many processes the kernel has killed because memory ran out; 0 if it does not say.
+
+    Those in this process's own group, in which a sampled task stays; the machine's, pods included, where there is none.
+    """
+    own = cgroup.own_group()
+    if own is not None and (kills := cgroup.Cgroup(own[1], own[0]).oom_kills()) is not None:
+        return kills
     with suppress(OSError):
         for line in Path("/proc/vmstat").read_text().splitlines():
             if line.startswith("oom_kill "):
