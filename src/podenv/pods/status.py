@@ -61,8 +61,9 @@ def ran_seconds(pod: Json, name: str) -> float | None:
 
 
 def moment(text: str | None) -> datetime | None:
-    """A time of the API (RFC 3339)."""
-    return datetime.fromisoformat(text) if text else None
+    """A time of the API (RFC 3339). The kubelet says the year 1970 of what never was, as a container's start."""
+    found = datetime.fromisoformat(text) if text else None
+    return found if found and found.timestamp() > 0 else None
 
 
 def is_going(pod: Json) -> bool:

@@ -220,3 +220,9 @@ def test_the_first_end_of_a_container_that_was_started_again_is_its_end() -> Non
     restarted["status"]["containerStatuses"][0] |= {"restartCount": 1, "lastState": {"terminated": {"exitCode": 213}}}
     assert status.is_over(restarted, "base")
     assert status.terminated(restarted, "base") == {"exitCode": 213}
+
+
+def test_a_container_that_never_started_began_in_no_year_and_ran_for_no_time() -> None:
+    times = {"startedAt": "1970-01-01T00:00:00Z", "finishedAt": stamp(NOW)}
+    never = pod({"terminated": {"exitCode": 128, "reason": "StartError", **times}})
+    assert (status.began(never, "base"), status.ran_seconds(never, "base")) == (None, None)
