@@ -47,8 +47,11 @@ class Recorded:
         self.folder = folder
         self.rules()
         for name in names:
-            (folder / name).write_text(RECORDER.format(python=sys.executable))
-            (folder / name).chmod(0o755)
+            self.add(name)
+
+    def add(self, name: str) -> None:
+        (self.folder / name).write_text(RECORDER.format(python=sys.executable))
+        (self.folder / name).chmod(0o755)
 
     def rules(self, *rules: dict[str, Any]) -> None:
         (self.folder / "rules.json").write_text(json.dumps(rules))

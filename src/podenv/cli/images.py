@@ -10,8 +10,10 @@ from podenv.catalogue.environment import Catalogue
 from podenv.cli import output
 from podenv.cli.choice import AsJson, Names, chosen, complete
 from podenv.errors import BuildFailed
+from podenv.image import attested
 from podenv.image import sbom as bills
 from podenv.image import verify as verifying
+from podenv.image.attested import Attested
 from podenv.image.build import Built, Images, Options
 from podenv.image.verify import Verified
 
@@ -63,7 +65,8 @@ def build(
 
 def _told(built: Built) -> str:
     digest = f" {built.digest}" if built.digest else ""
-    return f"{_STATES[built.state]}, {built.ref}{digest}"
+    lacking = f", {built.lacking}" if built.lacking else ""
+    return f"{_STATES[built.state]}, {built.ref}{digest}{lacking}"
 
 
 def _built(outcome: output.Outcome[Built]) -> dict[str, object]:
@@ -80,18 +83,31 @@ def _built(outcome: output.Outcome[Built]) -> dict[str, object]:
     }
 
 
-def verify(names: Names = None, json: AsJson = False) -> None:
+def verify(
+    names: Names = None,
+    signature: Annotated[
+        bool, typer.Option("--signature", help="Check who signed the images and what is attached, by cosign.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
     """Look into the images: are they what the locks say?
 
     Inside each image: exactly the packages of the lock are installed; every file is as its package recorded it; every
     top-level module can be imported; the Python is the one of the values. It looks at the image in the registry, else
     at the one on this machine.
 
+    With --signature it looks at the registry instead: a signature of whom image.signature names, a bill of materials,
+    and a provenance that is about this image.
+
     \b
     Example:  podenv verify
+              podenv verify --signature
     """
     catalogue, wanted = chosen(names)
     images = Images()
+    if signature:
+        _verify_signatures(catalogue, wanted, images, json=json)
+        return
 
     def work(name: str, say: output.Say) -> Verified:
         return verifying.verify(catalogue[name], images, say=say)
@@ -107,6 +123,29 @@ def verify(names: Names = None, json: AsJson = False) -> None:
         if outcome.error is not None:
             output.error(f"{outcome.name}: {outcome.error}")
     if not all(outcome.value and outcome.value.holds for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _verify_signatures(catalogue: Catalogue, wanted: list[str], images: Images, *, json: bool) -> None:
+    def work(name: str, say: output.Say) -> Attested:
+        return attested.verify(catalogue[name], images)
+
+    outcomes = output.side_by_side(wanted, work, lambda outcome: None)
+    rows = []
+    for outcome in outcomes:
+        found = outcome.value
+        holds = found is not None and not found.differences
+        image, wrong = (str(found.ref), list(found.differences)) if found else ("-", [str(outcome.error)])
+        rows.append({"name": outcome.name, "holds": holds, "image": image, "differences": wrong})
+    if json:
+        output.as_json(rows)
+    else:
+        table = [(str(row["name"]), "success" if row["holds"] else "failed", str(row["image"])) for row in rows]
+        output.table(("NAME", "RESULT", "IMAGE"), table)
+        for outcome in outcomes:
+            for difference in outcome.value.differences if outcome.value else (outcome.error,):
+                output.error(f"{outcome.name}: {difference}")
+    if not all(row["holds"] for row in rows):
         raise typer.Exit(1)
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -26,7 +27,8 @@ from podenv.errors import (
     ProgramFailed,
     SettingError,
 )
-from podenv.image import ImageSettings, archives, base, builder, diagnosis
+from podenv.image import ImageSettings, archives, attestations, base, builder, diagnosis, signature
+from podenv.image.attestations import Made
 from podenv.image.builder import Builder, Job
 from podenv.image.registry import Registries
 from podenv.lock import cache, indexes, packages, wheels
@@ -51,7 +53,8 @@ class Built:
     """What became of one image.
 
     ``state``: there (in the registry already), pushed, built (in the builder's store), external (made elsewhere).
-    ``digest`` is None where no registry has it; ``log`` is None where nothing was built.
+    ``digest`` is None where no registry has it; ``log`` is None where nothing was built; ``lacking`` says what was left
+    out.
     """
 
     environment: str
@@ -59,6 +62,7 @@ class Built:
     digest: str | None
     state: State
     log: Path | None
+    lacking: str = ""
 
 
 class Images:
@@ -105,8 +109,9 @@ class Images:
         with self._cores:
             made = self.builder(chosen)
             log = log_file(environment, ref)
+            facts = None
             if anew or not made.has(ref):
-                self._build(environment, lock_hash, chosen, made, say)
+                facts = self._build(environment, lock_hash, chosen, made, say)
             if not options.push:
                 return Built(environment.name, ref, None, "built", log)
             say(f"pushes {ref}")
@@ -114,6 +119,16 @@ class Images:
         digest = self.registries(chosen).digest(ref)
         if digest is None:
             raise ImageMissing(f"{ref} was pushed, and {ref.host} says that it does not have it; push it again.")
+        if environment.spec.image.attestations:
+            say("attaches the bill of materials")
+            registries = self.registries(chosen)
+            attestations.attach(
+                environment, ref.at(digest), chosen, facts, builder=made, registries=registries, local=ref
+            )
+        if signature.is_wanted(environment):
+            say("signs")
+            if not signature.sign(environment, ref.at(digest), chosen):
+                return Built(environment.name, ref, digest, "pushed", log, "not signed: cosign is not on PATH")
         return Built(environment.name, ref, digest, "pushed", log)
 
     def pin(self, environment: Environment, *, upgrade: bool = False) -> tuple[base.State, str]:
@@ -145,17 +160,16 @@ class Images:
             raise ImageMissing(f"{ref} is not in its registry; environment {environment.name!r} names it as external.")
         return Built(environment.name, ref, digest, "external", None)
 
-    def _build(self, environment: Environment, lock_hash: str, chosen: ImageSettings, made: Builder, say: Say) -> None:
+    def _build(self, environment: Environment, lock_hash: str, chosen: ImageSettings, made: Builder, say: Say) -> Made:
         ref = image.image_ref(environment, lock_hash, chosen)
+        began, source = _now(), revision(environment)
         start = self._resolve(chosen.base, chosen, "base image")
         uv = self._resolve(chosen.uv, chosen, "image of uv")
         index = indexes.for_build(environment, lock.required(environment, indexes.named(environment)))
         log = log_file(environment, ref)
         with tempfile.TemporaryDirectory(prefix="podenv-build-") as folder, _writing(log) as file:
             context = Path(folder, "context")
-            labels = image.labels(
-                environment, lock_hash, tag=ref.tag, base_digest=start.digest, revision=revision(environment)
-            )
+            labels = image.labels(environment, lock_hash, tag=ref.tag, base_digest=start.digest, revision=source)
             job = Job(
                 environment=environment.name,
                 target=ref,
@@ -178,6 +192,7 @@ class Images:
                 raise BuildFailed(
                     environment.name, diagnosis.of_build(log.read_text(errors="replace"), error), log
                 ) from None
+        return Made(start, uv, source, began, _now())
 
     def _push(self, environment: Environment, ref: ImageRef, made: Builder, log: Path) -> None:
         with _writing(log, "a") as file:
@@ -212,6 +227,10 @@ class Images:
 def log_file(environment: Environment, ref: ImageRef) -> Path:
     """Where all that the builder says of this image is kept."""
     return cache.folder() / "logs" / "build" / f"{environment.name}-{ref.tag}.log"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def revision(environment: Environment) -> str:

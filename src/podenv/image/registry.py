@@ -12,7 +12,7 @@ import json
 import re
 import ssl
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -131,22 +131,39 @@ class Registries:
             + f" to a push to {ref.name}; is that address a registry's, and is the repository's name right?"
         )
 
+    def request(
+        self,
+        method: str,
+        ref: ImageRef,
+        place: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> urllib3.BaseHTTPResponse:
+        """The answer to a request below the repository of ``ref``, or at a whole address that the registry named.
+
+        Raises `RegistryUnreachable`; what the status means is for the caller.
+        """
+        return self._authorized(method, self.address(ref, place), ref, {"Accept": ACCEPT} | dict(headers or {}), body)
+
+    def address(self, ref: ImageRef, place: str) -> str:
+        """Where ``place`` is; a whole address stays as it is."""
+        return place if "://" in place else f"{self._address(ref)}/{place}"
+
     def _ask(self, method: str, ref: ImageRef) -> urllib3.BaseHTTPResponse:
-        address = f"{self._address(ref)}/manifests/{ref.digest or ref.tag}"
-        return self._authorized(method, address, ref, {"Accept": ACCEPT})
+        return self.request(method, ref, f"manifests/{ref.digest or ref.tag}")
 
     def _authorized(
-        self, method: str, address: str, ref: ImageRef, headers: dict[str, str]
+        self, method: str, address: str, ref: ImageRef, headers: dict[str, str], body: bytes | None = None
     ) -> urllib3.BaseHTTPResponse:
         """The answer to a request, with the authorization that the registry asks for."""
         key = (ref.host, ref.path, method in _READS)
         if known := self._tokens.get(key):
             headers = headers | {"Authorization": known}
-        answer = self._send(method, address, ref, headers)
+        answer = self._send(method, address, ref, headers, body)
         challenge = answer.headers.get("WWW-Authenticate", "")
         if answer.status == 401 and (authorization := self._authorization(challenge, ref)):
             self._tokens[key] = authorization
-            answer = self._send(method, address, ref, headers | {"Authorization": authorization})
+            answer = self._send(method, address, ref, headers | {"Authorization": authorization}, body)
         return answer
 
     def _address(self, ref: ImageRef) -> str:
@@ -155,7 +172,7 @@ class Registries:
         return f"{scheme}://{host}/v2/{ref.path}"
 
     def _send(
-        self, method: str, url: str, ref: ImageRef, headers: dict[str, str], body: str | None = None
+        self, method: str, url: str, ref: ImageRef, headers: dict[str, str], body: str | bytes | None = None
     ) -> urllib3.BaseHTTPResponse:
         try:
             return self._pool(url).request(method, url, headers=headers, body=body, timeout=_TIMEOUT, retries=_RETRIES)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
@@ -19,13 +22,14 @@ _HASH = re.compile(r"--hash[=\s]sha256:([0-9a-f]{64})")
 _NAMESPACE = uuid.UUID("6f7f1c3e-6a0f-5d0b-9a36-3f1f0d6f8f53")  # any, but always the same
 
 
-def bill(environment: Environment) -> dict[str, Any]:
-    """What the lock installs in the image, as a CycloneDX document; the same lock gives the same document.
+def bill(environment: Environment, platform: str = "") -> dict[str, Any]:
+    """What the lock installs in the image for ``platform``, as CycloneDX; the same lock gives the same document.
 
     A component's hashes are those of all files (wheels) that the lock accepts for it. Raises `LockError`.
     """
     lock.check(environment)
-    locked = lock.pinned(environment, markers=lock.on(environment.python, environment.spec.image.platform))
+    platform = platform or environment.spec.image.platform
+    locked = lock.pinned(environment, markers=lock.on(environment.python, platform))
     hashes = _hashes(environment)
     root = f"podenv/{environment.name}"
     own: dict[str, OwnPackage] = {package.name: package for package in packages.of(environment)}
@@ -50,13 +54,50 @@ def bill(environment: Environment) -> dict[str, Any]:
                 "properties": [
                     {"name": "podenv:python", "value": environment.python},
                     {"name": "podenv:lock", "value": lock.lock_hash(environment)},
-                    {"name": "podenv:platform", "value": environment.spec.image.platform},
+                    {"name": "podenv:platform", "value": platform},
                 ],
             },
         },
         "components": components,
         "dependencies": [{"ref": root, "dependsOn": [component["bom-ref"] for component in components]}],
     }
+
+
+def with_system(document: dict[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """``document`` with what was ``found`` in the image (`inventory`): its system, its Python, Debian's packages."""
+    system = found["os"]
+    vendor, codename = system.get("ID", "debian"), system.get("VERSION_CODENAME", "")
+    components = [
+        {
+            "type": "operating-system",
+            "bom-ref": "os",
+            "name": vendor,
+            "version": system.get("VERSION_ID", ""),
+            "description": system.get("PRETTY_NAME", ""),
+        },
+        {"type": "platform", "bom-ref": "python", "name": "python", "version": found["python"]},
+        *(_debian_component(*package, vendor=vendor, codename=codename) for package in found["packages"]),
+    ]
+    root = document["dependencies"][0]
+    everything = [*root["dependsOn"], *(component["bom-ref"] for component in components)]
+    serial = uuid.uuid5(_NAMESPACE, json.dumps([document["serialNumber"], found], sort_keys=True))
+    return {
+        **document,
+        "serialNumber": f"urn:uuid:{serial}",
+        "components": [*document["components"], *components],
+        "dependencies": [{**root, "dependsOn": everything}],
+    }
+
+
+def _debian_component(
+    name: str, version: str, architecture: str, source: str, *, vendor: str, codename: str
+) -> dict[str, Any]:
+    about = {"arch": architecture, "distro": codename}
+    if source:  # what Debian's advisories are about
+        about["upstream"] = source.partition(" ")[0]
+    query = "&".join(f"{key}={quote(value, safe='')}" for key, value in sorted(about.items()) if value)
+    purl = f"pkg:deb/{vendor}/{quote(name)}@{quote(version, safe='')}?{query}"
+    return {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
 
 
 def _component(name: str, version: str, hashes: list[str]) -> dict[str, Any]:

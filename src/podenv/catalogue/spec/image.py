@@ -47,6 +47,26 @@ DebianPackage = Annotated[
 ]
 
 
+_WORD = "([^ -][^ ]*)?"  # nothing that cosign would take for an option
+
+
+class SignatureSpec(Model):
+    """What cosign signs with, and what it holds a signature against: a key, or an identity that CI has."""
+
+    key: Annotated[str, Form(_WORD, "key of cosign; write a file or an address like awskms:///alias/images", 400)] = (
+        Field(default="", description="Signs: a file or an address like awskms://. PODENV_COSIGN_KEY goes before it.")
+    )
+    public_key: Annotated[str, Form(_WORD, "public key of cosign; write a file or an address", 400)] = Field(
+        default="", description="Verifies: a file seen from the environment's folder, or an address; empty: key."
+    )
+    identity: Annotated[str, Form(_WORD, "identity; write it like https://github.com/acme/x/.github/…", 400)] = Field(
+        default="", description="Without a key: the identity in the certificate, such as a workflow of CI."
+    )
+    issuer: Annotated[str, Form(_WORD, "issuer; write it like https://token.actions.githubusercontent.com", 400)] = (
+        Field(default="", description="Who vouches for the identity.")
+    )
+
+
 class ImageSpec(Model):
     """Where the image is kept and what it is made from."""
 
@@ -73,6 +93,10 @@ class ImageSpec(Model):
     builder: Literal["", "docker", "buildah", "podman"] = Field(
         default="", description="Empty: the first one that works. PODENV_BUILDER goes before it."
     )
+    attestations: bool = Field(
+        default=True, description="A push attaches the bill of materials and the provenance to the image."
+    )
+    signature: SignatureSpec = Field(default=SignatureSpec(), description="Who signs the image, by cosign.")
     plain_http: list[Host] = Field(
         default=[], description="Registries to talk to without TLS, beside localhost; PODENV_PLAIN_HTTP adds to it."
     )
@@ -80,6 +104,8 @@ class ImageSpec(Model):
 
 def check(image: ImageSpec) -> None:
     """Raise ValueError where the values that a person wrote contradict each other; a release's values have more."""
+    if bool(image.signature.identity) != bool(image.signature.issuer):
+        raise ValueError("signature: an identity and its issuer go together; give both or neither.")
     if image.external:
         if not image.repository or not (image.tag or image.digest):
             raise ValueError("an external image needs a repository, and a tag or a digest.")
