@@ -40,6 +40,7 @@ VARIABLES = {
     "PODENV_AIRFLOW_USER": "The user as whom `podenv sizes` reads it, in place of a token.",
     "PODENV_BACKEND": "`local` or `kubernetes`: where tasks and `run_in_env` run. Goes before `[podenv] backend`.",
     "PODENV_BASE_IMAGE": "The base image of builds; `{python}` in it becomes the version. Goes before `image.base`.",
+    "PODENV_COSIGN_KEY": "The key that cosign signs with, a file or an address. Goes before `image.signature.key`.",
     "PODENV_BUILDER": "The program that builds images: `docker`, `buildah` or `podman`. Goes before `image.builder`.",
     "PODENV_CACHE": "The folder for virtual environments and built wheels. Default: `podenv` in the user's cache.",
     "PODENV_CATALOGUE": "The `envs/` folder. Goes before `[podenv] catalogue`.",

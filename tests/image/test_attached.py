@@ -2,22 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.image.conftest import Project
-from tests.image.test_builder import Record, record  # noqa: F401
+from tests.image.conftest import Project, Record
 
 from podenv import image, lock
+from podenv.catalogue.environment import Catalogue
+from podenv.catalogue.reference import ImageRef
 from podenv.errors import SettingError
 from podenv.image import attestations, referrers, signature
 from podenv.image.attested import verify
 from podenv.image.build import Images
 from podenv.image.registry import Registries
-
-Environments = Callable[..., Any]
 
 
 @pytest.mark.cluster
@@ -27,7 +25,7 @@ def test_a_push_attaches_what_is_in_the_image_and_what_it_was_built_from(
     record: Record,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    subject = project.environment("attested", values="systemPackages: [libgomp1]\n")
+    subject = project.environment("attested", values="systemPackages: [libgomp1]\nimage: {attestations: true}\n")
     built = project.build(subject, push=True, rebuild=True)
     ref, registries = built.ref.at(built.digest or ""), Registries()
     there = {one["artifactType"]: one for one in referrers.listed(registries, ref)}
@@ -51,14 +49,11 @@ def test_a_push_attaches_what_is_in_the_image_and_what_it_was_built_from(
     assert verify(subject, Images()).differences == ()
 
 
-def test_cosign_is_called_with(
+def test_cosign_signs_and_verifies_with_whom_the_values_name(
     tmp_path: Path,
     record: Record,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from podenv.catalogue.environment import Catalogue
-    from podenv.catalogue.reference import ImageRef
-
     folder = tmp_path / "envs" / "etl"
     folder.mkdir(parents=True)
     monkeypatch.delenv("PODENV_COSIGN_KEY", raising=False)

@@ -1,10 +1,9 @@
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.image.conftest import Record
 from tests.registryserver import Answer, serving
 
 from podenv.catalogue.environment import Catalogue, Environment
@@ -24,55 +23,6 @@ from podenv.image.builder import Buildah, Docker, Job, Podman
 BASE = ImageRef("127.0.0.1:5000", "podenv/base", digest="sha256:" + "12" * 32)
 UV = ImageRef("uv.example", "uv", digest="sha256:" + "34" * 32)
 TARGET = ImageRef("127.0.0.1:5000", "podenv-etl", tag="py3.13-0123456789abcdef")
-# A builder that writes down what it is called with, and fails where the test says.
-RECORDER = """#!{python}
-import json, os, pathlib, sys
-here = pathlib.Path(__file__).parent
-words = sys.argv[1:]
-with (here / "calls").open("a") as calls:
-    calls.write(json.dumps([pathlib.Path(sys.argv[0]).name, *words]) + "\\n")
-for rule in json.loads((here / "rules.json").read_text()):
-    if rule["words"] == words[: len(rule["words"])]:
-        print(rule.get("says", ""), file=sys.stderr)
-        sys.exit(rule["code"])
-if "--iidfile" in words:
-    pathlib.Path(words[words.index("--iidfile") + 1]).write_text("sha256:abc")
-"""
-
-
-class Recorded:
-    """Builders that are recorded."""
-
-    def __init__(self, folder: Path, *names: str) -> None:
-        self.folder = folder
-        self.rules()
-        for name in names:
-            self.add(name)
-
-    def add(self, name: str) -> None:
-        (self.folder / name).write_text(RECORDER.format(python=sys.executable))
-        (self.folder / name).chmod(0o755)
-
-    def rules(self, *rules: dict[str, Any]) -> None:
-        (self.folder / "rules.json").write_text(json.dumps(rules))
-
-    def calls(self) -> list[list[str]]:
-        file = self.folder / "calls"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-
-Record = Callable[..., Recorded]
-
-
-@pytest.fixture
-def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
-    def make(*names: str) -> Recorded:
-        folder = tmp_path / "bin"
-        folder.mkdir()
-        monkeypatch.setenv("PATH", str(folder))
-        return Recorded(folder, *names)
-
-    return make
 
 
 @pytest.fixture

@@ -32,20 +32,24 @@ def verify(environment: Environment, images: Images) -> Attested:
     chosen = image.settings(environment)
     ref = image.wanted(environment)
     digest = images.digest(environment)
+    values = environment.spec.image
     if digest is None:
-        raise ImageMissing(f"{ref} is in no registry; run `podenv build {environment.name} --push`.")
+        remedy = "correct image.repository" if values.external else f"run `podenv build {environment.name} --push`"
+        raise ImageMissing(f"{ref} is in no registry; {remedy}.")
     ref = ref.at(digest)
     unsigned = signature.verify(environment, ref, chosen)
-    attached = _wrong(images.registries(chosen), ref) if environment.spec.image.attestations else ()
+    ours = values.attestations and not values.external
+    attached = _wrong(environment.name, images.registries(chosen), ref) if ours else ()
     return Attested(environment.name, ref, (*([unsigned] if unsigned else []), *attached))
 
 
-def _wrong(registries: Registries, ref: ImageRef) -> Iterator[str]:
+def _wrong(name: str, registries: Registries, ref: ImageRef) -> Iterator[str]:
     there = {one.get("artifactType"): one for one in referrers.listed(registries, ref)}
+    remedy = f"run `podenv build {name} --rebuild --push`"
     if attestations.SBOM not in there:
-        yield "no bill of materials is attached to it"
+        yield f"no bill of materials is attached to it; {remedy}"
     if (one := there.get(attestations.PROVENANCE)) is None:
-        yield "no provenance is attached to it"
+        yield f"no provenance is attached to it; {remedy}"
         return
     statement = json.loads(referrers.content(registries, ref, one))
     if [subject["digest"]["sha256"] for subject in statement["subject"]] != [ref.digest.removeprefix("sha256:")]:

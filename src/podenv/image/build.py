@@ -119,17 +119,8 @@ class Images:
         digest = self.registries(chosen).digest(ref)
         if digest is None:
             raise ImageMissing(f"{ref} was pushed, and {ref.host} says that it does not have it; push it again.")
-        if environment.spec.image.attestations:
-            say("attaches the bill of materials")
-            registries = self.registries(chosen)
-            attestations.attach(
-                environment, ref.at(digest), chosen, facts, builder=made, registries=registries, local=ref
-            )
-        if signature.is_wanted(environment):
-            say("signs")
-            if not signature.sign(environment, ref.at(digest), chosen):
-                return Built(environment.name, ref, digest, "pushed", log, "not signed: cosign is not on PATH")
-        return Built(environment.name, ref, digest, "pushed", log)
+        lacking = self._attest(environment, chosen, made, facts, ref.at(digest), local=ref, say=say)
+        return Built(environment.name, ref, digest, "pushed", log, lacking)
 
     def pin(self, environment: Environment, *, upgrade: bool = False) -> tuple[base.State, str]:
         """Pin the base image of ``environment``, as `base.pin` does; each registry is asked once for each image."""
@@ -193,6 +184,21 @@ class Images:
                     environment.name, diagnosis.of_build(log.read_text(errors="replace"), error), log
                 ) from None
         return Made(start, uv, source, began, _now())
+
+    def _attest(
+        self, environment: Environment, chosen: ImageSettings, made: Builder, facts: Made | None, ref: ImageRef, *,
+        local: ImageRef, say: Say,
+    ) -> str:  # fmt: skip
+        """Attach documents to what was pushed, and sign it, where the values ask for that; returns what is lacking."""
+        if environment.spec.image.attestations:
+            say("attaches the bill of materials")
+            registries = self.registries(chosen)
+            attestations.attach(environment, ref, chosen, facts, builder=made, registries=registries, local=local)
+        if signature.is_wanted(environment):
+            say("signs")
+            if not signature.sign(environment, ref, chosen):
+                return "not signed: cosign is not on PATH"
+        return ""
 
     def _push(self, environment: Environment, ref: ImageRef, made: Builder, log: Path) -> None:
         with _writing(log, "a") as file:

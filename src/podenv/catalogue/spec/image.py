@@ -94,7 +94,7 @@ class ImageSpec(Model):
         default="", description="Empty: the first one that works. PODENV_BUILDER goes before it."
     )
     attestations: bool = Field(
-        default=True, description="A push attaches the bill of materials and the provenance to the image."
+        default=False, description="A push attaches the bill of materials and the provenance to the image."
     )
     signature: SignatureSpec = Field(default=SignatureSpec(), description="Who signs the image, by cosign.")
     plain_http: list[Host] = Field(
