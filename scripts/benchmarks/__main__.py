@@ -11,6 +11,7 @@ NAMES = {
     "check": "podenv check: 500 tasks in 50 environments unchanged, 50 tasks cold (needs PyPI, or uv's cache)",
     "run": "`podenv run` beside `airflow dags test` (needs no cluster)",
     "exchange": "100 MB from pandas to polars, beside the tasks' own Parquet, and pickle (needs PyPI, or uv's cache)",
+    "page": "the page in Airflow's UI with 500 environments, beside Airflow's own lists (needs no cluster)",
     "pods": "tasks as pods, beside @task.kubernetes and a bare pod (needs a cluster and a registry)",
     "warm": "tasks that take an idle pod, beside new pods and @task.kubernetes (needs a cluster and a registry)",
     "room": "200 tasks that wait for room: what they ask of the API server (needs a cluster)",

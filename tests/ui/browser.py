@@ -17,7 +17,7 @@ from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT  # type: ignore[import-untyped]
 from playwright.sync_api import Frame, Page, sync_playwright
-from tests.ui.conftest import fill
+from tests.ui.conftest import fill_home
 
 CHROMIUM = "/usr/bin/chromium"
 AROUND = """() => {
@@ -41,7 +41,7 @@ def serve(project: Path) -> str:
     from podenv.dagrun import home
 
     home.ensure_database()
-    fill(project)
+    fill_home(project)
     listener = socket.create_server(("127.0.0.1", 0))
     ready = threading.Event()
 

@@ -15,6 +15,7 @@ from tests.local.conftest import add_environment
 
 PROJECT = Path(__file__).parents[1] / "cluster/pods/project"
 NOW = datetime.now(UTC).replace(microsecond=0)
+RUN_ID = "manual__1+00:00"
 HOSTILE = "<script>alert('x')</script>"
 LOCK = "a" * 64
 USAGE = {
@@ -83,20 +84,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def fill(project: Path) -> None:
+def fill(session: Any, project: Path) -> None:
     """The DAG as the API server knows it, and runs of its tasks. Its environment `elsewhere` is then gone."""
     import importlib.util
 
-    from airflow.models.dag import DagModel
     from airflow.models.dagbundle import DagBundleModel
-    from airflow.models.dagrun import DagRun
     from airflow.models.renderedtifields import RenderedTaskInstanceFields
-    from airflow.models.serialized_dag import SerializedDagModel
-    from airflow.models.taskinstance import TaskInstance
     from airflow.serialization.serialized_objects import LazyDeserializedDAG
-    from airflow.utils.session import create_session
     from sqlalchemy import insert
-    from uuid6 import uuid7
 
     gone, dag_file = project / "envs" / "elsewhere", project / "dags" / "report.py"
     gone.mkdir()
@@ -108,40 +103,72 @@ def fill(project: Path) -> None:
     spec.loader.exec_module(module)
     dag = module.report()
     shutil.rmtree(gone)
-    with create_session() as session:
-        if session.get(DagBundleModel, "ui") is not None:
-            return
-        session.execute(insert(DagBundleModel).values(name="ui"))
-        session.execute(
-            insert(DagModel).values(
-                dag_id="report", bundle_name="ui", fileloc=str(dag_file), is_paused=False, is_stale=False,
-                max_active_tasks=1, max_consecutive_failed_dag_runs=0, has_task_concurrency_limits=False,
-            )
-        )  # fmt: skip
-        SerializedDagModel.write_dag(LazyDeserializedDAG.from_dag(dag), "ui", session=session)
-        session.execute(
-            insert(DagRun).values(
-                dag_id="report", run_id="manual__1+00:00", run_type="manual", state="failed", run_after=NOW,
-                start_date=NOW,
-            )
-        )  # fmt: skip
-        failed = {**USAGE, "state": "failed", "failure": "FunctionRaised", "message": f"It raised {HOSTILE}"}
-        rows: list[tuple[str, int, str, dict[str, Any] | None]] = [
-            ("total", -1, "failed", failed), ("each", 0, "success", USAGE), ("each", 1, "running", None),
-            ("plain", -1, "success", None),
-        ]  # fmt: skip
-        for number, (task, index, state, usage) in enumerate(rows):
-            began = NOW - timedelta(minutes=number + 1)
-            same = {"dag_id": "report", "run_id": "manual__1+00:00", "task_id": task, "map_index": index}
-            session.execute(
-                insert(TaskInstance).values(
-                    **same, id=uuid7(), pool="default_pool", state=state, try_number=2, operator="EnvPodOperator",
-                    scheduled_dttm=began - timedelta(seconds=5), queued_dttm=began - timedelta(seconds=3),
-                    start_date=began, end_date=None if state == "running" else began + timedelta(seconds=12),
-                )
-            )  # fmt: skip
-            rendered = {"podenv": usage, "pod_image": USAGE["image"]} if usage else {}
-            session.execute(insert(RenderedTaskInstanceFields).values(**same, rendered_fields=rendered))
+    if session.get(DagBundleModel, "ui") is not None:
+        return
+    session.execute(insert(DagBundleModel).values(name="ui"))
+    add_dag(session, LazyDeserializedDAG.from_dag(dag))
+    add_run(session, "report", NOW)
+    failed = {**USAGE, "state": "failed", "failure": "FunctionRaised", "message": f"It raised {HOSTILE}"}
+    rows: list[tuple[str, int, str, dict[str, Any] | None]] = [
+        ("total", -1, "failed", failed), ("each", 0, "success", USAGE), ("each", 1, "running", None),
+        ("plain", -1, "success", None),
+    ]  # fmt: skip
+    for number, (task, index, state, usage) in enumerate(rows):
+        began = NOW - timedelta(minutes=number + 1)
+        same = {"dag_id": "report", "run_id": RUN_ID, "task_id": task, "map_index": index}
+        add_try(session, **same, began=began, state=state)
+        rendered = {"podenv": usage, "pod_image": USAGE["image"]} if usage else {}
+        session.execute(insert(RenderedTaskInstanceFields).values(**same, rendered_fields=rendered))
+
+
+def fill_home(project: Path) -> None:
+    """`fill` the database of Airflow's home."""
+    from airflow.utils.session import create_session
+
+    with create_session(scoped=False) as session:
+        fill(session, project)
+
+
+def add_dag(session: Any, dag: Any) -> None:
+    """A DAG, which is serialised already."""
+    from airflow.models.dag import DagModel
+    from airflow.models.serialized_dag import SerializedDagModel
+    from sqlalchemy import insert
+
+    session.execute(
+        insert(DagModel).values(
+            dag_id=dag.dag_id, bundle_name="ui", fileloc="/dags/report.py", is_paused=False, is_stale=False,
+            max_active_tasks=1, max_consecutive_failed_dag_runs=0, has_task_concurrency_limits=False,
+        )
+    )  # fmt: skip
+    SerializedDagModel.write_dag(dag, "ui", session=session)
+
+
+def add_run(session: Any, dag_id: str, at: datetime, run_id: str = RUN_ID) -> None:
+    """A run of a DAG."""
+    from airflow.models.dagrun import DagRun
+    from sqlalchemy import insert
+
+    session.execute(
+        insert(DagRun).values(
+            dag_id=dag_id, run_id=run_id, run_type="manual", state="failed", run_after=at, start_date=at
+        )
+    )
+
+
+def add_try(session: Any, *, began: datetime, state: str, **key: Any) -> None:
+    """An execution of a task."""
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import insert
+    from uuid6 import uuid7
+
+    session.execute(
+        insert(TaskInstance).values(
+            **key, id=uuid7(), pool="default_pool", state=state, try_number=2, operator="EnvPodOperator",
+            scheduled_dttm=began - timedelta(seconds=5), queued_dttm=began - timedelta(seconds=3),
+            start_date=began, end_date=None if state == "running" else began + timedelta(seconds=12),
+        )
+    )  # fmt: skip
 
 
 Get = Callable[..., Any]
@@ -161,7 +188,7 @@ def served(project: Path) -> Iterator[Any]:
 
         patch.setattr(fastapi, "init_access_logging", lambda app: None)
         patch.setenv("PODENV_CATALOGUE", str(project / "envs"))
-        fill(project)
+        fill_home(project)
         with TestClient(fastapi.create_app("core")) as client:
             yield client
         fastapi.purge_cached_app()

@@ -82,10 +82,15 @@ def environments(
     page: int = 1,
 ) -> Response:
     """The list of environments."""
-    uses = data.uses(session, _readable(user))
-    counts = data.counts(session, {use.key for use in uses}, datetime.now(UTC).date())
-    order = sort if sort in pages.SORTS else "name"
-    listing = pages.listing(known.facts(), uses, counts, query=q, sort=order, number=page)
+    today = datetime.now(UTC).date()
+    sources = pages.Sources(
+        known.names(),
+        data.uses(session, _readable(user)),
+        known.facts,
+        lambda keys: data.totals(session, keys, today),
+        lambda keys: data.counts(session, keys, today),
+    )
+    listing = pages.listing(sources, query=q, sort=sort if sort in pages.SORTS else "name", number=page)
     return _page(request, "environments", title="Environments", listing=listing, sorts=pages.SORTS)
 
 

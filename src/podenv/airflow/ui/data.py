@@ -1,26 +1,30 @@
 """What Airflow's database knows of tasks in environments: the only place that reads its models.
 
-They are trusted but no public API: seen with Airflow 3.3.2. Every query is bounded: by the DAGs that the user may read,
-by days, or by a page.
+They are trusted but no public API: seen with Airflow 3.3.2, on SQLite and PostgreSQL. Every query is bounded: by the
+DAGs that the user may read, by days, or by a page. None is asked again for each DAG, environment or run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from airflow.models.dag_version import DagVersion
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance
-from sqlalchemy import and_, func, select, tuple_
+from sqlalchemy import and_, case, func, select, tuple_
 from sqlalchemy.orm import Session
 
 DAYS = 7
 """How far back the counts go."""
+Key = tuple[str, str]
+"""What tells a task from others: its DAG's id and its own."""
 _ASKED = ("cpu", "memory", "max_memory", "gpu")
-_AT_ONCE = 500  # keys in one question: databases bound them
+_AT_ONCE = 10_000  # keys in one question: SQLite takes 32,766 values
+_KEPT = 10_000  # DAGs whose tasks are remembered
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Use:
     is_mapped: bool
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> Key:
         """What tells it from others."""
         return self.dag_id, self.task_id
 
@@ -66,39 +70,54 @@ class Count:
     failed: int = 0
     days: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)] * DAYS)
 
-    def add(self, day: int, state: str, number: int) -> None:
-        """Count ``number`` more, of the day that is ``day`` days ago."""
-        failed = number if state == "failed" else 0
-        self.runs += number
+    def add(self, ago: int, runs: int, failed: int) -> None:
+        """Count more of the day that is ``ago`` days ago."""
+        self.runs += runs
         self.failed += failed
-        if 0 <= day < DAYS:
-            before = self.days[DAYS - 1 - day]
-            self.days[DAYS - 1 - day] = (before[0] + number, before[1] + failed)
+        before = self.days[DAYS - 1 - ago]
+        self.days[DAYS - 1 - ago] = (before[0] + runs, before[1] + failed)
 
 
-_of_dag: dict[str, tuple[str, list[Use]]] = {}  # by DAG, with the hash of the serialised one that was read
+_of_dag: dict[str, tuple[str, list[Use]]] = {}  # by DAG, with the hash of the serialised form that was read
 
 
 def uses(session: Session, dag_ids: Collection[str]) -> list[Use]:
     """The tasks in environments of these DAGs, as their newest serialised form has them; each form is read once."""
-    wanted = set(dag_ids)
-    newest = select(SerializedDagModel.dag_id, func.max(SerializedDagModel.created_at).label("created"))
-    if len(wanted) <= _AT_ONCE:
-        newest = newest.where(SerializedDagModel.dag_id.in_(wanted))
-    newest_of = newest.group_by(SerializedDagModel.dag_id).subquery()
-    found = session.execute(
-        select(SerializedDagModel.dag_id, SerializedDagModel.dag_hash).join(
-            newest_of,
-            and_(SerializedDagModel.dag_id == newest_of.c.dag_id, SerializedDagModel.created_at == newest_of.c.created),
-        )
+    hashes: dict[str, str] = {}
+    for some in _portions(dag_ids):
+        newest = _newest(SerializedDagModel.dag_id, SerializedDagModel.dag_hash, dag_ids=some)
+        hashes.update((dag_id, dag_hash) for dag_id, dag_hash in session.execute(newest))
+    kept = {dag_id: _of_dag.get(dag_id, ("", [])) for dag_id in hashes}
+    found = {dag_id: of_it for dag_id, (dag_hash, of_it) in kept.items() if dag_hash == hashes[dag_id]}
+    for some in _portions(hashes.keys() - found.keys()):
+        # They are large: not all of them are in memory at once.
+        for (row,) in session.execute(_newest(SerializedDagModel, dag_ids=some), execution_options={"yield_per": 50}):
+            found[row.dag_id] = _uses_in(row.dag_id, row.data or {})
+            _of_dag[row.dag_id] = (row.dag_hash, found[row.dag_id])
+    _forget(found)
+    return sorted((use for of_it in found.values() for use in of_it), key=lambda use: use.key)
+
+
+def _newest(*what: Any, dag_ids: Collection[str]) -> Any:
+    """A question for ``what`` of the newest serialised form of each of these DAGs."""
+    number = func.max(DagVersion.version_number).label("number")
+    joined = SerializedDagModel.dag_version_id == DagVersion.id
+    latest = (
+        select(DagVersion.dag_id, number)
+        .join(SerializedDagModel, joined)
+        .where(DagVersion.dag_id.in_(dag_ids))
+        .group_by(DagVersion.dag_id)
+        .subquery()
     )
-    hashes = {dag_id: dag_hash for dag_id, dag_hash in found if dag_id in wanted}
-    unread = [dag_id for dag_id, dag_hash in hashes.items() if _of_dag.get(dag_id, ("",))[0] != dag_hash]
-    for some in _portions(unread):
-        for row in SerializedDagModel.get_latest_serialized_dags(dag_ids=list(some), session=session):
-            _of_dag[row.dag_id] = (row.dag_hash, _uses_in(row.dag_id, row.data or {}))
-    found_uses = [use for dag_id in hashes for use in _of_dag.get(dag_id, ("", []))[1]]
-    return sorted(found_uses, key=lambda use: use.key)
+    is_latest = and_(DagVersion.dag_id == latest.c.dag_id, DagVersion.version_number == latest.c.number)
+    return select(*what).join(DagVersion, joined).join(latest, is_latest)
+
+
+def _forget(asked: Collection[str]) -> None:
+    """Drop what was read first until no more than `_KEPT` DAGs are remembered, or those that were ``asked`` for."""
+    others = [dag_id for dag_id in list(_of_dag) if dag_id not in asked]  # another thread may add one meanwhile
+    for dag_id in others[: max(len(_of_dag) - _KEPT, 0)]:
+        _of_dag.pop(dag_id, None)
 
 
 def _uses_in(dag_id: str, data: Mapping[str, Any]) -> list[Use]:
@@ -115,34 +134,54 @@ def _use(dag_id: str, task: Mapping[str, Any]) -> Use | None:
     return Use(dag_id, str(given["task_id"]), environment, asks, bool(task.get("_is_mapped")))
 
 
-def counts(session: Session, keys: Collection[tuple[str, str]], today: date) -> dict[tuple[str, str], Count]:
-    """The executions of these tasks that began in the last `DAYS` days."""
-    since = datetime(today.year, today.month, today.day, tzinfo=UTC) - timedelta(days=DAYS - 1)
-    day = func.date(TaskInstance.start_date)
-    question = (
-        select(TaskInstance.dag_id, TaskInstance.task_id, TaskInstance.state, day, func.count())
-        .where(TaskInstance.start_date >= since)
-        .group_by(TaskInstance.dag_id, TaskInstance.task_id, TaskInstance.state, day)
-    )
-    found: dict[tuple[str, str], Count] = {}
-    for dag_id, task_id, state, began, number in session.execute(question):
-        if (dag_id, task_id) in keys:
-            ago = (today - date.fromisoformat(str(began))).days
-            found.setdefault((dag_id, task_id), Count()).add(ago, str(state or ""), number)
+def totals(session: Session, keys: Collection[Key], today: date) -> dict[Key, tuple[int, int]]:
+    """How often each of these tasks began in the last `DAYS` days, and failed. Half the work of `counts`."""
+    rows = _began(session, keys, _begins(today)[-1])
+    return {(dag_id, task_id): (number, failed) for dag_id, task_id, number, failed in rows}
+
+
+def counts(session: Session, keys: Collection[Key], today: date) -> dict[Key, Count]:
+    """The executions of these tasks that began in the last `DAYS` days; a day begins at midnight, UTC."""
+    begins = _begins(today)
+    # A database's own function for the day of a moment goes by the time zone of the session.
+    ago = case(*((TaskInstance.start_date >= begin, number) for number, begin in enumerate(begins))).label("ago")
+    found: dict[Key, Count] = {}
+    for dag_id, task_id, number, failed, day in _began(session, keys, begins[-1], ago):
+        found.setdefault((dag_id, task_id), Count()).add(day, number, failed)
     return found
 
 
-def runs(session: Session, keys: Sequence[tuple[str, str]], most: int) -> list[Run]:
+def _begins(today: date) -> list[datetime]:
+    midnight = datetime(today.year, today.month, today.day, tzinfo=UTC)
+    return [midnight - timedelta(days=ago) for ago in range(DAYS)]
+
+
+def _began(session: Session, keys: Collection[Key], since: datetime, *more: Any) -> Iterator[Any]:
+    """Of the executions of these tasks since then: DAG, task, number, failures, for each of the labels ``more``."""
+    task = (TaskInstance.dag_id, TaskInstance.task_id)
+    failed = func.sum(case((TaskInstance.state == "failed", 1), else_=0))
+    for dag_ids in _portions({dag_id for dag_id, _ in keys}):
+        question = (
+            select(*task, func.count(), failed, *more)
+            .where(TaskInstance.dag_id.in_(dag_ids), TaskInstance.start_date >= since)
+            .group_by(*task, *(one.name for one in more))
+        )
+        yield from (row for row in session.execute(question) if tuple(row[:2]) in keys)
+
+
+def runs(session: Session, keys: Sequence[Key], most: int) -> list[Run]:
     """The newest ``most`` executions of these tasks, newest first."""
     found: list[Run] = []
     for some in _portions(keys):
-        question = (
-            _runs()
+        # What was rendered is large: it is read of those only that are shown.
+        newest = (
+            select(TaskInstance.id)
             .where(tuple_(TaskInstance.dag_id, TaskInstance.task_id).in_(some), TaskInstance.start_date.is_not(None))
             .order_by(TaskInstance.start_date.desc())
             .limit(most)
+            .subquery()
         )
-        found += [_run(row) for row in session.execute(question)]
+        found += [_run(row) for row in session.execute(_runs().join(newest, newest.c.id == TaskInstance.id))]
     return sorted(found, key=lambda one: one.started or datetime.min.replace(tzinfo=UTC), reverse=True)[:most]
 
 

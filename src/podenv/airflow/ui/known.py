@@ -43,6 +43,11 @@ class Facts:
     settings: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
 
+    @property
+    def asked(self) -> list[str]:
+        """What was asked for, with the version of the lock."""
+        return [f"{name} {self.packages.get(name, '')}".strip() for name in self.direct]
+
 
 def catalogue() -> Catalogue | None:
     """The catalogue in force for Airflow's DAGs; None where this machine has none."""
@@ -54,13 +59,16 @@ def _file() -> Path:
     return Path(compat.conf.get("core", "dags_folder")) / "dag.py"
 
 
-def facts(names: Collection[str] | None = None) -> dict[str, Facts]:
-    """Those of these environments that the catalogue has, by name; None: all of it."""
+def names() -> list[str]:
+    """The names of all environments of the catalogue, sorted; no file of them is read."""
     known = catalogue()
-    if known is None:
-        return {}
-    wanted = known.names() if names is None else [name for name in names if name in known]
-    return {name: _facts(known, name) for name in wanted}
+    return [] if known is None else known.names()
+
+
+def facts(names: Collection[str]) -> dict[str, Facts]:
+    """Those of these environments that the catalogue has, by name."""
+    known = catalogue()
+    return {} if known is None else {name: _facts(known, name) for name in names if name in known}
 
 
 def _facts(known: Catalogue, name: str) -> Facts:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from podenv.airflow.ui.data import Count, Run, Use
+from podenv.airflow.ui.data import Count, Key, Run, Use
 from podenv.airflow.ui.known import Facts
 from podenv.usage.text import cores_text, size_text
 
@@ -30,11 +30,6 @@ class Row:
         """The environment's."""
         return self.facts.name
 
-    @property
-    def packages(self) -> list[str]:
-        """What was asked for, with the version of the lock."""
-        return [f"{name} {self.facts.packages.get(name, '')}".strip() for name in self.facts.direct]
-
 
 @dataclass(frozen=True)
 class Listing:
@@ -54,39 +49,56 @@ class Listing:
         return [("name", row.name) for row in self.rows if row.is_in_catalogue]
 
 
-def listing(
-    known: Mapping[str, Facts],
-    uses: Collection[Use],
-    counts: Mapping[tuple[str, str], Count],
-    *,
-    query: str,
-    sort: str,
-    number: int,
-) -> Listing:
-    """The list, by name unless ``sort`` is another of `SORTS`; page ``number`` begins with 1."""
-    tasks: dict[str, list[Use]] = {}
-    for use in uses:
-        tasks.setdefault(use.environment, []).append(use)
-    every = [
-        Row(
-            known.get(name) or Facts(name),
-            len(tasks.get(name, ())),
-            total([counts[use.key] for use in tasks.get(name, ()) if use.key in counts]),
-            name in known,
-        )
-        for name in sorted(known.keys() | tasks.keys())
-    ]
-    words = query.casefold().split()
-    found = [row for row in every if all(word in _text(row) for word in words)]
-    if sort != "name":
-        found.sort(key=lambda row: row.tasks if sort == "tasks" else getattr(row.count, sort), reverse=True)
+@dataclass(frozen=True)
+class Sources:
+    """What a list is made of: the catalogue's environments, the tasks that the user may see, and three ways to ask.
+
+    ``facts`` reads files of environments; ``totals`` (runs and failures) and ``counts`` ask the database about tasks.
+    """
+
+    known: Collection[str]
+    uses: Collection[Use]
+    facts: Callable[[Collection[str]], Mapping[str, Facts]]
+    totals: Callable[[Collection[Key]], Mapping[Key, tuple[int, int]]]
+    counts: Callable[[Collection[Key]], Mapping[Key, Count]]
+
+
+def listing(sources: Sources, *, query: str, sort: str, number: int) -> Listing:
+    """The list, by name unless ``sort`` is another of `SORTS`; page ``number`` begins with 1.
+
+    Only what the filter and the order need is asked of all environments, everything else of those on the page.
+    """
+    tasks: dict[str, list[Key]] = {name: [] for name in sources.known}
+    for use in sources.uses:
+        tasks.setdefault(use.environment, []).append(use.key)
+    found = sorted(tasks)
+    if words := query.casefold().split():
+        read = sources.facts(found)
+        found = [name for name in found if all(word in _text(read.get(name) or Facts(name)) for word in words)]
+    if sort == "tasks":
+        found.sort(key=lambda name: len(tasks[name]), reverse=True)
+    elif sort in ("runs", "failed"):
+        totals = sources.totals({key for name in found for key in tasks[name]})
+        which = ("runs", "failed").index(sort)
+        found.sort(key=lambda name: sum(totals[key][which] for key in tasks[name] if key in totals), reverse=True)
     pages = max(1, -(-len(found) // PAGE))
     number = min(max(number, 1), pages)
-    return Listing(found[(number - 1) * PAGE : number * PAGE], len(found), len(every), number, pages, query, sort)
+    shown = found[(number - 1) * PAGE : number * PAGE]
+    facts, counts = sources.facts(shown), sources.counts({key for name in shown for key in tasks[name]})
+    rows = [
+        Row(
+            facts.get(name) or Facts(name),
+            len(tasks[name]),
+            total([counts[key] for key in tasks[name] if key in counts]),
+            name in sources.known,
+        )
+        for name in shown
+    ]
+    return Listing(rows, len(found), len(tasks), number, pages, query, sort)
 
 
-def _text(row: Row) -> str:
-    return " ".join((row.name, row.facts.description, row.facts.python, *row.packages)).casefold()
+def _text(facts: Facts) -> str:
+    return " ".join((facts.name, facts.description, facts.python, *facts.asked)).casefold()
 
 
 def total(counts: Collection[Count]) -> Count:
@@ -196,12 +208,12 @@ class Mark:
     title: str
 
 
-def marks(runs: Collection[Execution]) -> dict[tuple[str, str], dict[str, list[Mark]]]:
+def marks(runs: Collection[Execution]) -> dict[Key, dict[str, list[Mark]]]:
     """Of each task (DAG and task), what its newest runs used of their limits by ``memory`` and ``cpu``, oldest first.
 
     ``runs`` come newest first. A run without a limit, or that was not measured, is left out.
     """
-    of_task: dict[tuple[str, str], list[Execution]] = {}
+    of_task: dict[Key, list[Execution]] = {}
     for one in runs:
         mine = of_task.setdefault((one.run.dag_id, one.run.task_id), [])
         if len(mine) < MOST_MARKS:
