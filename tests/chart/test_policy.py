@@ -21,7 +21,7 @@ from podenv.catalogue.spec import json_schema
 
 KUBERNETES = [f"1.{minor}" for minor in range(25, 38)]
 EVERYTHING = values.read(Path(__file__).with_name("everything.yaml"))
-POOL = values.merge(EVERYTHING, {"initContainers": [], "warm": {"idle": 2}})
+POOL = values.merge(EVERYTHING, {"initContainers": [], "kueue": None, "warm": {"idle": 2}})
 # Kubernetes' own objects, which only the API server can check.
 PASSED_ON = {"podSecurityContext", "securityContext", "affinity", "initContainers", "extraObjects", "volumes"}
 SCHEMA = json_schema()

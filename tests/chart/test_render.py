@@ -512,6 +512,14 @@ def test_an_idle_pod_is_the_pod_of_a_task_that_waits(helm: Helm, kubernetes: str
     assert rendered["Role"]["rules"][3] == {"apiGroups": [""], "resources": ["pods/attach"], "verbs": ["create", "get"]}
 
 
+def test_only_the_pods_of_tasks_wait_in_a_queue(helm: Helm) -> None:
+    given = {"kueue": {"queue": "team-a", "priorityClass": "nightly"}, "podLabels": {"a": "b"}}
+    rendered = helm.render(given)
+    queued = {"kueue.x-k8s.io/queue-name": "team-a", "kueue.x-k8s.io/priority-class": "nightly"}
+    assert queued.items() <= rendered["PodTemplate"]["template"]["metadata"]["labels"].items()
+    assert [kind for kind, item in rendered.items() if "kueue" in str(item)] == ["PodTemplate"]
+
+
 @pytest.mark.parametrize("warm", [None, {}, {"idle": 0}, {"imports": ["pandas"]}])
 def test_without_a_number_nothing_idles_and_nobody_may_attach(any_helm: Helm, warm: Object | None) -> None:
     asked = {"access": {"users": ["jane"]}}

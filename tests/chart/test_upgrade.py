@@ -47,6 +47,7 @@ def of(tree: Object) -> Object:
         "namespace": None,
         "warm": {"idle": 1},
         "initContainers": [],
+        "kueue": None,
         "resources": {"limits": {"memory": "2Gi"}},
     }
     return values.merge(tree, on)

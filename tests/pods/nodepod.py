@@ -86,6 +86,18 @@ class NodePod:
         """No node takes it."""
         self.edit(lambda item: _condition(item, "PodScheduled", "False", "Unschedulable", message))
 
+    def gate(self, *names: str, queue: str = "") -> None:
+        """Others hold it back from the scheduler; without ``names`` they let it in. ``queue`` is that of Kueue."""
+
+        def hold(item: Json) -> None:
+            item["spec"]["schedulingGates"] = [{"name": name} for name in names]
+            if queue:
+                item["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = queue
+            words = "Scheduling is blocked due to non-empty scheduling gates"
+            _condition(item, "PodScheduled", "False", *(("SchedulingGated", words) if names else ("Unschedulable", "")))
+
+        self.edit(hold)
+
     def waiting(self, reason: str, message: str = "") -> None:
         """The container does not run, for this ``reason``."""
         self._set_state({"waiting": {"reason": reason, **({"message": message} if message else {})}}, "Pending")

@@ -130,3 +130,59 @@ def test_a_pod_that_is_larger_than_every_node_fails_soon_unless_a_node_is_added(
 
     server.kubelet.plans = [with_a_new_node]
     assert engine.call(functions.double, 21, memory="2Gi", name="etl-other") == 42
+
+
+KUEUE = "kueue.x-k8s.io/admission"
+
+
+def test_a_pod_in_a_queue_waits_for_its_turn_and_then_for_a_node(
+    engine: Engine, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kueue's gate is there when the pod is created, and no node need be large enough yet."""
+    monkeypatch.setattr(engine.client, "nodes", lambda: [node("1Gi")])
+
+    def in_turn(pod: NodePod) -> None:
+        pod.gate(KUEUE, queue="team-a")
+        pod.wait(1.2)
+        pod.gate()
+        pod.wait(0.3)
+        pod.schedule()
+        pod.run()
+
+    server.kubelet.plans = [in_turn]
+    assert engine.call(functions.double, 21, memory="2Gi", schedule_timeout=0.6) == 42
+    told = [note for note in engine.told.notes if note.startswith("It waits")]
+    assert told[0] == "It waits for the queue 'team-a' of Kueue; 0 s of at most 3600 s so far."
+    assert len(told) >= 2
+
+
+def test_a_pod_that_its_queue_does_not_admit_ends_the_try_after_the_time_for_room(
+    engine: Engine, server: ApiServer
+) -> None:
+    server.kubelet.plans = [lambda pod: pod.gate(KUEUE, queue="team-a")]
+    with pytest.raises(
+        Unschedulable, match=r"waited 1 s for the queue 'team-a' of Kueue; see .*kubectl describe workloads -n \S+`"
+    ) as raised:
+        engine.call(functions.double, 1, schedule_timeout=0.2, room_timeout=1)
+    assert raised.value.retry
+    assert server.pods() == []
+
+
+def test_a_gate_of_somebody_else_is_named(engine: Engine, server: ApiServer) -> None:
+    server.kubelet.plans = [lambda pod: pod.gate("acme.com/approval")]
+    with pytest.raises(Unschedulable, match=r"for whoever removes the scheduling gate acme.com/approval; see"):
+        engine.call(functions.double, 1, schedule_timeout=0.2, room_timeout=0.5)
+
+
+def test_a_pod_that_was_admitted_and_that_no_node_takes_is_not_waited_for_as_in_a_queue(
+    engine: Engine, server: ApiServer
+) -> None:
+    def admitted(pod: NodePod) -> None:
+        pod.gate(KUEUE, queue="team-a")
+        pod.wait(0.3)
+        pod.gate()
+        pod.unschedulable("0/1 nodes are available: 1 had untolerated taint.")
+
+    server.kubelet.plans = [admitted]
+    with pytest.raises(Unschedulable, match=r"no node took the pod within 0 s \(0/1 nodes .*taint"):
+        engine.call(functions.double, 1, schedule_timeout=0.4)

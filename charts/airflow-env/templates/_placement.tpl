@@ -41,3 +41,11 @@
 {{- end -}}
 {{- $tolerations | toYaml -}}
 {{- end }}
+
+{{/* The labels by which Kueue holds a task's pod until its turn. */}}
+{{- define "podenv.queue" -}}
+{{- $labels := dict -}}
+{{- with (.Values.kueue).queue }}{{ $_ := set $labels "kueue.x-k8s.io/queue-name" . }}{{ end -}}
+{{- with (.Values.kueue).priorityClass }}{{ $_ := set $labels "kueue.x-k8s.io/priority-class" . }}{{ end -}}
+{{- $labels | toYaml -}}
+{{- end }}

@@ -65,9 +65,8 @@ class EnvPodTrigger(KubernetesPodTrigger):
     async def _status(self) -> str:
         deadline = self.trigger_kwargs.get("_execution_deadline", float("inf"))
         answered = time.monotonic()
-        began, most = answered, self.trigger_kwargs.get(ROOM, 0.0)
-        start_by = answered + self.schedule_timeout
-        scheduled = started = told = waits = False
+        wait = room.Wait(answered, self.schedule_timeout, self.trigger_kwargs.get(ROOM, 0.0))
+        start_by, scheduled, started, told, reason = wait.end, False, False, False, ""
         while time.time() < deadline:
             try:
                 pod: Json = to_json(await self.hook.get_pod(self.pod_name, self.pod_namespace))
@@ -85,9 +84,13 @@ class EnvPodTrigger(KubernetesPodTrigger):
                     return "success" if ended and ended["exitCode"] == 0 else "failed"
                 if pod["spec"].get("nodeName") and not scheduled:
                     scheduled, start_by = True, answered + self.startup_timeout
-                elif not scheduled and not waits and room.is_short(pod):
-                    waits, never = True, room.beyond_nodes(pod, await self._nodes())
-                    start_by = answered + room.SCALE_UP_SECONDS if never else began + max(self.schedule_timeout, most)
+                elif not scheduled:
+                    if wait.see(pod, answered):
+                        wait.larger = room.beyond_nodes(pod, await self._nodes())
+                    if wait.reason != reason:
+                        reason = wait.reason
+                        self.log.info("Pod %s/%s waits for %s", self.pod_namespace, self.pod_name, reason or "a node")
+                    start_by = wait.end
                 started = started or status.is_running(pod, self.base_container_name)
             if not started and time.monotonic() > start_by:
                 return "timeout"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from podenv.doctor import here, pods
+from podenv.doctor import here, pods, queues
 from podenv.doctor.finding import ALL_CHECKS_SECONDS, Check, Finding, run
 from podenv.doctor.subject import Subject
 
@@ -23,6 +23,7 @@ def checks(subject: Subject) -> list[Check]:
         Check("cluster", lambda: pods.cluster(subject)),
         Check("your rights", lambda: pods.own_rights(subject)),
         Check("releases", lambda: pods.releases(subject)),
+        Check("queues", lambda: queues.queues(subject)),
         Check("Airflow's rights", lambda: pods.airflow_rights(subject)),
         Check("Airflow's pods", lambda: pods.airflow_pods(subject)),
     ]

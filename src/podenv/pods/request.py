@@ -51,7 +51,7 @@ class Relaunches:
 class Timeouts:
     """How many seconds a pod may take until a node has it, and then until its container runs.
 
-    ``room``: until the namespace's quota and the nodes have room for it, which is not counted otherwise.
+    ``room``: until the namespace's quota, its queue and the nodes have room for it, which is not counted otherwise.
     """
 
     schedule: float = 120.0

@@ -6,6 +6,7 @@ import random
 import re
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -22,9 +23,50 @@ TELL_SECONDS = 60.0  # between two lines of the log on what a task waits for
 PAUSE_SECONDS = (1.0, 30.0)  # between two requests for a pod where the quota is full: at first, at most
 DEFERRED_PAUSE_SECONDS = (15.0, 120.0)
 SCALE_UP_SECONDS = 10.0  # for an autoscaler to say that it adds a node
-_SHORT = re.compile(r"Insufficient |Too many pods|SchedulingGated|scheduling gates|triggered scale-up", re.IGNORECASE)
+_SHORT = re.compile(r"Insufficient |Too many pods|triggered scale-up", re.IGNORECASE)
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+_KUEUE = "kueue.x-k8s.io/"  # how its scheduling gates begin
 _SCALES = ("TriggeredScaleUp", "Nominated")  # the cluster autoscaler's word and Karpenter's
 _AMOUNT = re.compile(r"([a-z][-a-z0-9./]*)=([0-9][0-9.A-Za-z]*)")
+
+
+@dataclass
+class Wait:
+    """The wait of a pod for a node, in monotonic seconds: from ``turn`` on, the first moment that it could have one.
+
+    It may last for ``schedule`` seconds, and for ``room`` where it is room or a queue that it waits for.
+    """
+
+    turn: float
+    schedule: float
+    room: float
+    gated: bool = False
+    """True while something holds it back from the scheduler."""
+    reason: str = ""
+    """What it waits for, in words; empty where nothing is known that will pass."""
+    larger: str = ""
+    """What the pod asks for and no node has, were it empty."""
+    _short: float = 0.0
+
+    def see(self, pod: Json, now: float) -> bool:
+        """The pod has no node yet. True if it is to be found out now whether a node is large enough (`larger`)."""
+        if held := gates(pod):
+            self.gated, self.reason = True, held
+            return False
+        if self.gated:  # the queue let it in, and the time of the scheduler begins
+            self.gated, self.reason, self.turn = False, "", now
+        if not is_short(pod):
+            return False
+        began, self.reason = not self.reason, f"room ({status.unschedulable(pod)})"
+        self._short = now if began else self._short
+        return began
+
+    @property
+    def end(self) -> float:
+        """When it has lasted long enough: soon where no node is large enough."""
+        if self.larger:
+            return self._short + SCALE_UP_SECONDS
+        return self.turn + (max(self.schedule, self.room) if self.reason else self.schedule)
 
 
 class Line:
@@ -36,29 +78,26 @@ class Line:
         self._request = request
         self._pause = PAUSE_SECONDS[0]
         self._told: float | None = None
-        self._seen = 0.0
         self.since: float | None = None
-        self.larger = ""
-        """What the pod asks for and no node has, were it empty."""
 
     @property
     def seconds(self) -> float:
         """For how long it has waited."""
         return 0.0 if self.since is None else time.monotonic() - self.since
 
-    @property
-    def end(self) -> float:
-        """When waiting for a node ends (monotonic): soon where none is large enough, and no autoscaler adds one."""
-        if self.larger and not self._grows():
-            return self._seen + SCALE_UP_SECONDS
-        return (self.since or 0.0) + self._request.timeouts.room
+    def see(self, pod: Json, wait: Wait) -> None:
+        """No node has the pod yet."""
+        if wait.see(pod, time.monotonic()):
+            wait.larger = beyond_nodes(pod, self._client.nodes())
+        self.remind(wait)
 
-    def see(self, pod: Json, began: float) -> None:
-        """No node has room for the pod, which waits since ``began`` (monotonic)."""
-        if self.since is None:
-            self.since, self._seen = began, time.monotonic()
-            self.larger = beyond_nodes(pod, self._client.nodes())
-        self.tell(status.unschedulable(pod))
+    def remind(self, wait: Wait) -> None:
+        """Say what the pod waits for, once a minute, and look whether a node is added."""
+        if wait.larger and self._grows():
+            wait.larger = ""
+        if wait.reason:
+            self.since = wait.turn if self.since is None else self.since
+            self.tell(wait.reason)
 
     def _grows(self) -> bool:
         events = self._client.events_of(self._request.namespace, self._request.name)
@@ -71,7 +110,7 @@ class Line:
         if self._told is None or now >= self._told + TELL_SECONDS:
             self._told = now
             most = f"{self._request.timeouts.room:.0f}"
-            self._events.note(f"It waits for room ({words}); {self.seconds:.0f} s of at most {most} s so far.")
+            self._events.note(f"It waits for {words}; {self.seconds:.0f} s of at most {most} s so far.")
 
     def outlive(self, error: ApiException) -> None:
         """Wait until a pod may be asked for again, which the quota had no room for.
@@ -90,7 +129,7 @@ class Line:
                 f"({words}); wait for other tasks, ask for less, raise resourceQuota in the values, or raise "
                 "room_timeout."
             ) from None
-        self.tell(words)
+        self.tell(f"room ({words})")
         # Jitter: many tasks wait for the same room.
         self._client.pause(min(self._pause * random.uniform(0.75, 1.25), request.timeouts.room - self.seconds + 0.1))  # noqa: S311
         self._pause = min(1.5 * self._pause, PAUSE_SECONDS[1])
@@ -113,6 +152,14 @@ def beyond_quota(words: str) -> str:
     asked, most = (dict(_AMOUNT.findall(parts.get(name, ""))) for name in ("requested", "limited"))
     over = [name for name in asked if name in most and quantity.parse(asked[name]) > quantity.parse(most[name])]
     return ", ".join(f"{name} {asked[name]}, and the quota holds {most[name]}" for name in over)
+
+
+def gates(pod: Json) -> str:
+    """What holds the pod back from the scheduler, in words; empty where nothing does."""
+    names = [str(one["name"]) for one in pod["spec"].get("schedulingGates") or []]
+    if any(name.startswith(_KUEUE) for name in names):
+        return f"the queue {status.label(pod, QUEUE_LABEL) or 'default'!r} of Kueue"
+    return f"whoever removes the scheduling gate {', '.join(names)}" if names else ""
 
 
 def is_short(pod: Json) -> bool:

@@ -34,6 +34,7 @@ _CREATE_REASONS = (
 )  # fmt: skip
 _NEVER_RAN = ("ContainerCannotRun", "StartError")  # of a container that has terminated
 _KUBELET_DELAY = timedelta(seconds=10)  # after a deletion's deadline
+_TAKING_CONDITIONS = ("DisruptionTarget", "TerminationTarget")  # the latter is Kueue's, which preempts
 _TAKING_EVENTS = ("Preempted", "TaintManagerEviction")  # events that say why a pod was deleted
 _SIGNAL_CODES = range(129, 193)  # a shell's exit codes for a program that a signal ended
 
@@ -276,7 +277,7 @@ def why_taken(pod: Json | None, events: Iterable[Json]) -> str:
     reasons = [
         (condition.get("reason"), condition.get("message"))
         for condition in (_of_status(pod, "conditions") if pod is not None else [])
-        if condition["type"] == "DisruptionTarget" and condition["status"] == "True"
+        if condition["type"] in _TAKING_CONDITIONS and condition["status"] == "True"
     ]
     reasons += [(event["reason"], event.get("message")) for event in events if event.get("reason") in _TAKING_EVENTS]
     return plain(f"{reasons[0][0]}: {reasons[0][1]}").rstrip(".") if reasons else ""

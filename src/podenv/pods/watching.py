@@ -120,6 +120,8 @@ class PodWatch:
         scheduled: list[float] = []
         words = {"scheduler": "", "kubelet": ""}
         line = room.Line(self._client, self._events, request)
+        queued = bool(status.label(pod, room.QUEUE_LABEL))
+        wait = room.Wait(began, request.timeouts.schedule, request.timeouts.room, gated=queued)
 
         def decide(pod: Json) -> Start | None:
             self._pod = pod
@@ -127,8 +129,8 @@ class PodWatch:
                 scheduled.append(time.monotonic() - (_since(status.scheduled(pod)) if adopted else 0))
                 self._tally.waited_seconds += line.seconds
             words["scheduler"] = status.unschedulable(pod) or words["scheduler"]
-            if not scheduled and room.is_short(pod):
-                line.see(pod, began)
+            if not scheduled:
+                line.see(pod, wait)
             words["kubelet"] = status.waits_for(pod, CONTAINER) or words["kubelet"]
             if status.is_over(pod, CONTAINER) or status.is_running(pod, CONTAINER):
                 return pod, None
@@ -138,16 +140,14 @@ class PodWatch:
         def deadline() -> float:
             if scheduled:
                 return scheduled[0] + request.timeouts.start
-            if line.since is None:
-                return began + request.timeouts.schedule
-            line.tell(words["scheduler"])
-            return max(line.end, began + request.timeouts.schedule if not line.larger else 0)
+            line.remind(wait)
+            return wait.end
 
         at_most = min(request.timeouts.schedule, request.timeouts.start, room.TELL_SECONDS)
         decision = self._follower.watch(decide, deadline, at_most=at_most, since=None if adopted else pod)
         if decision is None:
             self._tally.waited_seconds += 0 if scheduled else line.seconds
-            raise _late(request, bool(scheduled), words, line)
+            raise _late(request, bool(scheduled), words, wait)
         pod, failure = decision
         if failure is not None:
             raise failure
@@ -202,15 +202,21 @@ def _memory_hint(request: PodRequest) -> str:
     return f"Raise {'max_memory' if request.max_memory else 'memory'} of the task, or let it hold less at a time."
 
 
-def _late(request: PodRequest, scheduled: bool, words: dict[str, str], line: room.Line) -> TaskFailure:
-    if not scheduled and line.larger:
+def _late(request: PodRequest, scheduled: bool, words: dict[str, str], wait: room.Wait) -> TaskFailure:
+    waited = f"{time.monotonic() - wait.turn:.0f} s"
+    if not scheduled and wait.gated:
+        return Unschedulable(
+            f"Environment {request.environment!r}: the pod waited {waited} for {wait.reason}; see why it is held with "
+            f"`kubectl describe workloads -n {request.namespace}` (Kueue), ask for less, or raise room_timeout."
+        )
+    if not scheduled and wait.larger:
         return Unschedulable(
             f"Environment {request.environment!r}: no node is large enough for the pod, were it empty: it asks for "
-            f"{line.larger}; ask for less, or add larger nodes."
+            f"{wait.larger}; ask for less, or add larger nodes."
         )
-    if not scheduled and line.since is not None:
+    if not scheduled and wait.reason:
         return Unschedulable(
-            f"Environment {request.environment!r}: no node had room for the pod for {line.seconds:.0f} s "
+            f"Environment {request.environment!r}: no node had room for the pod for {waited} "
             f"({words['scheduler']}); ask for less, add nodes, or raise room_timeout."
         )
     if not scheduled:

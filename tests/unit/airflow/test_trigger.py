@@ -129,6 +129,34 @@ def test_a_pod_that_does_not_start_in_time_ends_the_wait() -> None:
     assert event_of(iter(lambda: STARTING, None), schedule_timeout=3600, startup_timeout=0.05)["status"] == "timeout"
 
 
+def gated(*names: str, queue: str = "") -> Json:
+    """A pod that gates hold back, as Kubernetes 1.27 and newer report it."""
+    blocked = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "SchedulingGated",
+        "message": "Scheduling is blocked due to non-empty scheduling gates",
+    }
+    held = pod(phase="Pending", conditions=[blocked])
+    del held["spec"]["nodeName"]
+    held["spec"]["schedulingGates"] = [{"name": name} for name in names]
+    held["metadata"]["labels"] = {"kueue.x-k8s.io/queue-name": queue} if queue else {}
+    return held
+
+
+def test_a_pod_in_a_queue_waits_for_its_turn_and_the_log_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    held = gated("kueue.x-k8s.io/admission", queue="team-a")
+    limits: dict[str, Any] = {"schedule_timeout": 0.05, "poll_interval": 0.06, "trigger_kwargs": {trigger.ROOM: 60.0}}
+    let_in = gated()
+    del let_in["spec"]["schedulingGates"]
+    assert status_of(held, held, held, let_in, RUNNING, ended(0), **limits) == "success"
+    said = capsys.readouterr().out
+    assert said.count("Pod s/p waits for the queue 'team-a' of Kueue") == 1
+    assert said.count("Pod s/p waits for a node") == 1
+    late = limits | {"trigger_kwargs": {trigger.ROOM: 0.1}}
+    assert event_of(iter(lambda: held, None), **late)["status"] == "timeout"
+
+
 def test_a_pod_that_runs_has_no_time_limit_but_the_tasks_own() -> None:
     limits = {"schedule_timeout": 0.05, "startup_timeout": 0.05, "poll_interval": 0.06}
     assert status_of(RUNNING, RUNNING, RUNNING, ended(0), **limits) == "success"

@@ -196,6 +196,12 @@ def test_an_environment_is_its_values_laid_upon_the_defaults(tmp_path: Path) -> 
             "warm.idle to 0",
         ),
         (
+            "python: '3.11'\nwarm: {idle: 1}\nkueue: {queue: team-a}\n",
+            "warm",
+            "a task that takes an idle pod would not wait in the queue of kueue.queue; remove kueue.queue, or set "
+            "warm.idle to 0",
+        ),
+        (
             "python: '3.11'\nwarm: {idle: null}\nresources: {limits: {memory: auto}, maxMemory: 1Gi}\n",
             "warm",
             "its pods have the memory of maxMemory, which no task with memory: auto asks for; give "

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from tests.registryserver import Answer, Asked, kubeconfig, serving
 
-from podenv.doctor import checkup, finding, pods
+from podenv.doctor import checkup, finding, pods, queues
 from podenv.doctor.finding import CheckFailed, NotHere, State
 from podenv.doctor.subject import NO_PODS, Subject
 from podenv.errors import NoCluster
@@ -259,3 +259,20 @@ def test_idle_pods_need_rights_of_their_own(tmp_path: Path, version: str, group:
     asked = {(one["group"], one["resource"]) for one in (spec["resourceAttributes"] for spec in api.asked)}
     assert {(group, kind), ("", "pods")} <= asked
     assert not {("batch", "jobs"), ("apps", "deployments")} - {(group, kind)} & asked
+
+
+def test_a_queue_that_is_not_there_is_named(tmp_path: Path) -> None:
+    make(tmp_path, values="kueue: {queue: team-a}\n")
+    with cluster(tmp_path) as (api, subject):
+        with pytest.raises(
+            CheckFailed, match=r"^etl name a queue, and Kueue is not in the cluster: their tasks do not"
+        ):
+            queues.queues(subject)
+        api.objects["/apis/kueue.x-k8s.io"] = {"preferredVersion": {"groupVersion": "kueue.x-k8s.io/v1beta2"}}
+        with pytest.raises(CheckFailed, match=r"^there is no LocalQueue team-a in podenv-etl: Kueue would hold"):
+            queues.queues(subject)
+        api.objects["/apis/kueue.x-k8s.io/v1beta2/namespaces/podenv-etl/localqueues/team-a"] = {}
+        assert queues.queues(subject) == (State.OK, "team-a of Kueue")
+        api.refused.add("/apis/kueue.x-k8s.io")
+        with pytest.raises(NotHere, match="may not look"):
+            queues.queues(subject)

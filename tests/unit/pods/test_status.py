@@ -191,6 +191,13 @@ def test_the_cluster_says_why_it_took_a_pod_away() -> None:
     preempted = {"reason": "Preempted", "message": "by s/first\non node-1"}
     pulled = {"reason": "Pulled", "message": "x"}
     assert status.why_taken(marked, [preempted]) == "EvictionByEvictionAPI: evicting"
+    kueue = {
+        "type": "TerminationTarget",
+        "status": "True",
+        "reason": "WorkloadEvictedDueToPreempted",
+        "message": "later",
+    }
+    assert status.why_taken(pod(conditions=[kueue]), []) == "WorkloadEvictedDueToPreempted: later"
     assert status.why_taken(pod(), [pulled, preempted]) == "Preempted: by s/first on node-1"
     assert status.why_taken(None, [pulled]) == ""
 

@@ -26,7 +26,7 @@ from podenv.catalogue.spec.helmschema import for_helm
 from podenv.catalogue.spec.image import ImageSettings
 from podenv.catalogue.spec.pod import PodSettings
 from podenv.catalogue.spec.release import SHARED_NAMESPACE_RULE, ReleaseSettings
-from podenv.catalogue.spec.warm import NO_AUTO_MEMORY, NO_INIT_CONTAINERS, Warm
+from podenv.catalogue.spec.warm import NO_AUTO_MEMORY, NO_INIT_CONTAINERS, NO_QUEUE, Warm
 from podenv.catalogue.spec.warm import RULES as IDLE_RULES
 from podenv.errors import nearest
 
@@ -66,7 +66,7 @@ class Timeouts(Model):
     """How many seconds a task's pod may wait; what the task says of it goes before."""
 
     room: _Seconds | None = Field(
-        default=None, description="Until the namespace's quota and the nodes have room for it (3600)."
+        default=None, description="Until the namespace's quota, its queue and the nodes have room for it (3600)."
     )
     schedule: _Seconds | None = Field(
         default=None, description="Until a node has it, where it is not room that it waits for (120)."
@@ -92,6 +92,8 @@ class EnvironmentSpec(DependencySettings, ImageSettings, PodSettings, ReleaseSet
     def _idle_pods_fit(cls, value: Warm, info: ValidationInfo) -> Warm:
         if value.is_asked_for and info.data.get("init_containers"):
             raise ValueError(NO_INIT_CONTAINERS)
+        if value.is_asked_for and "kueue" in info.data and info.data["kueue"].queue:
+            raise ValueError(NO_QUEUE)
         if value.is_asked_for and "resources" in info.data and info.data["resources"].limits.get("memory") == AUTO:
             raise ValueError(NO_AUTO_MEMORY)
         return value

@@ -216,6 +216,13 @@ class SpreadConstraint(Model):
     node_taints_policy: Literal["Honor", "Ignore"] | None = None
 
 
+class Kueue(Model):
+    """The queue in which a task's pod waits for its turn, as Kueue knows it."""
+
+    queue: OptionalName = Field(default="", description="The LocalQueue of the namespace. Empty: none.")
+    priority_class: OptionalName = Field(default="", description="The WorkloadPriorityClass. Empty: none.")
+
+
 class HostAlias(Model):
     """A line of /etc/hosts."""
 
@@ -266,6 +273,7 @@ class PodSettings(Model):
     priority_class_name: OptionalName = Field(default="", description="How important the pods are.")
     runtime_class_name: OptionalName = Field(default="", description="The container runtime, like nvidia.")
     scheduler_name: OptionalName = Field(default="", description="A scheduler other than the cluster's.")
+    kueue: Kueue = Field(default=Kueue(), description="The queue in which tasks wait for their turn (Kueue).")
     host_aliases: list[HostAlias] = Field(default=[], description="Lines of /etc/hosts.")
     dns_policy: Literal["", "ClusterFirst", "Default", "None"] = Field(default="", description="Where names are found.")
     dns_config: DnsConfig = Field(default=DnsConfig(), description="Additions to /etc/resolv.conf.")

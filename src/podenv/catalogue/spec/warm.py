@@ -23,6 +23,11 @@ NO_AUTO_MEMORY = (
     "or set warm.idle to 0"
 )
 
+NO_QUEUE = (
+    "a task that takes an idle pod would not wait in the queue of kueue.queue; remove kueue.queue, or set warm.idle "
+    "to 0"
+)
+
 
 class Warm(Model):
     """Idle pods with podenv's runtime loaded: a task takes one, runs in it alone, and it is replaced."""
@@ -68,6 +73,19 @@ RULES = [
     _rule(
         {"required": ["initContainers"], "properties": {"initContainers": {"type": "array", "minItems": 1}}},
         NO_INIT_CONTAINERS,
+    ),
+    _rule(
+        {
+            "required": ["kueue"],
+            "properties": {
+                "kueue": {
+                    "type": "object",
+                    "required": ["queue"],
+                    "properties": {"queue": {"type": "string", "minLength": 1}},
+                }
+            },
+        },
+        NO_QUEUE,
     ),
     _rule(
         {
