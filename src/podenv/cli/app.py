@@ -37,6 +37,7 @@ COMMANDS = {
     "release-files": "template:release_files",
     "values": "deploy:values",
     "chart": "chart:app",
+    "rights": "rights:rights",
     "status": "release:status",
     "warm": "release:warm",
     "history": "release:history",

@@ -16,9 +16,10 @@ from podenv.doctor.finding import CheckFailed, NotHere, State
 from podenv.doctor.subject import Subject
 from podenv.errors import AccessRefused
 from podenv.image import builder
-from podenv.release import chart, helm
+from podenv.release import chart, helm, rights
 from podenv.release.cluster import Cluster, Json
 from podenv.release.pool import keeps_deployment
+from podenv.release.rights import Rights
 from podenv.release.state import State as ReleaseState
 
 _OWN = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -26,25 +27,6 @@ _OTHERS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 _PARALLEL_REQUESTS = 8
 _Right = tuple[str, str, str]  # group, resource, verb
 _SHOWN_REFUSALS = 4  # in a message
-_CHANGE = ("create", "get", "patch", "delete")
-# (group, resource): verbs. What `podenv deploy` does in a namespace; a Role can be made only by who has its rights.
-_DEPLOY = {
-    ("", "secrets"): ("create", "get", "list", "update", "delete"),
-    ("", "podtemplates"): _CHANGE,
-    ("", "serviceaccounts"): _CHANGE,
-    ("rbac.authorization.k8s.io", "roles"): _CHANGE,
-    ("rbac.authorization.k8s.io", "rolebindings"): _CHANGE,
-    ("coordination.k8s.io", "leases"): ("create", "get", "update"),
-}
-# What the chart's Role gives to Airflow; tests/unit/doctor compares the two.
-LAUNCH = {
-    ("", "podtemplates"): ("get",),
-    ("", "pods"): ("create", "get", "list", "watch", "patch", "delete"),
-    ("", "pods/log"): ("get",),
-    ("", "events"): ("list",),
-}
-_SECRETS = {("", "secrets"): ("create",)}
-_ATTACH = {("", "pods/attach"): ("create", "get")}  # where there are idle pods
 
 
 def builders(subject: Subject) -> tuple[State, str]:
@@ -95,26 +77,29 @@ def own_rights(subject: Subject) -> tuple[State, str]:
     """What `podenv deploy` needs, asked of the API server for oneself."""
     asked = subject.cluster()
     places = sorted(set(subject.places.values()))
-    warm = any(one.spec.warm.is_asked_for for one in subject.environments)
-    keeper = ("apps", "deployments") if keeps_deployment(subject.version()["gitVersion"]) else ("batch", "jobs")
-    rights = list(_each(_DEPLOY, LAUNCH, *((_ATTACH, {keeper: _CHANGE}) if warm else ())))
+    keeper = rights.DEPLOYMENT if keeps_deployment(subject.version()["gitVersion"]) else rights.JOB
+    wanted: dict[_Right, set[str]] = {right: set() for right in _each(rights.DEPLOY, rights.LAUNCH)}
+    for one in subject.environments:
+        for right in _each(rights.needed(one, keeper)):
+            wanted.setdefault(right, set()).add(subject.places[one.name])
 
     def denied(right: _Right) -> list[str] | None:
         """The namespaces in which it is refused; None where it is given for all."""
         if _may_i(asked, right, ""):
             return None
-        return [place for place in places if not _may_i(asked, right, place)]
+        return [place for place in sorted(wanted[right]) if not _may_i(asked, right, place)]
 
     refused: dict[str, list[str]] = {}
     with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
-        for (_, resource, verb), where in zip(rights, pool.map(denied, rights), strict=True):
+        for (_, resource, verb), where in zip(wanted, pool.map(denied, wanted), strict=True):
             if where or (where is not None and not places):
                 refused.setdefault(f"{resource} in {', '.join(where) or 'all namespaces'}", []).append(verb)
     if _missing(asked, places) and not _may_i(asked, ("", "namespaces", "create"), ""):
         refused["namespaces"] = ["create"]
     if refused:
         raise CheckFailed(
-            f"you may not {_few(_by_object(refused))}; ask the cluster's administrator, or choose another --context."
+            f"you may not {_few(_by_object(refused))}; ask the cluster's administrator (`podenv rights` prints what a "
+            "deploy needs), or choose another --context."
         )
     return State.OK, "you may deploy" + (f" to {', '.join(places)}" if len(places) == 1 else "")
 
@@ -153,7 +138,9 @@ def airflow_rights(subject: Subject) -> tuple[State, str]:
         for one in subject.environments
         for who in (named[one.name] if one.name in deployed else ())
         for right in _each(
-            LAUNCH, _SECRETS if one.spec.access.secrets else {}, _ATTACH if one.spec.warm.is_asked_for else {}
+            rights.LAUNCH,
+            rights.SECRETS if one.spec.access.secrets else {},
+            rights.ATTACH if one.spec.warm.is_asked_for else {},
         )
     ]
     refused: dict[str, list[str]] = {}
@@ -260,8 +247,8 @@ def _launchers(access: Any) -> Iterator[_Launcher]:
         yield _Launcher("podenv-doctor", (group, "system:authenticated"), f"group {group}")
 
 
-def _each(*rights: Mapping[tuple[str, str], tuple[str, ...]]) -> Iterator[_Right]:
-    for one in rights:
+def _each(*several: Rights) -> Iterator[_Right]:
+    for one in several:
         for (group, resource), verbs in one.items():
             for verb in verbs:
                 yield group, resource, verb

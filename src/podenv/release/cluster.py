@@ -191,7 +191,10 @@ class Cluster:
         if status == 401:
             return AccessRefused(f"The API server {self.server} does not accept the credentials ({reason}). {REMEDY}")
         if status == 403:
-            return AccessRefused(f"The cluster refuses it: {reason}. Ask its administrator for that permission.")
+            return AccessRefused(
+                f"The cluster refuses it: {reason}. Ask the cluster's administrator for that permission; "
+                "`podenv rights` prints all that a deploy needs."
+            )
         return ReleaseError(f"The API server {self.server} answered {method} {path} with {status}: {reason}")
 
 

@@ -30,7 +30,10 @@ _KINDS: dict[str, tuple[type[ReleaseError], str]] = {
     "kubeconfig": (NoCluster, "Correct the kubeconfig."),
     "no answer": (NoCluster, "Check that the cluster answers (`kubectl get namespaces`), then run it again."),
     "quota": (QuotaRefused, "Ask for less in the values, or raise the quota."),
-    "rights": (AccessRefused, "Ask the cluster's administrator for that permission."),
+    "rights": (
+        AccessRefused,
+        "Ask the cluster's administrator for that permission; `podenv rights` prints all that a deploy needs.",
+    ),
     "lock": (ReleaseBusy, "`podenv status` shows it; wait until it is done, and run the command again."),
     "conflict": (Conflict, "Remove that object, or take it out of the values, and run the command again."),
     "admission": (AdmissionRefused, "Correct values.yaml, or ask who keeps that policy."),

@@ -18,7 +18,7 @@ from podenv.doctor import checkup, finding, pods, queues
 from podenv.doctor.finding import CheckFailed, NotHere, State
 from podenv.doctor.subject import NO_PODS, Subject
 from podenv.errors import NoCluster
-from podenv.release import Target
+from podenv.release import Target, rights
 
 ROOT = Path(__file__).parents[3]
 ACCESS = "access: {serviceAccounts: [{name: af-worker, namespace: airflow}]}\n"
@@ -145,8 +145,8 @@ def test_missing_rights_are_named_by_verb_object_and_namespace(tmp_path: Path) -
         with pytest.raises(CheckFailed) as caught:
             pods.own_rights(subject)
         assert str(caught.value) == (
-            "you may not create, get, patch, delete roles in podenv-more; get pods/log in podenv-more; "
-            "ask the cluster's administrator, or choose another --context."
+            "you may not create, get, list, patch, delete roles in podenv-more; get pods/log in podenv-more; ask the "
+            "cluster's administrator (`podenv rights` prints what a deploy needs), or choose another --context."
         )
         api.objects.pop("/api/v1/namespaces/podenv-etl")
         with pytest.raises(CheckFailed, match="; create namespaces; ask"):
@@ -245,7 +245,7 @@ def test_the_rights_that_are_asked_for_are_those_that_the_chart_gives() -> None:
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
-    assert given == pods.LAUNCH | pods._SECRETS | pods._ATTACH
+    assert given == rights.LAUNCH | rights.SECRETS | rights.ATTACH
 
 
 @pytest.mark.parametrize(
