@@ -11,6 +11,7 @@ from podenv.cli import output
 from podenv.cli.choice import AsJson, Names, chosen
 from podenv.cli.target import DEFAULT_PREFIX, Prefix, releases
 from podenv.release import rights as needs
+from podenv.release.cluster import Json
 
 _Who = list[str] | None
 
@@ -59,7 +60,7 @@ def rights(
         output.text("".join(f"---\n{dump(item)}" for item in made))
 
 
-def _account(text: str) -> needs.Json:
+def _account(text: str) -> Json:
     namespace, _, name = text.partition("/")
     if not namespace or not name or "/" in name:
         raise typer.BadParameter(f"{text!r} is not a service account; write it like ci/deployer: NAMESPACE/NAME.")
