@@ -1,0 +1,142 @@
+"""`scripts/dev-cluster airflow --check`: run DAGs on an Airflow in pods, and look at what became of them."""
+
+import shutil
+import tempfile
+import time
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from devcluster.airflow.api import Api
+from devcluster.airflow.install import EXECUTORS, ROOT, Airflow, install, remove
+from devcluster.errors import DevClusterError
+from devcluster.progress import Progress
+
+PREFIX = "podenv-check-"
+ACCESS = """
+access:
+  serviceAccounts:
+    - {name: check-airflow-scheduler, namespace: airflow-check}
+    - {name: check-airflow-worker, namespace: airflow-check}
+    - {name: check-airflow-triggerer, namespace: airflow-check}
+"""
+DAG = '@dag(schedule=None, tags=["podenv"])'
+LOST = """\
+from airflow.sdk import dag, task
+
+
+@dag(schedule=None)
+def lost_worker():
+    @task.env("data-ingestion", executor="KubernetesExecutor", retries=1, retry_delay=0.0)
+    def wait() -> str:
+        import socket
+        import time
+
+        time.sleep(60)
+        return socket.gethostname()
+
+    wait()
+
+
+lost_worker()
+"""
+
+
+def check(airflow: Airflow, progress: Progress) -> None:
+    """Run `multi_env_dag` on both executors, plain and deferred; kill a worker; remove what was made.
+
+    Raises DevClusterError where anything is not as it must be.
+    """
+    with tempfile.TemporaryDirectory(prefix="podenv-check-") as folder:
+        config = {"podenv": {"namespace_prefix": PREFIX, "airflow_id": "check"}}
+        mine = replace(
+            airflow, release="check", namespace="airflow-check", project=Path(folder), more={"config": config}
+        )
+        runs = write_project(mine.project)
+        try:
+            install(mine, progress, executor=",".join(EXECUTORS))
+            with progress.step("environments, deployed by podenv up"):
+                mine.run("podenv", "--catalogue", mine.project / "envs", "up", "--namespace-prefix", PREFIX)
+            api = Api(mine.url())
+            for dag in runs:
+                with progress.step(dag):
+                    lines = run_pipeline(mine, api, dag)
+                for line in lines:
+                    progress.say(f"         {line}")
+            with progress.step("a worker is killed; the next try follows its pod to the end"):
+                kill_worker(mine, api)
+        finally:
+            with progress.step("remove what the check made"):
+                names = ["data-cleaning", "data-ingestion", "model-training"]
+                mine.run(
+                    "kubectl", "delete", "namespaces", "--ignore-not-found", *(f"{PREFIX}{name}" for name in names)
+                )
+                remove(mine)
+
+
+def write_project(project: Path) -> list[str]:
+    """This checkout's environments and `multi_env_dag`, once for each way to run it; returns the DAGs' names."""
+    shutil.copytree(ROOT / "envs", project / "envs")
+    shutil.copytree(ROOT / "dags" / "common", project / "dags" / "common")
+    with (project / "envs" / "defaults.yaml").open("a") as defaults:
+        defaults.write(ACCESS)
+    text = (ROOT / "dags" / "multi_env_dag.py").read_text()
+    names = []
+    for executor in EXECUTORS:
+        for deferrable in (False, True):
+            name = f"{executor.removesuffix('Executor').lower()}_{'deferred' if deferrable else 'plain'}"
+            arguments = f'dag_id="{name}", default_args={{"executor": "{executor}", "deferrable": {deferrable}}}'
+            (project / "dags" / f"{name}.py").write_text(text.replace(DAG, f"@dag(schedule=None, {arguments})"))
+            names.append(name)
+    (project / "dags" / "lost_worker.py").write_text(LOST)
+    return names
+
+
+def run_pipeline(airflow: Airflow, api: Api, dag: str) -> list[str]:
+    """Run it; what was seen of its tasks, a line each."""
+    run = api.start(dag)
+    tasks = api.end(run)
+    accuracy = api.value(run, "train")["accuracy"]
+    if not accuracy > 0.9:
+        raise DevClusterError(f"{dag}: the accuracy is {accuracy}")
+    for one in tasks:
+        log = log_of(airflow, one)
+        if ("DEFERRED" in log) != dag.endswith("deferred"):
+            raise DevClusterError(f"{dag}: whether {one['task_id']} is deferred is wrong:\n{log}")
+    return [f"{one['task_id']} {seconds(one):.1f} s from the queue to its end" for one in tasks]
+
+
+def seconds(task: dict[str, Any]) -> float:
+    """The time of a task from when it was queued."""
+    begin, end = (datetime.fromisoformat(task[key]) for key in ("queued_when", "end_date"))
+    return (end - begin).total_seconds()
+
+
+def log_of(airflow: Airflow, task: dict[str, Any]) -> str:
+    """The log of a task's tries, which lies on the node."""
+    folder = f"dag_id={task['dag_id']}/run_id={task['dag_run_id']}/task_id={task['task_id']}"
+    return "".join(file.read_text() for file in sorted((airflow.logs() / folder).glob("attempt=*.log*")))
+
+
+def kill_worker(airflow: Airflow, api: Api) -> None:
+    """Kill the processes of a worker while its pod runs; the pod's value must arrive in the next try."""
+    run = api.start("lost_worker")
+    pod = one_running(airflow, "", f"{PREFIX}data-ingestion")
+    worker = one_running(airflow, "component=worker,dag_id=lost_worker", airflow.namespace)
+    airflow.kubectl("exec", worker, "--container", "base", "--", "bash", "-c", "kill -9 -1")
+    (task,) = api.end(run)
+    seen = (task["try_number"], api.value(run, "wait"))
+    if seen != (2, pod):
+        raise DevClusterError(f"try {seen[0]} returned from {seen[1]}; it should be try 2, from {pod}")
+
+
+def one_running(airflow: Airflow, selector: str, namespace: str) -> str:
+    """The name of the first pod that runs there."""
+    until = time.monotonic() + 300
+    while time.monotonic() < until:
+        for pod in airflow.pods(selector, namespace):
+            if pod["status"]["phase"] == "Running":
+                return str(pod["metadata"]["name"])
+        time.sleep(0.5)
+    raise DevClusterError(f"no pod runs in {namespace}")
