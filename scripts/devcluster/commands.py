@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from devcluster import cluster, config, images, packages, store
+from devcluster.airflow import command as airflow
 from devcluster.cluster import Part
 from devcluster.errors import DevClusterError
 from devcluster.network import Network
@@ -42,6 +43,13 @@ End the processes and remove the mounts, link, firewall rules, control groups, k
 STATUS = (
     "Print each part of the cluster: its pid, whether it is healthy, where it listens. Exits 1 unless all are healthy."
 )
+AIRFLOW = """\
+Run Airflow in pods of the cluster: an image that podenv builds (Airflow 3.3, the Kubernetes provider, podenv of this
+checkout), PostgreSQL, API server, scheduler, DAG processor and triggerer, with the service accounts and rights that
+Airflow's official chart makes for a release `af` in the namespace `airflow`. dags/ and envs/ of a project come to it as
+git-sync would bring them. It does not deploy the environments: `podenv up` does. Running again brings what has changed
+and is quick; an address is printed where the UI answers, for this machine only. docs/guides/official-chart.md goes
+through it step by step."""
 ENV = 'Print the shell lines that point tools to the cluster; use: eval "$(scripts/dev-cluster env)"'
 
 
@@ -57,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return down(places, progress, registry=arguments.registry)
         if arguments.command == "status":
             return status(places)
+        if arguments.command == "airflow":
+            return airflow_in_pods(places, progress, arguments)
         if other := answering_cluster(places, os.environ):
             progress.say(f"A cluster answers at {other} already ({_kubeconfig(os.environ)}): nothing to set.")
             return 0
@@ -74,16 +84,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="dev-cluster", description=ABOUT, formatter_class=raw)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="up | down | status | env")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up | down | status | env | airflow")
     for name, short, text in (
         ("up", "make the cluster run; safe and quick to repeat", UP),
         ("down", "end and remove everything that up made", DOWN),
         ("status", "print each part, its pid, health and addresses", STATUS),
         ("env", "print the shell lines that point tools to the cluster", ENV),
+        ("airflow", "run Airflow in pods of the cluster, as its official chart does", AIRFLOW),
     ):
         command = commands.add_parser(name, help=short, description=text, formatter_class=raw)
         if name == "down":
             command.add_argument("--registry", action="store_true", help="remove the registry's images too")
+        if name == "airflow":
+            airflow.add_arguments(command)
     return parser
 
 
@@ -114,6 +127,13 @@ def status(places: Places) -> int:
     rows = cluster.status(places)
     print(table(rows) if rows else "no cluster is up; start one with: scripts/dev-cluster up")
     return 0 if rows and all(row.healthy for row in rows) else 1
+
+
+def airflow_in_pods(places: Places, progress: Progress, arguments: argparse.Namespace) -> int:
+    """Install, check or remove Airflow."""
+    check_root()
+    airflow.run(places, progress, arguments)
+    return 0
 
 
 def table(rows: Sequence[Part]) -> str:

@@ -24,7 +24,8 @@ PLACES = Places(cache=Path("/cache"), state=Path("/state"))
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["up", "--help"], ["down", "--help"], ["status", "--help"], ["env", "--help"]]
+    "words",
+    [["--help"], ["up", "--help"], ["down", "--help"], ["status", "--help"], ["env", "--help"], ["airflow", "--help"]],
 )
 def test_each_command_explains_itself_on_a_bare_python(words: list[str]) -> None:
     argv = [sys.executable, "-S", "-W", "error", str(SCRIPT), *words]

@@ -91,8 +91,8 @@ class Airflow:
         return f"http://{self.address('api-server')}:8080"
 
 
-def install(airflow: Airflow, progress: Progress, *, executor: str) -> None:
-    """Install Airflow, or bring it to what the arguments say."""
+def install(airflow: Airflow, progress: Progress, *, executor: str | None = None) -> None:
+    """Install Airflow, or bring it to what the arguments say; without ``executor`` the values name it."""
     airflow.environ()
     for folder in ("dags", "envs"):
         if not (airflow.project / folder).is_dir():
@@ -104,7 +104,7 @@ def install(airflow: Airflow, progress: Progress, *, executor: str) -> None:
     airflow.logs().mkdir(parents=True, exist_ok=True)
     airflow.logs().chmod(0o777)  # the pods' user is not root
     values = {
-        "executor": executor,
+        **({"executor": executor} if executor else {}),
         "images": {"airflow": _image(built["airflow"])},
         "env": [{"name": "PODENV_EXCHANGE", "value": airflow.environ()["PODENV_EXCHANGE"]}],
         "secret": [{"envName": "AIRFLOW_CONN_PODENV_DEV", "secretName": "airflow-exchange", "secretKey": "connection"}],
