@@ -46,33 +46,39 @@ lost_worker()
 def check(airflow: Airflow, progress: Progress) -> None:
     """Run `multi_env_dag` on both executors, plain and deferred; kill a worker; remove what was made.
 
-    Raises DevClusterError where anything is not as it must be.
+    Raises DevClusterError where anything is not as it must be; what was made stays then, for a look.
     """
     with tempfile.TemporaryDirectory(prefix="podenv-check-") as folder:
         config = {"podenv": {"namespace_prefix": PREFIX, "airflow_id": "check"}}
-        mine = replace(
-            airflow, release="check", namespace="airflow-check", project=Path(folder), more={"config": config}
-        )
+        mine = replace(checked(airflow), project=Path(folder), more={"config": config})
+        with progress.step("clear away what an earlier check left"):
+            clear(airflow)
         runs = write_project(mine.project)
-        try:
-            install(mine, progress, executor=",".join(EXECUTORS))
-            with progress.step("environments, deployed by podenv up"):
-                mine.run("podenv", "--catalogue", mine.project / "envs", "up", "--namespace-prefix", PREFIX)
-            api = Api(mine.url())
-            for dag in runs:
-                with progress.step(dag):
-                    lines = run_pipeline(mine, api, dag)
-                for line in lines:
-                    progress.say(f"         {line}")
-            with progress.step("a worker is killed; the next try follows its pod to the end"):
-                kill_worker(mine, api)
-        finally:
-            with progress.step("remove what the check made"):
-                names = ["data-cleaning", "data-ingestion", "model-training"]
-                mine.run(
-                    "kubectl", "delete", "namespaces", "--ignore-not-found", *(f"{PREFIX}{name}" for name in names)
-                )
-                remove(mine)
+        install(mine, progress, executor=",".join(EXECUTORS))
+        with progress.step("environments, deployed by podenv up"):
+            mine.run("podenv", "--catalogue", mine.project / "envs", "up", "--namespace-prefix", PREFIX)
+        api = Api(mine.url())
+        for dag in runs:
+            with progress.step(dag):
+                lines = run_pipeline(mine, api, dag)
+            for line in lines:
+                progress.say(f"         {line}")
+        with progress.step("a worker is killed; the next try follows its pod to the end"):
+            kill_worker(mine, api)
+        with progress.step("remove what the check made"):
+            clear(airflow)
+
+
+def checked(airflow: Airflow) -> Airflow:
+    """The installation that is checked: another one than a person's."""
+    return replace(airflow, release="check", namespace="airflow-check")
+
+
+def clear(airflow: Airflow) -> None:
+    """Remove the Airflow and the environments of a check."""
+    names = [f"{PREFIX}{name}" for name in ("data-cleaning", "data-ingestion", "model-training")]
+    airflow.run("kubectl", "delete", "namespaces", "--ignore-not-found", *names)
+    remove(checked(airflow))
 
 
 def write_project(project: Path) -> list[str]:
@@ -86,7 +92,9 @@ def write_project(project: Path) -> list[str]:
     for executor in EXECUTORS:
         for deferrable in (False, True):
             name = f"{executor.removesuffix('Executor').lower()}_{'deferred' if deferrable else 'plain'}"
-            arguments = f'dag_id="{name}", default_args={{"executor": "{executor}", "deferrable": {deferrable}}}'
+            arguments = (
+                f'dag_id="{name}", default_args={{"executor": "{executor}", "deferrable": {deferrable}, "retries": 1}}'
+            )
             (project / "dags" / f"{name}.py").write_text(text.replace(DAG, f"@dag(schedule=None, {arguments})"))
             names.append(name)
     (project / "dags" / "lost_worker.py").write_text(LOST)
@@ -104,7 +112,9 @@ def run_pipeline(airflow: Airflow, api: Api, dag: str) -> list[str]:
         log = log_of(airflow, one)
         if ("DEFERRED" in log) != dag.endswith("deferred"):
             raise DevClusterError(f"{dag}: whether {one['task_id']} is deferred is wrong:\n{log}")
-    return [f"{one['task_id']} {seconds(one):.1f} s from the queue to its end" for one in tasks]
+    return [
+        f"{one['task_id']} {seconds(one):.1f} s from the queue to its end, try {one['try_number']}" for one in tasks
+    ]
 
 
 def seconds(task: dict[str, Any]) -> float:

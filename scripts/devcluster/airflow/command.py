@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from devcluster.airflow.check import check
+from devcluster.airflow.check import check, clear
 from devcluster.airflow.install import EXECUTORS, ROOT, VALUES, Airflow, install, remove
 from devcluster.places import Places
 from devcluster.progress import Progress
@@ -42,8 +42,9 @@ def run(places: Places, progress: Progress, arguments: argparse.Namespace) -> No
     if arguments.check:
         check(airflow, progress)
     elif arguments.remove:
-        with progress.step(f"remove the namespace {airflow.namespace}"):
+        with progress.step("remove Airflow, and what a check left"):
             remove(airflow)
+            clear(airflow)
     else:
         install(airflow, progress, executor=arguments.executor)
         progress.say(f"\nAirflow answers at {airflow.url()}, for this machine only; everyone is its administrator.")
