@@ -131,7 +131,10 @@ def build(airflow: Airflow) -> dict[str, str]:
     """The images by environment; built where the registry lacks them."""
     run([sys.executable, ROOT / "scripts" / "setup_venv.py"])
     catalogue = str(HERE / "envs")
-    airflow.run("podenv", "--catalogue", catalogue, "lock")
+    try:
+        airflow.run("podenv", "--catalogue", catalogue, "lock", "--check")
+    except DevClusterError:  # podenv's own metadata changed, and versions that still fit are kept
+        airflow.run("podenv", "--catalogue", catalogue, "lock")
     built = json.loads(airflow.run("podenv", "--catalogue", catalogue, "build", "--push", "--json"))
     return {one["name"]: one["image"] for one in built}
 
