@@ -154,15 +154,19 @@ def buildah() -> Run:
     return run
 
 
-# A builder that writes down what it is called with, and fails where the test says.
+# A builder that writes down what it is called with, and fails where the test says; for a rule that is "once", one time.
 RECORDER = """#!{python}
 import json, os, pathlib, sys
 here = pathlib.Path(__file__).parent
 words = sys.argv[1:]
 with (here / "calls").open("a") as calls:
     calls.write(json.dumps([pathlib.Path(sys.argv[0]).name, *words]) + "\\n")
-for rule in json.loads((here / "rules.json").read_text()):
+rules = json.loads((here / "rules.json").read_text())
+for rule in rules:
     if rule["words"] == words[: len(rule["words"])]:
+        if rule.get("once"):
+            rules.remove(rule)
+            (here / "rules.json").write_text(json.dumps(rules))
         print(rule.get("says", ""), file=sys.stderr)
         sys.exit(rule["code"])
 if "--iidfile" in words:

@@ -12,6 +12,7 @@ from podenv.errors import (
     BuilderNotFound,
     BuildFailed,
     ImageMissing,
+    ProgramFailed,
     RegistryRefused,
     RegistryUnreachable,
     SettingError,
@@ -157,6 +158,22 @@ def environment(root: Path, values: str = "") -> Environment:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "values.yaml").write_text(f'python: "3.13"\n{values}')
     return Catalogue(root / "envs")["etl"]
+
+
+@pytest.mark.parametrize("kind", [Buildah, Podman])
+def test_a_base_that_another_build_took_out_of_the_store_is_pulled_again(
+    record: Record, job: Job, kind: type[Buildah | Podman]
+) -> None:
+    gone = {"words": ["build"], "code": 125, "says": f"Error: creating build container: {BASE}: image not known"}
+    recorded = record(kind.name)
+    recorded.rules({**gone, "once": True})
+    kind().build(job, nothing)
+    called = [call[1] for call in recorded.calls()]
+    assert called.count("build") == {"buildah": 3, "podman": 2}[kind.name]
+    assert called[called.index("build") :][1:3] == ["pull", "pull"]
+    recorded.rules(gone)
+    with pytest.raises(ProgramFailed, match="image not known"):
+        kind().build(job, nothing)
 
 
 @pytest.fixture

@@ -128,12 +128,22 @@ class _Containers(Builder):
         """One image at a time: in the build, --tls-verify=false would hold for every registry."""
         self._start([self.name, "pull", *self._tls(ref), "--platform", platform, str(ref)], tell)
 
+    def _pulled(self, job: Job, tell: Listener) -> None:
+        for needed in (job.base, job.uv):
+            self._pull(needed, job.platform, tell)
+
     def _build(self, job: Job, options: list[str], tell: Listener) -> None:
         # --force-rm: without it a failed build leaves its containers behind.
         fixed = ["--pull=never", "--layers", "--force-rm", "--network", "host", "--timestamp", str(EPOCH)]
-        self._start(
-            [self.name, "build", *options, *fixed, *self._common(job), str(job.context)], tell, hidden=job.hidden
-        )
+        words = [self.name, "build", *options, *fixed, *self._common(job), str(job.context)]
+        try:
+            self._start(words, tell, hidden=job.hidden)
+        except ProgramFailed as error:
+            if "image not known" not in error.stderr:
+                raise
+            # Gone since it was pulled: builds share a store with each other and with `buildah rmi` (seen with 1.28).
+            self._pulled(job, tell)
+            self._start(words, tell, hidden=job.hidden)
 
     def push(self, ref: ImageRef, tell: Listener) -> None:
         self._start([self.name, "push", *self._tls(ref), str(ref)], tell)
@@ -151,8 +161,7 @@ class Podman(_Containers):
         process.run(["podman", "info", "--format", "{{.Version.Version}}"], timeout=_PROBE_TIMEOUT)
 
     def build(self, job: Job, tell: Listener) -> None:
-        for needed in (job.base, job.uv):
-            self._pull(needed, job.platform, tell)
+        self._pulled(job, tell)
         self._build(job, ["--tag", str(job.target)], tell)
 
     def has(self, ref: ImageRef) -> bool:
@@ -178,8 +187,7 @@ class Buildah(_Containers):
         process.run(["buildah", "info"], timeout=_PROBE_TIMEOUT)
 
     def build(self, job: Job, tell: Listener) -> None:
-        for needed in (job.base, job.uv):
-            self._pull(needed, job.platform, tell)
+        self._pulled(job, tell)
         self._isolate(job.base, tell)
         # It needs a name that stays, or buildah keeps no layer for the next build (seen with 1.28).
         kept = f"{reference.LOCAL}/podenv-layers:{job.environment}"
