@@ -72,7 +72,7 @@ class Walk:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project beside an empty cache; of this session's settings only those of the machine's cluster are left."""
+    """An empty project beside an empty cache; of settings only those that name a cluster are left."""
     for name in tuple(os.environ):
         if name.startswith("AIRFLOW") or name in ("PODENV_CATALOGUE", "PODENV_BACKEND"):
             monkeypatch.delenv(name)
