@@ -14,6 +14,7 @@ from tests.cluster.releases import Stage
 from podenv.errors import ReleaseMissing, ReleaseTestFailed
 from podenv.release import Releases, Target, chart
 from podenv.release.cluster import JSON_PATCH
+from podenv.release.clusters import Clusters
 from podenv.release.status import status
 
 pytestmark = pytest.mark.cluster
@@ -152,7 +153,7 @@ def test_the_release_waits_for_nodes_where_pre_pull_is_on(stage: Stage) -> None:
     made = stage.cluster.get(stage.path("DaemonSet", f"{name}-pre-pull", of=name, api="apps/v1"))
     assert made is not None
     assert made["status"]["numberReady"] == made["status"]["desiredNumberScheduled"] >= 1
-    (row,) = status(stage.releases, [stage.catalogue[name]])
+    ((row,), _) = status(Clusters(stage.releases.target), [stage.catalogue[name]])
     assert (row.health, row.drift) == ("ok", ())
 
 

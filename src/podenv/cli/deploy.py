@@ -17,11 +17,12 @@ from podenv.cli import certain, output
 from podenv.cli.affected import lock_diff
 from podenv.cli.certain import NoCheck
 from podenv.cli.choice import AsJson, DagsFolder, Names, chosen, complete
-from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, Yes, releases
-from podenv.errors import PodenvError
+from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, Yes, clusters, releases
+from podenv.errors import PodenvError, ReleaseError
 from podenv.image.build import Images, Options
-from podenv.release import PULL_SECONDS, DeployResult, masking
+from podenv.release import PULL_SECONDS, DeployResult, Releases, masking
 from podenv.release import diff as differing
+from podenv.release.clusters import Clusters
 from podenv.release.diff import Change
 from podenv.release.state import State
 
@@ -74,17 +75,18 @@ def deploy(
     """
     catalogue, environments = chosen(names)
     faults = {} if no_check else certain.faults(catalogue)
-    target = releases(context, kubeconfig, namespace_prefix)
-    states = target.survey(target.places(readable(catalogue, environments)))
+    target = clusters(context, kubeconfig, namespace_prefix)
+    states, away = target.survey(readable(catalogue, environments))
     if repair:
         _agree_to_repair(states, yes=yes or dry_run, json=json)
 
     def work(name: str, say: output.Say) -> DeployResult:
         certain.refuse(name, faults)
-        spec = target.spec_of(catalogue[name])
+        there = _at(target, catalogue[name], away)
+        spec = there.spec_of(catalogue[name])
         if dry_run:
-            return target.preview(spec, states[name], repair=repair)
-        return target.deploy(spec, states[name], repair=repair, timeout=timeout, say=say)
+            return there.preview(spec, states[name], repair=repair)
+        return there.deploy(spec, states[name], repair=repair, timeout=timeout, say=say)
 
     _roll_out(environments, work, dry_run=dry_run, concurrency=concurrency, json=json)
 
@@ -107,19 +109,27 @@ def up(
     """
     catalogue, environments = chosen(names)
     faults = {} if no_check else certain.faults(catalogue)
-    target = releases(context, kubeconfig, namespace_prefix)
+    target = clusters(context, kubeconfig, namespace_prefix)
     target.images = Images(Options(push=True))
-    states = target.survey(target.places(readable(catalogue, environments)))
+    states, away = target.survey(readable(catalogue, environments))
 
     def work(name: str, say: output.Say) -> DeployResult:
         environment = catalogue[name]
         certain.refuse(name, faults)
+        there = _at(target, environment, away)
         if states[name].foreign is None:  # its error needs no build
             lock.check(environment)
             target.images.build(environment, say=say)
-        return target.deploy(target.spec_of(environment), states[name], timeout=timeout, say=say)
+        return there.deploy(there.spec_of(environment), states[name], timeout=timeout, say=say)
 
     _roll_out(environments, work, dry_run=False, concurrency=concurrency, json=json)
+
+
+def _at(target: Clusters, environment: Environment, away: Mapping[str, ReleaseError]) -> Releases:
+    """The releases of the environment's cluster. Raises its error where it does not answer."""
+    if environment.name in away:
+        raise away[environment.name]
+    return target.of(environment)
 
 
 def _agree_to_repair(states: Mapping[str, State], *, yes: bool, json: bool) -> None:
@@ -234,14 +244,15 @@ def diff(
         lock_diff(releases(context, kubeconfig, namespace_prefix), names, folder, json=json)
         return
     catalogue, environments = chosen(names)
-    target = releases(context, kubeconfig, namespace_prefix)
-    states = target.survey(target.places(readable(catalogue, environments)))
+    target = clusters(context, kubeconfig, namespace_prefix)
+    states, away = target.survey(readable(catalogue, environments))
 
     def work(name: str, say: output.Say) -> list[Change]:
         say("asks the API server")
-        spec = target.spec_of(catalogue[name])
+        there = _at(target, catalogue[name], away)
+        spec = there.spec_of(catalogue[name])
         known = states[name]
-        rendered = target.rendered(spec, known)
+        rendered = there.rendered(spec, known)
         if known.applied is not None:
             return known.applied.changes(rendered)
         return differing.between(known.deployed.objects if known.deployed else [], rendered)

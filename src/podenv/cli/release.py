@@ -13,12 +13,12 @@ from podenv.catalogue.spec.warm import MOST_IDLE
 from podenv.cli import output
 from podenv.cli.choice import AsJson, Names, chosen, complete
 from podenv.cli.deploy import readable, short
-from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, Yes, releases
+from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, Yes, clusters
 from podenv.errors import PodenvError, ReleaseTestFailed
 from podenv.release import PULL_SECONDS, Releases, manifest
 from podenv.release.records import Record
 from podenv.release.rollback import RollbackPlan
-from podenv.release.status import NOT_DEPLOYED, Status
+from podenv.release.status import NOT_DEPLOYED, UNKNOWN, Status
 from podenv.release.status import status as read_status
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name.", autocompletion=complete)]
@@ -37,24 +37,25 @@ def status(
     Drift is any difference between the lock in the repository, the image, the release, the objects in the cluster and
     the running pods. What controllers, operators or policies added to an object is not drift. The lock is "unknown"
     where a release was made without podenv and does not record it. What Argo CD, Flux or kubectl applied is told from
-    the objects alone, beside what `podenv template` renders now.
+    the objects alone, beside what `podenv template` renders now. Environments of several clusters (cluster.context) are
+    shown together; where a cluster does not answer their state is "unknown", and the exit code is 1.
 
     \b
     Example:  podenv status
               podenv status --json | jq -r '.[] | select(.drift != []) | .environment'
     """
     catalogue, environments = chosen(names)
-    target = releases(context, kubeconfig, namespace_prefix)
     found = readable(catalogue, environments)
-    rows = read_status(target, found)
+    rows, away = read_status(clusters(context, kubeconfig, namespace_prefix), found)
     if json:
         output.as_json([asdict(row) for row in rows])
     else:
         columns = ["ENVIRONMENT", "STATE", "REVISION", "IMAGE", "LOCK", "SINCE", "HEALTH", "DRIFT"]
         cells = [_cells(row) for row in rows]
-        if any(row.warm for row in rows):
-            columns.append("WARM")
-            cells = [(*of_one, row.warm or "-") for of_one, row in zip(cells, rows, strict=True)]
+        for column, more in (("WARM", [row.warm for row in rows]), ("CLUSTER", [row.cluster for row in rows])):
+            if any(more):
+                columns.append(column)
+                cells = [(*of_one, one or "-") for of_one, one in zip(cells, more, strict=True)]
         output.table(columns, cells)
         for row in rows:
             for one in row.drift:
@@ -66,12 +67,14 @@ def status(
             catalogue[name]
         except PodenvError as failure:
             output.error(str(failure))
-    if broken:
+    for error in away.values():
+        output.error(str(error))
+    if broken or away:
         raise typer.Exit(1)
 
 
 def _cells(row: Status) -> tuple[str, ...]:
-    if row.state == NOT_DEPLOYED:
+    if row.state in (NOT_DEPLOYED, UNKNOWN):
         return row.environment, row.state, "-", "-", "-", "-", "-", "-"
     drift = str(len(row.drift)) if row.drift else "none"
     state = f"applied by {row.owner.partition(' (')[0]}" if row.owner else row.state
@@ -286,5 +289,5 @@ def uninstall(
 def _find(name: str, context: str | None, kubeconfig: Kubeconfig, prefix: str) -> tuple[Releases, str]:
     """The releases, and the namespace of one."""
     catalogue, _ = chosen([name])
-    target = releases(context, kubeconfig, prefix)
+    target = clusters(context, kubeconfig, prefix).of(catalogue[name])
     return target, target.places([catalogue[name]])[name]

@@ -11,9 +11,16 @@ from podenv.catalogue.names import NAMESPACE_PREFIX
 
 if TYPE_CHECKING:
     from podenv.release import Releases
+    from podenv.release.clusters import Clusters
 
 Context = Annotated[
-    str | None, typer.Option("--context", metavar="NAME", help="Context of the kubeconfig. Default: its current one.")
+    str | None,
+    typer.Option(
+        "--context",
+        metavar="NAME",
+        help="Context of the kubeconfig, for all environments. Default: cluster.context of the "
+        "values, else its current one.",
+    ),
 ]
 Kubeconfig = Annotated[
     Path | None,
@@ -38,3 +45,11 @@ def releases(context: str | None, kubeconfig: Path | None, prefix: str) -> Relea
     from podenv.release import Releases, Target
 
     return Releases(Target(kubeconfig, context, prefix))
+
+
+def clusters(context: str | None, kubeconfig: Path | None, prefix: str) -> Clusters:
+    """The releases in the clusters of the environments, or in the one that the options name."""
+    from podenv.release import Target
+    from podenv.release.clusters import Clusters
+
+    return Clusters(Target(kubeconfig, context, prefix))

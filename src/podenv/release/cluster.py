@@ -16,7 +16,7 @@ import yaml
 from urllib3 import Timeout
 from urllib3.exceptions import HTTPError
 
-from podenv.errors import AccessRefused, Conflict, NoCluster, ReleaseError
+from podenv.errors import AccessRefused, Conflict, NoCluster, ReleaseError, nearest
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -220,8 +220,24 @@ def _client(kubeconfig: Path | None, context: str | None) -> ApiClient:
             return ApiClient(configuration)
         return new_client_from_config(str(kubeconfig) if kubeconfig else None, context)
     except (ConfigException, yaml.YAMLError, OSError) as error:
+        known = _contexts(kubeconfig)
+        if context is not None and known and context not in known:
+            raise NoCluster(
+                f"There is no context {context!r} in the kubeconfig.{nearest(context, known)} It has: {', '.join(known)}. "
+                "Correct --context, or cluster.context in the values."
+            ) from None
         why = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise NoCluster(f"The kubeconfig cannot be used: {why}. {REMEDY}") from None
+
+
+def _contexts(kubeconfig: Path | None) -> list[str]:
+    """The names of the contexts; empty where the kubeconfig cannot be read."""
+    from kubernetes.config import ConfigException, list_kube_config_contexts
+
+    try:
+        return sorted(one["name"] for one in list_kube_config_contexts(str(kubeconfig) if kubeconfig else None)[0])
+    except (ConfigException, yaml.YAMLError, OSError):
+        return []
 
 
 def _is_in_cluster() -> bool:

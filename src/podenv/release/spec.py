@@ -90,7 +90,8 @@ def release_values(environment: Environment, ref: ImageRef, *, lock_hash: str = 
         "image": {"registry": ref.registry, "repository": ref.repository, "digest": ref.digest},
         "lock": {"hash": lock_hash, "packages": packages(environment) if lock_hash else []},
     }
-    return merge(environment.values, ours)
+    own = {key: one for key, one in environment.values.items() if key != "cluster"}  # what is here says not where
+    return merge(own, ours)
 
 
 def packages(environment: Environment) -> list[str]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from podenv import lock
 from podenv.catalogue import names
 from podenv.catalogue.environment import Environment
-from podenv.errors import AccessRefused, LockError, PodenvError
+from podenv.errors import AccessRefused, LockError, PodenvError, ReleaseError
 from podenv.pods.pool import is_idle
 from podenv.release import Releases, lease, nodes, pool
 from podenv.release.applied import Applied
 from podenv.release.cluster import Cluster, Json
+from podenv.release.clusters import Clusters
 from podenv.release.pool import Pool
 from podenv.release.records import Record
 from podenv.release.spec import lock_of
@@ -35,10 +36,11 @@ class Status:
     """One environment as it is deployed.
 
     ``state`` is Helm's word, ``not deployed``, ``applied`` (by ``owner``, a GitOps tool or kubectl, without a record of
-    Helm's) or ``foreign`` (the release is of another chart); ``lock`` is a hash, or ``unknown`` where the release does
-    not record it; ``since`` is when it was deployed; ``health`` says what is wrong with it, or ``ok``; ``drift`` says
-    how repository, image, release and cluster differ from each other; ``warm`` how many of its idle pods wait, like
-    ``3 of 4``; ``inputs`` the hash of all values that the PodTemplate was rendered from.
+    Helm's), ``foreign`` (the release is of another chart) or ``unknown`` (``health`` says why the cluster does not tell
+    it); ``lock`` is a hash, or ``unknown`` where the release does not record it; ``since`` is when it was deployed;
+    ``health`` says what is wrong with it, or ``ok``; ``drift`` says how repository, image, release and cluster differ
+    from each other; ``warm`` how many of its idle pods wait, like ``3 of 4``; ``inputs`` the hash of all values that
+    the PodTemplate was rendered from; ``cluster`` the kube context, empty for the current one.
     """
 
     environment: str
@@ -54,10 +56,25 @@ class Status:
     warm: str = ""
     owner: str = ""
     inputs: str = ""
+    cluster: str = ""
 
 
-def status(releases: Releases, environments: Sequence[Environment]) -> list[Status]:
-    """The status of each environment. Raises `NoCluster`, `AccessRefused`."""
+def status(clusters: Clusters, environments: Sequence[Environment]) -> tuple[list[Status], Mapping[str, ReleaseError]]:
+    """The status of each environment, and the errors of those whose cluster does not tell it (the only one: raised)."""
+    known, errors = clusters.ask(environments, _in_one_cluster)
+    rows = []
+    for one in environments:
+        releases = clusters.of(one)
+        if one.name in errors:
+            place = releases.places([one])[one.name]
+            row = Status(one.name, one.name, place, UNKNOWN, 0, "", "", "", str(errors[one.name]), ())
+        else:
+            row = known[one.name]
+        rows.append(replace(row, cluster=releases.target.context or ""))
+    return rows, errors
+
+
+def _in_one_cluster(releases: Releases, environments: Sequence[Environment]) -> dict[str, Status]:
     places = releases.places(environments)
     states = releases.survey(places)
     pods = _pods(releases.cluster, places)
@@ -67,7 +84,7 @@ def status(releases: Releases, environments: Sequence[Environment]) -> list[Stat
         return _status(releases, environment, states[name], pods.get(name, []))
 
     with ThreadPoolExecutor(_PARALLEL_LOOKUPS, thread_name_prefix="podenv-status") as pool:
-        return list(pool.map(one, environments))
+        return {row.environment: row for row in pool.map(one, environments)}
 
 
 def _status(releases: Releases, environment: Environment, known: State, pods: list[Json]) -> Status:

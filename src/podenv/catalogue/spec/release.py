@@ -50,6 +50,17 @@ class Access(Model):
     secrets: bool | None = Field(default=None, description="Also create Secrets that a pod owns; never read one.")
 
 
+class ClusterSettings(Model):
+    """Where the environment is, by the names that others have for its cluster."""
+
+    context: Annotated[str, Form("[!-~]*", "name of a kube context")] = Field(
+        default="", description="For the command line: the context of the kubeconfig. Empty: its current one."
+    )
+    connection: Annotated[str, Form(r"[-A-Za-z0-9_#!().:/]*", "id of an Airflow Connection", 200)] = Field(
+        default="", description="For tasks: the id of Airflow's Connection to it. Empty: kubernetes_default."
+    )
+
+
 class LimitRange(Model):
     """Limits for each container in the environment's namespace, also for those that podenv does not start."""
 
@@ -152,6 +163,9 @@ class ReleaseSettings(Model):
 
     namespace: DnsLabel | None = Field(
         default=None, description="Namespace of the release, when not one of its own; may be shared by environments."
+    )
+    cluster: ClusterSettings = Field(
+        default=ClusterSettings(), description="Its cluster, where there are several; no part of the release."
     )
     limit_range: LimitRange = Field(default=LimitRange(), description="Limits for each container in the namespace.")
     resource_quota: ResourceQuota = Field(default=ResourceQuota(), description="Limits for the whole namespace.")
