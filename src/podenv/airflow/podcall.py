@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 
-from podenv.airflow import compat, settings, stores
+from podenv.airflow import cluster, compat, settings, stores
 from podenv.catalogue import names
 from podenv.pods import call as pods
 from podenv.pods.client import KubernetesClient
@@ -31,12 +31,13 @@ def call(
     context: Any,
     file: str | None,
 ) -> Any:
-    """The value of the call in a pod of environment ``name``; the connection is ``kubernetes_default``.
+    """The value of the call in a pod of environment ``name``, in the cluster that its values name.
 
     Raises a `PodenvError`.
     """
     hook: list[KubernetesHook] = []
-    client = KubernetesClient(name, lambda: _hook(hook).core_v1_client, renew=hook.clear)
+    connection = cluster.connection_of(name, file)
+    client = KubernetesClient(name, lambda: _hook(hook, connection).core_v1_client, renew=hook.clear)
     labels = compat.pod_labels(context) if context else {}
     place = pods.Place(
         settings.namespace(name, file),
@@ -48,7 +49,7 @@ def call(
     return pods.call(client, place, function, args, kwargs, events=_Log())
 
 
-def _hook(made: list[KubernetesHook]) -> KubernetesHook:
+def _hook(made: list[KubernetesHook], connection: str) -> KubernetesHook:
     if not made:
-        made.append(KubernetesHook(conn_id=KubernetesHook.default_conn_name))
+        made.append(KubernetesHook(conn_id=connection))
     return made[0]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.cncf.kubernetes.callbacks import ExecutionMode
 from airflow.version import version as airflow_version
 
-from podenv.airflow import compat, identity, overrides, settings, stores, tracing
+from podenv.airflow import cluster, compat, identity, overrides, settings, stores, tracing
 from podenv.airflow.compat import TaskDeferred, add_unique_suffix, create_unique_id
 from podenv.airflow.learned import LearnedMemory
 from podenv.airflow.observer import OperatorObserver
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 # The cluster ends a pod that outlives its task's execution_timeout by this: its worker was killed, or left it.
 DEADLINE_SLACK_SECONDS = 60
+_CONNECTION = "connection"  # of an event: to the cluster that the pod is in
 
 
 class PodTask:
@@ -65,8 +66,20 @@ class PodTask:
 
         ``waited`` is the event after a wait for room. Raises a `PodenvError`.
         """
+        self._in_its_cluster()
         with self._spans.during("launch"):
             return self._run(waited)
+
+    def _in_its_cluster(self) -> None:
+        """Take the Connection that the environment's values name, unless the task itself names one."""
+        task = self._task
+        if task.kubernetes_conn_id == cluster.DEFAULT:
+            self._connect(cluster.connection_of(task.env, task.dag_file))
+
+    def _connect(self, connection: str | None) -> None:
+        if connection != self._task.kubernetes_conn_id:
+            self._task.kubernetes_conn_id = connection
+            self._task.renew_client()
 
     def _run(self, waited: Mapping[str, Any] | None) -> Any:
         request = self._request(quiet=waited is not None)
@@ -93,6 +106,7 @@ class PodTask:
         """
         if event["status"] == ROOM:
             return self.run(event)
+        self._connect(event.get(_CONNECTION, self._task.kubernetes_conn_id))
         with self._spans.during(None):
             return self._resume(event)
 
@@ -167,7 +181,8 @@ class PodTask:
                 given["in_cluster"] = True
             timeouts = self._task.timeouts(status.annotation(pod, names.TIMEOUTS_ANNOTATION))
             given |= {"schedule_timeout": timeouts.schedule, "startup_timeout": timeouts.start}
-            given["trigger_kwargs"] = {**(given["trigger_kwargs"] or {}), ROOM: timeouts.room}
+            known = {ROOM: timeouts.room, _CONNECTION: self._task.kubernetes_conn_id}
+            given["trigger_kwargs"] = {**(given["trigger_kwargs"] or {}), **known}
             deferred.trigger = EnvPodTrigger(**given)
             return deferred
         raise AssertionError("invoke_defer_method returned")

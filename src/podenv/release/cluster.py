@@ -223,8 +223,8 @@ def _client(kubeconfig: Path | None, context: str | None) -> ApiClient:
         known = _contexts(kubeconfig)
         if context is not None and known and context not in known:
             raise NoCluster(
-                f"There is no context {context!r} in the kubeconfig.{nearest(context, known)} It has: {', '.join(known)}. "
-                "Correct --context, or cluster.context in the values."
+                f"There is no context {context!r} in the kubeconfig.{nearest(context, known)} It has: "
+                f"{', '.join(known)}. Correct --context, or cluster.context in the values."
             ) from None
         why = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise NoCluster(f"The kubeconfig cannot be used: {why}. {REMEDY}") from None

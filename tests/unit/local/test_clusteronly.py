@@ -25,7 +25,7 @@ HERE = {
 # Says how images are made, releases deployed and tasks checked, which a task does not notice.
 ELSEWHERE = {
     "image", "namespace", "limit_range", "resource_quota", "access", "pre_pull", "extra_labels",
-    "extra_annotations", "extra_objects", "lock", "check", "warm", "timeouts", "kueue",
+    "extra_annotations", "extra_objects", "lock", "check", "warm", "timeouts", "kueue", "cluster",
 }  # fmt: skip
 
 
