@@ -13,9 +13,9 @@ import typer
 from podenv import lock
 from podenv.catalogue.environment import Catalogue
 from podenv.cli import output
-from podenv.cli.choice import AsJson, DagsFolder, chosen, shown
+from podenv.cli.choice import AsJson, DagsFolder, chosen, readable, shown
 from podenv.cli.plan import NoSync, counted, listed, read_uses, use_json
-from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, releases
+from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, clusters
 from podenv.errors import LockStale, PodenvError, ReleaseError
 from podenv.plan import advisories, held, lockdiff
 from podenv.plan import affected as blast
@@ -25,7 +25,7 @@ from podenv.plan.affected import Hit
 from podenv.plan.deployed import Deployed
 from podenv.plan.lockdiff import LockDiff
 from podenv.plan.uses import Uses
-from podenv.release import Releases
+from podenv.release.clusters import Clusters
 
 UNTOLD = 2  # exit code where something could not be told
 _NoCluster = Annotated[bool, typer.Option("--no-cluster", help="Do not ask what is deployed.")]
@@ -70,7 +70,7 @@ def affected(
         there = None
         if not no_cluster:
             doing("asking the cluster what is deployed")
-            there = _deployed(releases(context, kubeconfig, prefix), catalogue, notes)
+            there = _deployed(clusters(context, kubeconfig, prefix), catalogue, notes)
     unseen = blast.unseen(there or {})
     if unseen:
         notes.append(f"Nothing says what is in the deployed image of {', '.join(unseen)}.")
@@ -115,12 +115,28 @@ def _is_external(catalogue: Catalogue, name: str) -> bool:
     return False
 
 
-def _deployed(target: Releases, catalogue: Catalogue, notes: list[str]) -> dict[str, Deployed] | None:
+def _deployed(target: Clusters, catalogue: Catalogue, notes: list[str]) -> dict[str, Deployed] | None:
     try:
-        return deploying.read(target, catalogue)
+        found, away = _in_clusters(target, catalogue, catalogue.names(), others=True)
     except ReleaseError as error:
         notes.append(f"What is deployed is not known: {error}")
         return None
+    notes += [f"What is deployed is not known: {error}" for error in away.values()]
+    return found
+
+
+def _in_clusters(
+    target: Clusters, catalogue: Catalogue, names: Sequence[str], *, others: bool = False
+) -> tuple[dict[str, Deployed], dict[str, ReleaseError]]:
+    """What is deployed of ``names``, and the errors of those whose cluster does not tell it.
+
+    ``others``: where there is one cluster, also what is deployed there and not in the catalogue.
+    """
+    known = readable(catalogue, names)
+    if others and len(groups := target.groups(known)) < 2:
+        at = groups[0][0] if groups else target.current
+        return deploying.read(at, catalogue), {}
+    return target.ask(known, lambda at, members: deploying.read(at, catalogue, [one.name for one in members]))
 
 
 def _lines(question: Question, hits: Sequence[Hit]) -> Iterable[str]:
@@ -158,16 +174,18 @@ def _print_json(
     )
 
 
-def lock_diff(target: Releases, names: Sequence[str] | None, folder: Path | None, *, json: bool) -> None:
+def lock_diff(target: Clusters, names: Sequence[str] | None, folder: Path | None, *, json: bool) -> None:
     """Show the packages that a deploy would add, remove or change, and the tasks that import them."""
     catalogue, environments = chosen(names)
     with output.waiting("reading the DAG files") as (_, doing):
         uses = read_uses(catalogue, folder, sync=True, doing=doing)
         doing("asking the cluster what is deployed")
-        there = deploying.read(target, catalogue, environments)
+        there, away = _in_clusters(target, catalogue, environments)
     rows = []
     for name in environments:
         try:
+            if name in away:
+                raise away[name]
             found = lockdiff.of(catalogue[name], there.get(name), uses)
         except PodenvError as error:
             rows.append({"environment": name, "error": str(error)})

@@ -160,7 +160,7 @@ def roots(paths: Sequence[Path], catalogue: Catalogue) -> list[Path]:
 
 def _room(catalogue: Catalogue, kubeconfig: Path | None, context: str | None, prefix: str) -> Room:
     """What the cluster allows. Raises `ReleaseError`."""
-    from podenv.cli.deploy import readable
+    from podenv.cli.choice import readable
     from podenv.release.cluster import Cluster
     from podenv.release.room import room
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from podenv.catalogue.environment import Catalogue
+from podenv.catalogue.environment import Catalogue, Environment
 from podenv.catalogue.names import is_python_version
 from podenv.errors import CatalogueNotFound, PodenvError
 
@@ -65,6 +65,15 @@ def chosen(names: Sequence[str] | None) -> tuple[Catalogue, list[str]]:
     if not wanted:
         raise CatalogueNotFound(no_environment(catalogue.root))
     return catalogue, wanted
+
+
+def readable(catalogue: Catalogue, names: Sequence[str]) -> list[Environment]:
+    """The environments whose files are in order; the error of another one is shown when its turn comes."""
+    found = []
+    for name in names:
+        with suppress(PodenvError):
+            found.append(catalogue[name])
+    return found
 
 
 def home() -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated
 
@@ -11,14 +10,14 @@ import typer
 from rich.text import Text
 
 from podenv import lock
-from podenv.catalogue.environment import Catalogue, Environment
+from podenv.catalogue.environment import Environment
 from podenv.catalogue.values import dump
 from podenv.cli import certain, output
 from podenv.cli.affected import lock_diff
 from podenv.cli.certain import NoCheck
-from podenv.cli.choice import AsJson, DagsFolder, Names, chosen, complete
+from podenv.cli.choice import AsJson, DagsFolder, Names, chosen, complete, readable
 from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, Yes, clusters, releases
-from podenv.errors import PodenvError, ReleaseError
+from podenv.errors import ReleaseError
 from podenv.image.build import Images, Options
 from podenv.release import PULL_SECONDS, DeployResult, Releases, masking
 from podenv.release import diff as differing
@@ -166,15 +165,6 @@ def _roll_out(
         raise typer.Exit(1)
 
 
-def readable(catalogue: Catalogue, names: Sequence[str]) -> list[Environment]:
-    """The environments whose files are in order; the error of another one is shown when its turn comes."""
-    found = []
-    for name in names:
-        with suppress(PodenvError):
-            found.append(catalogue[name])
-    return found
-
-
 def _show(outcome: output.Outcome[DeployResult], *, dry_run: bool, json: bool) -> None:
     if outcome.error is not None:
         output.error(str(outcome.error))
@@ -241,7 +231,7 @@ def diff(
               podenv diff --lock model-training
     """
     if lock:
-        lock_diff(releases(context, kubeconfig, namespace_prefix), names, folder, json=json)
+        lock_diff(clusters(context, kubeconfig, namespace_prefix), names, folder, json=json)
         return
     catalogue, environments = chosen(names)
     target = clusters(context, kubeconfig, namespace_prefix)

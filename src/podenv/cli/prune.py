@@ -11,7 +11,7 @@ import typer
 from podenv.catalogue.environment import Catalogue
 from podenv.cli import output
 from podenv.cli.choice import AsJson
-from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, releases
+from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, clusters
 from podenv.release import leftovers
 from podenv.release.leftovers import Leftovers, TaskPod
 from podenv.venv import prune as venvs
@@ -61,10 +61,13 @@ def prune(
     if not pods:
         _prune_venvs(json=json)
         return
-    found = releases(context, kubeconfig, prefix)
-    places = found.places(list(Catalogue.find()))
+    found = clusters(context, kubeconfig, prefix)
     with output.waiting("looking for pods"):
-        left = leftovers.prune(found.cluster, places, older_than=older_than, dry_run=dry_run)
+        each = [
+            leftovers.prune(at.cluster, at.places(members), older_than=older_than, dry_run=dry_run)
+            for at, members in found.groups(Catalogue.find())
+        ]
+    left = Leftovers(tuple(one for of in each for one in of.ended), tuple(one for of in each for one in of.alive))
     if json:
         output.as_json({**asdict(left), "dry_run": dry_run})
         return

@@ -11,8 +11,8 @@ import typer
 
 from podenv.catalogue.spec.warm import MOST_IDLE
 from podenv.cli import output
-from podenv.cli.choice import AsJson, Names, chosen, complete
-from podenv.cli.deploy import readable, short
+from podenv.cli.choice import AsJson, Names, chosen, complete, readable
+from podenv.cli.deploy import short
 from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, Yes, clusters
 from podenv.errors import PodenvError, ReleaseTestFailed
 from podenv.release import PULL_SECONDS, Releases, manifest

@@ -20,12 +20,20 @@ def checks(subject: Subject) -> list[Check]:
         Check("builder", lambda: pods.builders(subject)),
         Check("registry", lambda: pods.registry(subject)),
         Check("helm", lambda: pods.helm_program(subject)),
-        Check("cluster", lambda: pods.cluster(subject)),
-        Check("your rights", lambda: pods.own_rights(subject)),
-        Check("releases", lambda: pods.releases(subject)),
-        Check("queues", lambda: queues.queues(subject)),
-        Check("Airflow's rights", lambda: pods.airflow_rights(subject)),
-        Check("Airflow's pods", lambda: pods.airflow_pods(subject)),
+        *(check for one in subject.clusters() for check in _of_cluster(one)),
+    ]
+
+
+def _of_cluster(subject: Subject) -> list[Check]:
+    """The checks of one cluster; those of one that environments name say its context."""
+    where = f" ({subject.here})" if subject.here else ""
+    return [
+        Check(f"cluster{where}", lambda: pods.cluster(subject)),
+        Check(f"your rights{where}", lambda: pods.own_rights(subject)),
+        Check(f"releases{where}", lambda: pods.releases(subject)),
+        Check(f"queues{where}", lambda: queues.queues(subject)),
+        Check(f"Airflow's rights{where}", lambda: pods.airflow_rights(subject)),
+        Check(f"Airflow's pods{where}", lambda: pods.airflow_pods(subject)),
     ]
 
 

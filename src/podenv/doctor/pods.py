@@ -79,7 +79,7 @@ def own_rights(subject: Subject) -> tuple[State, str]:
     places = sorted(set(subject.places.values()))
     keeper = rights.DEPLOYMENT if keeps_deployment(subject.version()["gitVersion"]) else rights.JOB
     wanted: dict[_Right, set[str]] = {right: set() for right in _each(rights.DEPLOY, rights.LAUNCH)}
-    for one in subject.environments:
+    for one in subject.inhabitants:
         for right in _each(rights.needed(one, keeper)):
             wanted.setdefault(right, set()).add(subject.places[one.name])
 
@@ -127,7 +127,7 @@ def airflow_rights(subject: Subject) -> tuple[State, str]:
     """What the releases give to those whom `access` names, asked of the API server for them."""
     asked = subject.cluster()
     deployed = {name for name, state in _states(subject).items() if state.deployed is not None}
-    named = {one.name: list(_launchers(one.spec.access)) for one in subject.environments}
+    named = {one.name: list(_launchers(one.spec.access)) for one in subject.inhabitants}
     if not any(named.values()):
         return State.WARNING, (
             "`access` names no service account. That is right if Airflow has rights of its own; else name its "
@@ -135,7 +135,7 @@ def airflow_rights(subject: Subject) -> tuple[State, str]:
         )
     questions = [
         (who, right, subject.places[one.name])
-        for one in subject.environments
+        for one in subject.inhabitants
         for who in (named[one.name] if one.name in deployed else ())
         for right in _each(
             rights.LAUNCH,
@@ -191,7 +191,7 @@ def _states(subject: Subject) -> dict[str, ReleaseState]:
 def airflow_pods(subject: Subject) -> tuple[State, str]:
     """How Airflow's own pods are set: the variables of those that run as the service accounts in `access`."""
     asked = subject.cluster()
-    accounts = {(one.namespace, one.name) for env in subject.environments for one in env.spec.access.service_accounts}
+    accounts = {(one.namespace, one.name) for env in subject.inhabitants for one in env.spec.access.service_accounts}
     if not accounts:
         raise NotHere("`access` names no service account")
     try:

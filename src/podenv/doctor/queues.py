@@ -11,7 +11,7 @@ _GROUP = "/apis/kueue.x-k8s.io"
 
 def queues(subject: Subject) -> tuple[State, str]:
     """The LocalQueue that each environment names is in its namespace, and Kueue in the cluster."""
-    named = {one.name: one.spec.kueue.queue for one in subject.environments if one.spec.kueue.queue}
+    named = {one.name: one.spec.kueue.queue for one in subject.inhabitants if one.spec.kueue.queue}
     if not named:
         raise NotHere("no environment names a queue (kueue.queue)")
     asked = subject.cluster()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -29,6 +29,8 @@ class Subject:
     target: Target = field(default_factory=Target)
     local: bool = False
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    here: str | None = None
+    """The context that the environments name which are looked at; None: those that name none."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _failure: PodenvError | None = None
 
@@ -52,9 +54,24 @@ class Subject:
         return found
 
     @cached_property
+    def inhabitants(self) -> list[Environment]:
+        """Those of the environments that are in this cluster."""
+        if self.here is None and self.target.context is not None:  # it was chosen for all
+            return self.environments
+        return [one for one in self.environments if one.spec.cluster.context == (self.here or "")]
+
+    def clusters(self) -> list[Subject]:
+        """The same for each cluster of the environments; where they name none, for the current one."""
+        if self.target.context is not None:
+            return [self]
+        named = sorted({one.spec.cluster.context for one in self.environments} - {""})
+        others = [Subject(replace(self.target, context=one), self.local, self.environ, one) for one in named]
+        return [self, *others] if self.inhabitants or not others else others
+
+    @cached_property
     def places(self) -> dict[str, str]:
         """Name of an environment -> its namespace."""
-        return Releases(self.target).places(self.environments)
+        return Releases(self.target).places(self.inhabitants)
 
     @cached_property
     def settings(self) -> dict[str, image.ImageSettings]:

@@ -32,7 +32,14 @@ class Clusters:
 
     def of(self, environment: Environment) -> Releases:
         """The releases of the environment's cluster."""
-        context = self.target.context or environment.spec.cluster.context or None
+        return self._at(self.target.context or environment.spec.cluster.context or None)
+
+    @property
+    def current(self) -> Releases:
+        """The releases of the cluster that environments are in which name none."""
+        return self._at(self.target.context)
+
+    def _at(self, context: str | None) -> Releases:
         with self._lock:
             if context not in self._made:
                 self._made[context] = Releases(replace(self.target, context=context), self.images)

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -276,3 +277,18 @@ def test_a_queue_that_is_not_there_is_named(tmp_path: Path) -> None:
         api.refused.add("/apis/kueue.x-k8s.io")
         with pytest.raises(NotHere, match="may not look"):
             queues.queues(subject)
+
+
+def test_each_cluster_that_environments_name_is_looked_at(tmp_path: Path) -> None:
+    make(tmp_path, "etl", "cluster: {context: b}\n")
+    make(tmp_path, "report", "cluster: {context: c}\n")
+    with cluster(tmp_path) as (_, subject):
+        named = [one.name for one in checkup.checks(subject) if one.name.startswith("cluster")]
+        assert named == ["cluster (b)", "cluster (c)"]
+        make(tmp_path, "train")
+        every = Subject(subject.target).clusters()
+        assert [(one.here, list(one.places)) for one in every] == [
+            (None, ["train"]), ("b", ["etl"]), ("c", ["report"]),
+        ]  # fmt: skip
+        (chosen,) = Subject(replace(subject.target, context="a")).clusters()
+        assert list(chosen.places) == ["etl", "report", "train"]
