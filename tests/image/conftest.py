@@ -167,8 +167,9 @@ for rule in rules:
         if rule.get("once"):
             rules.remove(rule)
             (here / "rules.json").write_text(json.dumps(rules))
+        print(rule.get("prints", ""))
         print(rule.get("says", ""), file=sys.stderr)
-        sys.exit(rule["code"])
+        sys.exit(rule.get("code", 0))
 if "--iidfile" in words:
     pathlib.Path(words[words.index("--iidfile") + 1]).write_text("sha256:abc")
 """

@@ -11,7 +11,7 @@ from tests.image.conftest import Project, Record
 from podenv import image, lock
 from podenv.catalogue.environment import Catalogue
 from podenv.catalogue.reference import ImageRef
-from podenv.errors import SettingError
+from podenv.errors import ImageError, SettingError
 from podenv.image import attestations, referrers, signature
 from podenv.image.attested import verify
 from podenv.image.build import Images
@@ -70,6 +70,8 @@ def test_cosign_signs_and_verifies_with_whom_the_values_name(
     keyed = subject("image: {signature: {key: 'awskms:///alias/a', publicKey: ../cosign.pub}}\n")
     recorded = record()
     assert not signature.sign(keyed, ref, image.settings(keyed))
+    with pytest.raises(ImageError, match=r"^A signature cannot be checked without cosign, which is not on PATH;"):
+        signature.verify(keyed, ref, image.settings(keyed))
     recorded.add("cosign")
     assert signature.sign(keyed, ref, image.settings(keyed))
     assert signature.verify(keyed, ref, image.settings(keyed)) == ""

@@ -11,7 +11,7 @@ from tests.packageindex import Index
 from podenv import lock, process, venv
 from podenv.catalogue.environment import Environment
 from podenv.errors import LockStale, PackageUnusable, ResolutionFailed
-from podenv.image import build
+from podenv.image import contexts
 from podenv.lock import cache, packages, wheels
 
 ACME = "../../libs/acme"
@@ -191,7 +191,7 @@ def test_of_a_large_repository_only_wheels_and_the_lock_reach_the_context_of_a_b
     subject = etl()
     lock.resolve(subject)
     context = tmp_path / "context"
-    build._lay_out(subject, context, {}, platform="linux/amd64", say=lambda _: None)
+    contexts.lay_out(subject, context, {}, platform="linux/amd64", say=lambda _: None)
     (package,) = packages.of(subject)
     digest = packages.sources_hash(subject, package)
     assert sorted(str(file.relative_to(context)) for file in context.rglob("*") if file.is_file()) == [

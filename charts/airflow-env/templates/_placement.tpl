@@ -7,7 +7,7 @@
 {{- end -}}
 {{- with $values.runtimeClassName }}{{ $_ := set $lines "runtimeClassName" . }}{{ end -}}
 {{- $spot := ($values.spot | default dict).nodeSelector | default dict -}}
-{{- with include "podenv.join" (list (include "podenv.present" $values.nodeSelector | fromYaml) (include "podenv.present" $spot | fromYaml)) | fromYaml }}{{ $_ := set $lines "nodeSelector" . }}{{ end -}}
+{{- with include "podenv.join" (list (include "podenv.present" $values.nodeSelector | fromYaml) (include "podenv.present" $spot | fromYaml) (include "podenv.architecture" $values.image | fromYaml)) | fromYaml }}{{ $_ := set $lines "nodeSelector" . }}{{ end -}}
 {{- with include "podenv.tolerations" . | fromYamlArray }}{{ $_ := set $lines "tolerations" . }}{{ end -}}
 {{- $affinity := include "podenv.present" $values.affinity | fromYaml -}}
 {{- if .everyNode }}{{ $affinity = pick $affinity "nodeAffinity" }}{{ end -}}
@@ -24,6 +24,15 @@
 {{- with $spread }}{{ $_ := set $lines "topologySpreadConstraints" . }}{{ end -}}
 {{- end -}}
 {{- with $lines }}{{ toYaml . }}{{ end -}}
+{{- end }}
+
+{{/* The nodes that can run an image of one platform; what is in an external image, or in an index, is not known here. */}}
+{{- define "podenv.architecture" -}}
+{{- $image := . | default dict -}}
+{{- $platforms := $image.platforms | default (list ($image.platform | default "linux/amd64")) | uniq -}}
+{{- if and (not $image.external) (eq (len $platforms) 1) -}}
+{{- dict "kubernetes.io/arch" (index (splitList "/" (first $platforms)) 1) | toYaml -}}
+{{- end -}}
 {{- end }}
 
 {{/* The tolerations of the values; nodeLossSeconds for a lost node unless they cover it. */}}

@@ -41,9 +41,18 @@ class ImageSettings:
     repository: str
     base: str
     uv: str
-    platform: str
+    platforms: tuple[str, ...]
     builder: str
     plain_http: tuple[str, ...]
+
+    @property
+    def platform(self) -> str:
+        """The platform; of several the first."""
+        return self.platforms[0]
+
+    def each(self) -> list[ImageSettings]:
+        """The settings of the image for each platform alone."""
+        return [replace(self, platforms=(one,)) for one in self.platforms]
 
 
 @dataclass(frozen=True)
@@ -79,8 +88,7 @@ def settings(
     base image's lock is not fresh.
     """
     values = environment.spec.image
-    platform = platform or values.platform
-    if not _PLATFORM.fullmatch(platform):
+    if platform and not _PLATFORM.fullmatch(platform):
         raise SettingError(f"--platform is {platform!r}; write one, like linux/amd64 or linux/arm64.")
     builder = environ.get("PODENV_BUILDER") or values.builder
     if builder and builder not in BUILDERS:
@@ -90,7 +98,7 @@ def settings(
         repository=values.repository or names.image_repository(environment.name),
         base=_base(environment, environ),
         uv=_text(_written_out(environment, "PODENV_UV_IMAGE", environ, values.uv or UV)),
-        platform=platform,
+        platforms=(platform,) if platform else values.built_for,
         builder=builder,
         plain_http=plain_http(environment, environ),
     )
@@ -143,6 +151,13 @@ def wanted(environment: Environment) -> ImageRef:
     return image_ref(environment, lock.lock_hash(environment), settings(environment))
 
 
+def local(environment: Environment) -> ImageRef:
+    """The same as a builder's store has it, where there is no index: of several platforms the first one's."""
+    if environment.spec.image.external:
+        return external(environment)
+    return image_ref(environment, lock.lock_hash(environment), settings(environment).each()[0])
+
+
 def external(environment: Environment) -> ImageRef:
     """The image that is built elsewhere; no variable changes it."""
     values = environment.spec.image
@@ -165,7 +180,7 @@ def content(environment: Environment, lock_hash: str, chosen: ImageSettings) -> 
         packages=packages.content_hash(environment),
         recipe=_recipe(environment),
         refresh=environment.spec.image.refresh,
-        platform=chosen.platform,
+        platform=",".join(sorted(chosen.platforms)),
     )
 
 

@@ -10,7 +10,7 @@ from podenv import image
 from podenv.catalogue.environment import Environment
 from podenv.catalogue.reference import ImageRef
 from podenv.errors import ImageMissing
-from podenv.image import attestations, referrers, signature
+from podenv.image import attestations, index, referrers, signature
 from podenv.image.build import Images
 from podenv.image.registry import Registries
 
@@ -27,7 +27,7 @@ class Attested:
 def verify(environment: Environment, images: Images) -> Attested:
     """Check the signature of the image that ``environment`` needs now, and what is attached to it.
 
-    Raises `LockError`, `RegistryError`, `ImageMissing`, `SettingError`, `ProgramNotFound`.
+    Raises `LockError`, `RegistryError`, `ImageMissing`, `SettingError`, `ImageError`.
     """
     chosen = image.settings(environment)
     ref = image.wanted(environment)
@@ -39,8 +39,17 @@ def verify(environment: Environment, images: Images) -> Attested:
     ref = ref.at(digest)
     unsigned = signature.verify(environment, ref, chosen)
     ours = values.attestations and not values.external
-    attached = _wrong(environment.name, images.registries(chosen), ref) if ours else ()
+    attached = _attached(environment.name, images.registries(chosen), ref) if ours else ()
     return Attested(environment.name, ref, (*([unsigned] if unsigned else []), *attached))
+
+
+def _attached(name: str, registries: Registries, ref: ImageRef) -> Iterator[str]:
+    """What is wrong with the documents; those of an index are attached to its images."""
+    of_each = index.images(registries, ref)
+    if not of_each:
+        yield from _wrong(name, registries, ref)
+    for platform, one in of_each.items():
+        yield from (f"{platform}: {wrong}" for wrong in _wrong(name, registries, one))
 
 
 def _wrong(name: str, registries: Registries, ref: ImageRef) -> Iterator[str]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from podenv.catalogue import reference
 from podenv.catalogue.environment import DEFAULTS, Environment
 from podenv.catalogue.reference import ImageRef
 from podenv.errors import (
+    BuilderNotFound,
     BuildFailed,
     ImageError,
     ImageMissing,
@@ -27,12 +26,11 @@ from podenv.errors import (
     ProgramFailed,
     SettingError,
 )
-from podenv.image import ImageSettings, archives, attestations, base, builder, diagnosis, signature
+from podenv.image import ImageSettings, attestations, base, builder, contexts, diagnosis, index, signature
 from podenv.image.attestations import Made
 from podenv.image.builder import Builder, Job
 from podenv.image.registry import Registries
-from podenv.lock import cache, indexes, packages, wheels
-from podenv.lock.indexes import IndexConfig
+from podenv.lock import cache, indexes, platforms
 
 Say = Callable[[str], None]
 State = Literal["there", "pushed", "built", "external"]
@@ -90,22 +88,53 @@ class Images:
         Raises `LockError`, `RegistryError` (also when it cannot be told whether it is there), `BuilderNotFound`,
         `BuildFailed`, `SettingError`.
         """
-        options = self._options
         if environment.spec.image.external:
             return self._external(environment)
         lock.check(environment)
         lock_hash = lock.lock_hash(environment)
-        chosen = image.settings(environment, platform=options.platform)
+        chosen = image.settings(environment, platform=self._options.platform)
         ref = image.image_ref(environment, lock_hash, chosen)
-        if options.push and ref.is_local:
+        if self._options.push and ref.is_local:
             raise SettingError(
                 "There is no registry to push to; set image.registry in envs/defaults.yaml, or PODENV_REGISTRY."
             )
+        if found := self._found(environment, ref, chosen, say):
+            return found
+        each = {one: image.image_ref(environment, lock_hash, one) for one in chosen.each()}
+        there = {}
+        if len(each) > 1:
+            there = {one: self._found(environment, of_one, one, say) for one, of_one in each.items()}
+        for one in each:  # before anything is built
+            if not there.get(one):
+                self._try_platform(environment, one, say)
+        built = [there.get(one) or self._one(environment, lock_hash, one, say) for one in each]
+        return built[0] if len(each) == 1 else self._several(environment, ref, chosen, built, say)
+
+    def _found(self, environment: Environment, ref: ImageRef, chosen: ImageSettings, say: Say) -> Built | None:
+        """What the registry has already, unless all is to be built anew."""
+        if self._options.rebuild or self._options.refresh or ref.is_local:
+            return None
+        say(f"asks {ref.host}")
+        digest = self.registries(chosen).digest(ref)
+        return Built(environment.name, ref, digest, "there", None) if digest else None
+
+    def _several(
+        self, environment: Environment, ref: ImageRef, chosen: ImageSettings, built: list[Built], say: Say
+    ) -> Built:
+        """Make one index of the images for ``chosen.platforms``, in their order."""
+        log = next((one.log for one in built if one.log), None)
+        if not self._options.push:
+            return Built(environment.name, ref, None, "built", log, f"{len(built)} images; --push makes their index")
+        say(f"pushes {ref}")
+        images = {platform: one.ref.at(one.digest or "") for platform, one in zip(chosen.platforms, built, strict=True)}
+        digest = index.push(self.registries(chosen), ref, images)
+        return Built(environment.name, ref, digest, "pushed", log, _signed(environment, chosen, ref.at(digest), say))
+
+    def _one(self, environment: Environment, lock_hash: str, chosen: ImageSettings, say: Say) -> Built:
+        """Build the image for one platform."""
+        options = self._options
+        ref = image.image_ref(environment, lock_hash, chosen)
         anew = options.rebuild or options.refresh
-        if not anew and not ref.is_local:
-            say(f"asks {ref.host}")
-            if found := self.registries(chosen).digest(ref):
-                return Built(environment.name, ref, found, "there", None)
         with self._cores:
             made = self.builder(chosen)
             log = log_file(environment, ref)
@@ -119,8 +148,40 @@ class Images:
         digest = self.registries(chosen).digest(ref)
         if digest is None:
             raise ImageMissing(f"{ref} was pushed, and {ref.host} says that it does not have it; push it again.")
-        lacking = self._attest(environment, chosen, made, facts, ref.at(digest), local=ref, say=say)
-        return Built(environment.name, ref, digest, "pushed", log, lacking)
+        if environment.spec.image.attestations:
+            say("attaches the bill of materials")
+            registries = self.registries(chosen)
+            attestations.attach(
+                environment, ref.at(digest), chosen, facts, builder=made, registries=registries, local=ref
+            )
+        return Built(environment.name, ref, digest, "pushed", log, _signed(environment, chosen, ref.at(digest), say))
+
+    def _try_platform(self, environment: Environment, chosen: ImageSettings, say: Say) -> None:
+        """Return where programs of the image's platform run here.
+
+        Raises `ImageMissing` where the base image or uv's is not made for it, `BuilderNotFound`.
+        """
+        platform = chosen.platform
+        machine = platform.split("/")[1]
+        if machine == platforms.here().split("/")[1]:
+            return
+        made = self.builder(chosen)
+        for text, what in ((chosen.uv, "image of uv"), (chosen.base, "base image")):
+            ref = self._resolve(text, chosen, what)
+            config = self.registries(chosen).config(ref, platform=platform)
+            if config is None or config.get("architecture") != machine:
+                raise ImageMissing(
+                    f"The {what} {text} of {environment.name!r} is not made for {platform}; use another."
+                )
+        try:
+            made.try_platform(ref, platform)
+        except (ProgramFailed, BuilderNotFound) as error:
+            raise BuilderNotFound(
+                f"No image for {platform} can be built here: {builder.reason(made.name, error)}. Register an emulator "
+                "(Debian: apt-get install qemu-user-static), or build that one on such a machine: "
+                f"`podenv build {environment.name} --platform {platform} --push`."
+            ) from None
+        say(f"builds for {platform}, which is slow where it is emulated")
 
     def pin(self, environment: Environment, *, upgrade: bool = False) -> tuple[base.State, str]:
         """Pin the base image of ``environment``, as `base.pin` does; each registry is asked once for each image."""
@@ -156,7 +217,7 @@ class Images:
         began, source = _now(), revision(environment)
         start = self._resolve(chosen.base, chosen, "base image")
         uv = self._resolve(chosen.uv, chosen, "image of uv")
-        index = indexes.for_build(environment, lock.required(environment, indexes.named(environment)))
+        asked = indexes.for_build(environment, lock.required(environment, indexes.named(environment)))
         log = log_file(environment, ref)
         with tempfile.TemporaryDirectory(prefix="podenv-build-") as folder, _writing(log) as file:
             context = Path(folder, "context")
@@ -165,7 +226,7 @@ class Images:
                 environment=environment.name,
                 target=ref,
                 context=context,
-                containerfile=_lay_out(environment, context, labels, platform=chosen.platform, say=say),
+                containerfile=contexts.lay_out(environment, context, labels, platform=chosen.platform, say=say),
                 base=start,
                 uv=uv,
                 platform=chosen.platform,
@@ -173,8 +234,8 @@ class Images:
                     "PYTHON": environment.python,
                     "SYSTEM_PACKAGES": " ".join(sorted(set(environment.spec.system_packages))),
                 },
-                secrets=_secrets(Path(folder, "secrets"), index),
-                hidden=index.secrets,
+                secrets=contexts.secrets(Path(folder, "secrets"), asked),
+                hidden=asked.secrets,
                 from_scratch=self._options.refresh,
             )
             try:
@@ -184,21 +245,6 @@ class Images:
                     environment.name, diagnosis.of_build(log.read_text(errors="replace"), error), log
                 ) from None
         return Made(start, uv, source, began, _now())
-
-    def _attest(
-        self, environment: Environment, chosen: ImageSettings, made: Builder, facts: Made | None, ref: ImageRef, *,
-        local: ImageRef, say: Say,
-    ) -> str:  # fmt: skip
-        """Attach documents to what was pushed, and sign it, where the values ask for that; returns what is lacking."""
-        if environment.spec.image.attestations:
-            say("attaches the bill of materials")
-            registries = self.registries(chosen)
-            attestations.attach(environment, ref, chosen, facts, builder=made, registries=registries, local=local)
-        if signature.is_wanted(environment):
-            say("signs")
-            if not signature.sign(environment, ref, chosen):
-                return "not signed: cosign is not on PATH"
-        return ""
 
     def _push(self, environment: Environment, ref: ImageRef, made: Builder, log: Path) -> None:
         with _writing(log, "a") as file:
@@ -230,6 +276,14 @@ class Images:
         return digest
 
 
+def _signed(environment: Environment, chosen: ImageSettings, ref: ImageRef, say: Say) -> str:
+    """Sign what was pushed where the values name who signs; returns what is lacking."""
+    if not signature.is_wanted(environment):
+        return ""
+    say("signs")
+    return "" if signature.sign(environment, ref, chosen) else "not signed: cosign is not on PATH"
+
+
 def log_file(environment: Environment, ref: ImageRef) -> Path:
     """Where all that the builder says of this image is kept."""
     return cache.folder() / "logs" / "build" / f"{environment.name}-{ref.tag}.log"
@@ -249,46 +303,6 @@ def revision(environment: Environment) -> str:
         return process.run([*git, "log", "-1", "--format=%H", "--", *here]).stdout.strip()
     except ProgramError:
         return ""
-
-
-def _lay_out(environment: Environment, context: Path, labels: Mapping[str, str], *, platform: str, say: Say) -> Path:
-    """Fill the folder that the build copies from; returns its Containerfile."""
-    context.mkdir()
-    own = environment.spec.image.containerfile
-    if own:
-        for name, file in image.context_files(environment):
-            (context / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, context / name)
-    else:
-        install = context / "install"
-        install.mkdir()
-        in_git = lock.in_git(environment, markers=lock.on(environment.python, platform))
-        archives.lay_out(environment, in_git, install / "git", say)
-        (install / "requirements.txt").write_bytes(lock.without_git(environment))
-        (context / "Containerfile").write_bytes(image.containerfile(environment))
-    for package in packages.of(environment):
-        wheel = wheels.build(environment, package, log=say)
-        (context / "packages" / wheel.parent.name).mkdir(parents=True)
-        shutil.copyfile(wheel, context / "packages" / wheel.parent.name / wheel.name)
-    containerfile = context / (own or "Containerfile")
-    # Last, and not as options: buildah and podman write labels of options into layers that other images then reuse.
-    with containerfile.open("a") as opened:
-        opened.writelines(f"\nLABEL {key}={json.dumps(value)}" for key, value in labels.items())
-    return containerfile
-
-
-def _secrets(folder: Path, index: IndexConfig) -> dict[str, Path]:
-    """Files for the build alone: what uv has to know of indexes, and the certificates that SSL_CERT_FILE names."""
-    folder.mkdir(mode=0o700)
-    files = {name: folder / name for name in ("uv", "pins", "ca")}
-    files["uv"].write_text(index.toml)
-    files["pins"].write_text(index.pins)
-    bundle = os.environ.get("SSL_CERT_FILE")
-    try:
-        files["ca"].write_bytes(Path(bundle).read_bytes() if bundle else b"")
-    except OSError as error:
-        raise SettingError(f"SSL_CERT_FILE names {bundle}, which cannot be read: {error.strerror}.") from None
-    return files
 
 
 @contextmanager

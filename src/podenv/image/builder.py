@@ -75,6 +75,13 @@ class Builder(ABC):
         Raises `ProgramFailed`.
         """
 
+    @abstractmethod
+    def try_platform(self, base: ImageRef, platform: str) -> None:
+        """Return where programs of ``platform``, as in ``base``, run here.
+
+        Raises `ProgramFailed`, `BuilderNotFound`.
+        """
+
     def _start(self, argv: list[str], tell: Listener, *, hidden: Collection[str] = ()) -> None:
         process.run(argv, on_line=tell, on_output=tell, secrets=hidden)
 
@@ -115,6 +122,12 @@ class Docker(Builder):
 
     def has(self, ref: ImageRef) -> bool:
         return self._answers(["docker", "image", "inspect", "--format", "{{.Id}}", str(ref)])
+
+    def try_platform(self, base: ImageRef, platform: str) -> None:
+        said = process.run(["docker", "buildx", "inspect", "--bootstrap"]).stdout
+        known = {word.strip(" *,") for line in said.splitlines() if "Platforms:" in line for word in line.split()[1:]}
+        if platform not in known:
+            raise BuilderNotFound(f"its builder is one for {', '.join(sorted(known)) or 'no platform'}")
 
     def run(self, ref: ImageRef, argv: list[str], *, input: bytes) -> str:
         contained = ["--rm", "--interactive", "--network", "none", "--read-only", "--entrypoint", argv[0]]
@@ -164,6 +177,11 @@ class Podman(_Containers):
         self._pulled(job, tell)
         self._build(job, ["--tag", str(job.target)], tell)
 
+    def try_platform(self, base: ImageRef, platform: str) -> None:
+        self._pull(base, platform, lambda _: None)
+        words = ["--rm", "--pull", "never", "--platform", platform, "--entrypoint", "/bin/sh", str(base), "-c", ":"]
+        process.run(["podman", "run", *self._tls(base), *words])
+
     def has(self, ref: ImageRef) -> bool:
         return self._answers(["podman", "image", "exists", str(ref)])
 
@@ -188,9 +206,9 @@ class Buildah(_Containers):
 
     def build(self, job: Job, tell: Listener) -> None:
         self._pulled(job, tell)
-        self._isolate(job.base, tell)
+        self._isolate(job.base, job.platform, tell)
         # It needs a name that stays, or buildah keeps no layer for the next build (seen with 1.28).
-        kept = f"{reference.LOCAL}/podenv-layers:{job.environment}"
+        kept = f"{reference.LOCAL}/podenv-layers:{job.environment}-{job.platform.replace('/', '-')}"
         made = job.context.parent / "layered"
         self._build(
             job, ["--tag", kept, "--iidfile", str(made), "--identity-label=false", *self._isolation_words()], tell
@@ -218,11 +236,17 @@ class Buildah(_Containers):
         words += ["--platform", job.platform, "--timestamp", str(EPOCH), "--tag", str(job.target)]
         self._start(["buildah", "build", *words, str(last)], tell)
 
+    def try_platform(self, base: ImageRef, platform: str) -> None:
+        self._run_once(self._container(base, platform), ["/bin/sh", "-c", ":"], b"")
+
     def has(self, ref: ImageRef) -> bool:
         return self._answers(["buildah", "inspect", "--type", "image", "--format", "{{.FromImageID}}", str(ref)])
 
     def run(self, ref: ImageRef, argv: list[str], *, input: bytes) -> str:
-        container = self._container(ref)
+        return self._run_once(self._container(ref), argv, input)
+
+    def _run_once(self, container: str, argv: list[str], input: bytes) -> str:
+        """Run a program in a container that is gone afterwards, by the isolation that works here."""
         try:
             with self._lock:
                 possible = _isolations() if self._isolation is None else [self._isolation]
@@ -238,19 +262,20 @@ class Buildah(_Containers):
         words = ["buildah", "run", *isolation, "--network", network, container, "--", *argv]
         return process.run(words, input=input).stdout
 
-    def _container(self, ref: ImageRef) -> str:
+    def _container(self, ref: ImageRef, platform: str = "") -> str:
         container = f"podenv-{uuid.uuid4().hex}"
+        of = ["--platform", platform] if platform else []
         if ref.digest:
-            process.run(["buildah", "pull", *self._tls(ref), str(ref)])
-        process.run(["buildah", "from", "--pull=never", "--name", container, str(ref)])
+            process.run(["buildah", "pull", *self._tls(ref), *of, str(ref)])
+        process.run(["buildah", "from", "--pull=never", *of, "--name", container, str(ref)])
         return container
 
-    def _isolate(self, ref: ImageRef, tell: Listener) -> None:
+    def _isolate(self, ref: ImageRef, platform: str, tell: Listener) -> None:
         """Find out once, in an image that is there, which isolation starts a program here."""
         with self._lock:
             if self._isolation is not None:
                 return
-            container = self._container(ref)
+            container = self._container(ref, platform)
             try:
                 self._isolation = next(filter(lambda words: self._starts(container, words, tell), _isolations()), None)
             finally:
@@ -302,7 +327,7 @@ def find(chosen: str = "", plain_http: Collection[str] = ()) -> Builder:
         try:
             builder.check()
         except ProgramError as error:
-            reasons.append(_reason(name, error))
+            reasons.append(reason(name, error))
         else:
             return builder
     what = "The chosen builder does not work here" if chosen else "No builder of images works here"
@@ -312,6 +337,7 @@ def find(chosen: str = "", plain_http: Collection[str] = ()) -> Builder:
     )
 
 
-def _reason(name: str, error: PodenvError) -> str:
+def reason(name: str, error: PodenvError) -> str:
+    """Why a builder that is there does not work."""
     said = error.stderr.strip().splitlines() if isinstance(error, ProgramFailed) else [str(error)]
     return f"{name} is there but fails: {said[0].strip().rstrip('.') if said else 'it said nothing'}"

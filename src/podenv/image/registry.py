@@ -76,17 +76,21 @@ class Registries:
         self._check(whole, ref)
         return f"sha256:{hashlib.sha256(whole.data).hexdigest()}"
 
+    def document(self, ref: ImageRef) -> Json | None:
+        """The manifest or the index that ``ref`` stands for; None where there is none. Raises as `digest`."""
+        answer = self._ask("GET", ref)
+        if answer.status == 404:
+            return None
+        self._check(answer, ref)
+        return _json(answer, ref)
+
     def manifest(self, ref: ImageRef, *, platform: str = "") -> Json | None:
         """The manifest of one image, of an index that for ``platform``; None where there is none.
 
         Raises as `digest`.
         """
-        answer = self._ask("GET", ref)
-        if answer.status == 404:
-            return None
-        self._check(answer, ref)
-        found: Json = _json(answer, ref)
-        if "manifests" not in found:
+        found = self.document(ref)
+        if found is None or "manifests" not in found:
             return found
         system, _, machine = platform.partition("/")
         for one in found["manifests"]:
@@ -97,13 +101,21 @@ class Registries:
 
     def labels(self, ref: ImageRef, *, platform: str = "") -> dict[str, str] | None:
         """What the image says of itself; None where there is no such image. Raises as `digest`."""
+        found = self.config(ref, platform=platform)
+        return None if found is None else dict((found.get("config") or {}).get("Labels") or {})
+
+    def config(self, ref: ImageRef, *, platform: str = "") -> Json | None:
+        """The configuration of an image, of an index that for ``platform``; None where there is none.
+
+        Raises as `digest`.
+        """
         found = self.manifest(ref, platform=platform)
         if found is None:
             return None
         address = f"{self._address(ref)}/blobs/{found['config']['digest']}"
         answer = self._authorized("GET", address, ref, {})
         self._check(answer, ref)
-        return dict((_json(answer, ref).get("config") or {}).get("Labels") or {})
+        return _json(answer, ref)
 
     def check_push(self, ref: ImageRef) -> None:
         """Return when this login may push to the repository of ``ref``: an upload begins, and is cancelled at once.

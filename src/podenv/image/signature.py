@@ -39,7 +39,7 @@ def sign(environment: Environment, ref: ImageRef, chosen: ImageSettings) -> bool
 def verify(environment: Environment, ref: ImageRef, chosen: ImageSettings) -> str:
     """Why the signature of ``ref`` (by digest) does not hold; an empty text where it does.
 
-    Raises `SettingError` where nobody is named who signs, `ProgramNotFound`.
+    Raises `SettingError` where nobody is named who signs, `ImageError` where cosign is not installed.
     """
     named = environment.spec.image.signature
     if key := named.public_key or _key(environment, os.environ):
@@ -51,6 +51,8 @@ def verify(environment: Environment, ref: ImageRef, chosen: ImageSettings) -> st
             f"Nobody is named who signs the image of {environment.name!r}; set image.signature (publicKey, or identity "
             "and issuer) in its values or in envs/defaults.yaml."
         )
+    if shutil.which("cosign") is None:
+        raise ImageError("A signature cannot be checked without cosign, which is not on PATH; install it.")
     try:
         process.run(["cosign", "verify", *who, *_plain(ref, chosen), str(ref)], timeout=_TIMEOUT)
     except ProgramFailed as error:

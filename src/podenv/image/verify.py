@@ -48,7 +48,7 @@ def verify(environment: Environment, images: Images, *, say: Callable[[str], Non
     builder = images.builder(chosen)
     if digest is not None:
         ref = ref.at(digest)
-    elif not builder.has(ref):
+    elif not builder.has(ref := image.local(environment)):
         raise ImageMissing(
             f"{ref} is neither in its registry nor in {builder.name}'s store; run `podenv build {environment.name}`."
         )

@@ -15,7 +15,7 @@ _MACOS_MACHINES = {"amd64": "x86_64", "arm64": "arm64"}
 
 def of(environment: Environment) -> tuple[str, ...]:
     """Like ``("linux/amd64", "macos/arm64")``, sorted."""
-    return tuple(sorted({environment.spec.image.platform, *environment.spec.platforms}))
+    return tuple(sorted({*environment.spec.image.built_for, *environment.spec.platforms}))
 
 
 def machine(name: str) -> str:

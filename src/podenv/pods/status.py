@@ -27,6 +27,7 @@ from podenv.errors import (
 from podenv.pods.client import Json, plain
 
 _NO_PROGRAM = re.compile(r"executable file not found|no such file or directory", re.IGNORECASE)
+_FOREIGN = re.compile(r"(exec |standard_init_linux).*exec format error", re.IGNORECASE)  # runc, in the log
 _OWN_DISK = re.compile(r"ephemeral local storage usage exceeds|usage of EmptyDir|exceeds the limit", re.IGNORECASE)
 _PULL_REASONS = ("ErrImagePull", "ImagePullBackOff")
 _CREATE_REASONS = (
@@ -154,6 +155,8 @@ def _final_wait(environment: str, reason: str, words: str, image: str) -> PodFai
         return None
     if cause.verdict is Verdict.SOON:
         return None
+    if cause.kind == "platform":
+        return _other_platform(environment, words or image)
     if cause.verdict is Verdict.LATER:
         return PodFailure(
             f"Environment {environment!r}: its container cannot start on this node ({reason}: {words or image}); "
@@ -172,7 +175,17 @@ def _final_wait(environment: str, reason: str, words: str, image: str) -> PodFai
     return _cannot_create(environment, reason, words)
 
 
+def _other_platform(environment: str, words: str) -> PodFailure:
+    return PodFailure(
+        f"Environment {environment!r}: its image is for another platform than the node ({words}); name the nodes' in "
+        f"image.platforms and run `podenv build {environment} --push` and `podenv deploy {environment}`, or give it a "
+        "nodeSelector."
+    )
+
+
 def _cannot_create(environment: str, reason: str, words: str) -> PodFailure:
+    if causes.container(reason, words).kind == "platform":
+        return _other_platform(environment, words)
     if _NO_PROGRAM.search(words) and "exec" in words:
         return ImageUnavailable(
             f"Environment {environment!r}: its image lacks the program to start ({words}); use an image with "
@@ -197,8 +210,13 @@ def node_is_lost(pod: Json, name: str, now: datetime) -> bool:
     return (unready and is_running(pod, name)) or now > deadline + _KUBELET_DELAY
 
 
-def after_end(pod: Json, name: str, environment: str, *, limit: str, memory_hint: str) -> TaskFailure:
-    """Why a container that is over brought no result. ``limit`` is the memory limit it ran with."""
+def after_end(
+    pod: Json, name: str, environment: str, *, limit: str, memory_hint: str, last_line: str = ""
+) -> TaskFailure:
+    """Why a container that is over brought no result. ``limit`` is the memory limit it ran with.
+
+    ``last_line`` is the log's: a program of another platform may be started, as it seems, and say so there.
+    """
     if evicted := _evicted(pod, environment):
         return evicted
     ended = terminated(pod, name)
@@ -220,6 +238,8 @@ def after_end(pod: Json, name: str, environment: str, *, limit: str, memory_hint
             f"({pod['spec'].get('activeDeadlineSeconds')}), which podenv derives from execution_timeout where the task "
             "sets none; raise it."
         )
+    if _FOREIGN.match(last_line):
+        return _other_platform(environment, plain(last_line))
     code = ended["exitCode"]
     code = 128 - code if code in _SIGNAL_CODES else code
     return Exited(environment, code, "It ended before it had brought a result; the log above shows how far it came.")

@@ -40,6 +40,7 @@ class PodWatch:
         name = PodName(request.namespace, request.name, CONTAINER)
         self._follower = PodFollower(client, name, take=self._reader.feed)
         self._pod: Json | None = None
+        self._last_line = ""
         self._started = False
 
     @property
@@ -71,6 +72,7 @@ class PodWatch:
             return self._judged(answer.result, None)
 
     def _line(self, line: str) -> None:
+        self._last_line = line
         # Where the log is not asked for, only the frame in it is of interest.
         if self._request.follow:
             self._events.line(line)
@@ -96,8 +98,9 @@ class PodWatch:
         if result is None:
             assert over is not None
             raise status.after_end(
-                over, CONTAINER, request.environment, limit=request.memory, memory_hint=_memory_hint(request)
-            )
+                over, CONTAINER, request.environment,
+                limit=request.memory, memory_hint=_memory_hint(request), last_line=self._last_line,
+            )  # fmt: skip
         return result, over
 
     def _judged(self, result: Result, over: Json | None) -> Result:

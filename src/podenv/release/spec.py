@@ -95,10 +95,14 @@ def release_values(environment: Environment, ref: ImageRef, *, lock_hash: str = 
 
 
 def packages(environment: Environment) -> list[str]:
-    """What the lock installs in the image, like ``numpy==1.26.4``; the same on every machine that this is asked on."""
+    """What the lock installs in the image, like ``numpy==1.26.4``, on each of its platforms.
+
+    It is the same on every machine that this is asked on.
+    """
     with suppress(LockMissing):
-        installed = lock.pinned(environment, markers=lock.on(environment.python, environment.spec.image.platform))
-        return sorted(records.entry(name, version) for name, version in installed.items())
+        on = (lock.on(environment.python, platform) for platform in environment.spec.image.built_for)
+        installed = [set(lock.pinned(environment, markers=markers).items()) for markers in on]
+        return sorted(records.entry(name, version) for name, version in set.intersection(*installed))
     return []
 
 

@@ -433,10 +433,10 @@ def test_a_pod_that_a_spot_node_lost_is_started_again_on_any_node(
     with labelled_node(cluster.core, "podenv-test/kind", "spot"):
         running = start(waits, 4, env="spot", task_id="spot", retries=1)
         first = cluster.await_pod("spot", lambda pod: pod.status.phase == "Running", namespace)
-    assert first.spec.node_selector == {"podenv-test/kind": "spot"}
+    assert first.spec.node_selector == {"podenv-test/kind": "spot", "kubernetes.io/arch": "amd64"}
     # No node has the label now: a pod that still asked for it would never start.
     cluster.core.delete_namespaced_pod(first.metadata.name, namespace)
-    assert cluster.await_pod("spot", namespace=namespace).spec.node_selector is None
+    assert cluster.await_pod("spot", namespace=namespace).spec.node_selector == {"kubernetes.io/arch": "amd64"}
     outcome = running.outcome()
     assert outcome.value == "waited"
     assert "The next pod may run on nodes that are not spot nodes too." in outcome.log

@@ -89,6 +89,8 @@ def test_what_the_container_waits_for_is_told_when_its_time_is_over() -> None:
         (ended(0, "Completed"), "Exited", True, "exit code 0. It ended before it had brought a result"),
         (ended(128, "StartError", 'exec: "python": executable file not found in $PATH'), "ImageUnavailable", False,
          "`python`"),
+        (ended(128, "StartError", "exec /usr/bin/python3: exec format error"), "PodFailure", True,
+         "its image is for another platform than the node (exec /usr/bin/python3: exec format error)"),
         (ended(137, phase="Failed", reason="Evicted", message="The node was low on resource: memory."),
          "PodLost", True, "(Evicted: The node was low on resource: memory.)"),
         (ended(137, phase="Failed", reason="Evicted", message="Pod ephemeral local storage usage exceeds the limit"),
@@ -114,6 +116,15 @@ def test_a_container_without_a_result_says_why(found: Json, kind: str, retry: bo
     assert (type(failure).__name__, failure.retry) == (kind, retry)
     assert said in str(failure)
     assert "\n" not in str(failure)
+
+
+def test_a_log_that_ends_with_another_platforms_program_says_so() -> None:
+    line = "exec /opt/env/bin/python: exec format error"
+    failure = status.after_end(ended(255), "base", "etl", limit="1Gi", memory_hint="", last_line=line)
+    assert str(failure) == (
+        f"Environment 'etl': its image is for another platform than the node ({line}); name the nodes' in "
+        "image.platforms and run `podenv build etl --push` and `podenv deploy etl`, or give it a nodeSelector."
+    )
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ class DependencySettings(Model):
     )
     platforms: list[Machine] = Field(
         default=["linux/amd64", "macos/arm64"],
-        description="This project's laptops: the lock holds for them and for image.platform.",
+        description="This project's laptops: the lock holds for them and for the image's platforms.",
     )
 
 

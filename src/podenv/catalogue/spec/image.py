@@ -85,7 +85,10 @@ class ImageSpec(Model):
     index: DefaultIndexUrl = Field(
         default="", description="Package index of lock, sync and build; empty: PyPI. UV_DEFAULT_INDEX goes before it."
     )
-    platform: Platform = Field(default="linux/amd64", description="What the image runs on.")
+    platform: Platform = Field(default="linux/amd64", description="What the image runs on; its pods run there alone.")
+    platforms: list[Platform] = Field(
+        default=[], description="Several, platform among them: one index, with an image for each."
+    )
     containerfile: RelativePath = Field(default="", description="The environment's own Containerfile, in its folder.")
     refresh: Annotated[str, Form("[ -~]*", "text of plain characters", 100)] = Field(
         default="", description="Any text, like a date: another one makes a new image, with newer system packages."
@@ -101,11 +104,20 @@ class ImageSpec(Model):
         default=[], description="Registries to talk to without TLS, beside localhost; PODENV_PLAIN_HTTP adds to it."
     )
 
+    @property
+    def built_for(self) -> tuple[str, ...]:
+        """All platforms that there is an image for."""
+        return tuple(dict.fromkeys(self.platforms)) or (self.platform,)
+
 
 def check(image: ImageSpec) -> None:
     """Raise ValueError where the values that a person wrote contradict each other; a release's values have more."""
     if bool(image.signature.identity) != bool(image.signature.issuer):
         raise ValueError("signature: an identity and its issuer go together; give both or neither.")
+    if image.platform not in image.built_for:
+        raise ValueError(
+            f"platforms: {image.platform}, which is image.platform, is not among them; set image.platform to one."
+        )
     if image.external:
         if not image.repository or not (image.tag or image.digest):
             raise ValueError("an external image needs a repository, and a tag or a digest.")
