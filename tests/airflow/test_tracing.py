@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +17,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 from tests.airflow.conftest import IMAGE, NAMESPACE
 from tests.airflowtask import execute
+from tests.local.conftest import add_environment
 from tests.pods import functions, statuses
 from tests.pods.apiserver import ApiServer
 from tests.pods.engine import until
 from tests.pods.nodepod import NodePod
+
+from podenv import run_in_env
 
 Make = Callable[..., Any]
 
@@ -201,3 +206,16 @@ def test_a_pod_of_another_trace_is_adopted(server: ApiServer, make: Make, traced
     assert first != second
     assert outcome.value == first
     assert len(server.asked("POST .*/pods$")) == 2
+
+
+@pytest.mark.parametrize("backend", ["kubernetes", "local"])
+def test_what_a_plain_task_calls_in_an_environment_goes_on_with_its_trace(
+    server: ApiServer, traced: Traced, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, backend: str
+) -> None:
+    if backend == "local":
+        add_environment(tmp_path / "envs", "plain", f"{sys.version_info.major}.{sys.version_info.minor}")
+        monkeypatch.setenv("PODENV_CATALOGUE", str(tmp_path / "envs"))
+    monkeypatch.setenv("PODENV_BACKEND", backend)
+    with traced.task() as parent:
+        assert run_in_env("plain", environ, "TRACEPARENT") == parent
+    assert run_in_env("plain", environ, "TRACEPARENT") is None

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 
-from podenv.airflow import cluster, compat, settings, stores
+from podenv.airflow import cluster, compat, settings, stores, tracing
 from podenv.catalogue import names
 from podenv.pods import call as pods
 from podenv.pods.client import KubernetesClient
@@ -45,6 +45,7 @@ def call(
         secret=settings.payload() == "secret",
         code=settings.code(),
         exchange=stores.of_call(function, context),
+        trace=tracing.variables(),
     )
     return pods.call(client, place, function, args, kwargs, events=_Log())
 

@@ -222,12 +222,13 @@ class PodTask:
         pod = compose.pod(
             found,
             call,
-            [self._trace(found), self._deadline(), *overrides.of_operator(task), *self._xcom_folder(), own],
+            [self._deadline(), *overrides.of_operator(task), *self._xcom_folder(), own],
             request=asked,
             identity=Identity(self._name(), self._labels(), identity.call_key()),
             where=task.where,
             discard=task.discards_value,
             ticket=self._ticket(call),
+            trace=tracing.variables(),
         )
         pod = self._mutated(pod)
         secret: dict[str, str] = task.secret_variables()
@@ -283,12 +284,6 @@ class PodTask:
             python=found.python if task.image is None else None,
             code=settings.code(),
         )
-
-    def _trace(self, found: EnvironmentTemplate) -> Json:
-        """The trace that the function goes on with; what the environment and the task say themselves goes before."""
-        own = {one["name"] for one in base_container(found.template).get("env") or []}
-        env = [{"name": name, "value": value} for name, value in tracing.variables().items() if name not in own]
-        return with_base(env=env) if env else {}
 
     def _deadline(self) -> Json:
         """When the cluster ends the pod by itself; what the task says of it goes before."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow.sdk import get_current_context
 
-from podenv.airflow import compat, settings, stores
+from podenv.airflow import compat, settings, stores, tracing
 from podenv.airflow.passing import readable
 from podenv.call import source
 from podenv.call.termination import ended_by_sigterm
@@ -41,6 +41,7 @@ def _locally(
         limits=Limits(cpu=limits.get("cpu"), memory=limits.get("memory"), max_memory=None),
         env={},
         emit=settings.emit,
+        trace=tracing.variables(),
         many=context is None or compat.runs_whole_dag(),
     )
     settings.log.info("%s", run.facts)

@@ -38,6 +38,7 @@ class Place:
     """Where and as whose a call runs: its namespace, labels of its pod, whether the Call travels in a Secret.
 
     ``code``: folders with modules that travel, as ``[podenv] code`` says. ``exchange`` takes what is too much for XCom.
+    ``trace`` is that of `compose.pod`.
     """
 
     namespace: str
@@ -45,6 +46,7 @@ class Place:
     secret: bool = False
     code: str = ""
     exchange: Exchange | None = None
+    trace: Mapping[str, str] = field(default_factory=dict)
 
 
 def call(
@@ -72,6 +74,7 @@ def call(
         identity=Identity(f"{name[: names.MAX_POD_NAME_CHARACTERS - 14]}-call-{token_hex(4)}", labels),
         where=f"run_in_env({name!r})",
         ticket=None if exchange is None else exchange.ticket(made),
+        trace=place.trace,
     )
     pod, secret = compose.split_secret(pod) if place.secret else (pod, {})
     relaunches = Relaunches.of(retries=0, task=None, environment=found.relaunch)

@@ -45,11 +45,13 @@ def pod(
     where: str,
     discard: bool = False,
     ticket: Mapping[str, Any] | None = None,
+    trace: Mapping[str, str] | None = None,
 ) -> Json:
     """One complete pod that makes ``call``.
 
     ``discard``: the function's value is not wanted, so that it may be anything. ``ticket`` is that of
-    `runtime.travel_env`; a pod is adopted whatever addresses it has. Raises `ResourceError`, `CallError`; ``where``
+    `runtime.travel_env`; a pod is adopted whatever addresses it has. ``trace`` holds variables that tell the function
+    of a trace, where neither the environment nor the task has them. Raises `ResourceError`, `CallError`; ``where``
     begins their messages.
     """
     named = complete(template.template, overrides, name=identity.name, namespace=template.namespace)
@@ -64,13 +66,15 @@ def pod(
         annotations = {names.TOKEN_ANNOTATION: token, **_call_annotation(call, identity.call_key, discard=discard)}
     except Refused as refused:
         raise CallError(f"{where}: {refused}.") from None
+    given = {one["name"] for one in base.get("env") or []}
+    variables = {**{name: value for name, value in (trace or {}).items() if name not in given}, **travel}
     label, digest = _digest(base, template)
     own: Json = {
         "metadata": {"labels": {**label, **identity.labels}, "annotations": {**digest, **annotations}},
         **with_base(
             command=runtime.command("python"),
             args=[],
-            env=[{"name": variable, "value": value} for variable, value in travel.items()],
+            env=[{"name": variable, "value": value} for variable, value in variables.items()],
             resources={"requests": amounts.requests, "limits": amounts.limits},
         ),
     }
