@@ -26,7 +26,7 @@ def rights(
     namespace_prefix: Prefix = DEFAULT_PREFIX,
     json: AsJson = False,
 ) -> None:
-    """Print the namespaces and rights that a team needs to deploy.
+    """Print the namespaces and rights that a deploy needs.
 
     An administrator applies them: for each environment its namespace, under Pod Security "restricted", and a Role there
     with the rights of podenv deploy, status, test, rollback and uninstall, bound to those who are named. It needs

@@ -31,7 +31,7 @@ def _of_cluster(subject: Subject) -> list[Check]:
         Check(f"cluster{where}", lambda: pods.cluster(subject)),
         Check(f"your rights{where}", lambda: pods.own_rights(subject)),
         Check(f"releases{where}", lambda: pods.releases(subject)),
-        Check(f"queues{where}", lambda: queues.queues(subject)),
+        *([Check(f"queues{where}", lambda: queues.queues(subject))] if queues.named(subject) else []),
         Check(f"Airflow's rights{where}", lambda: pods.airflow_rights(subject)),
         Check(f"Airflow's pods{where}", lambda: pods.airflow_pods(subject)),
     ]

@@ -9,23 +9,26 @@ from podenv.errors import AccessRefused
 _GROUP = "/apis/kueue.x-k8s.io"
 
 
+def named(subject: Subject) -> dict[str, str]:
+    """The queues that environments name, by the environment's name."""
+    return {one.name: one.spec.kueue.queue for one in subject.inhabitants if one.spec.kueue.queue}
+
+
 def queues(subject: Subject) -> tuple[State, str]:
     """The LocalQueue that each environment names is in its namespace, and Kueue in the cluster."""
-    named = {one.name: one.spec.kueue.queue for one in subject.inhabitants if one.spec.kueue.queue}
-    if not named:
-        raise NotHere("no environment names a queue (kueue.queue)")
+    wanted = named(subject)
     asked = subject.cluster()
     try:
         group = asked.get(_GROUP)
         if group is None:
             raise CheckFailed(
-                f"{', '.join(sorted(named))} name a queue, and Kueue is not in the cluster: their tasks do not wait. "
+                f"a queue is named by {', '.join(sorted(wanted))}, and Kueue is not in the cluster: tasks do not wait. "
                 "Install Kueue, with its integration `pod`, or remove kueue.queue."
             )
         version = group["preferredVersion"]["groupVersion"]
         missing = [
             f"{queue} in {place}"
-            for name, queue in sorted(named.items())
+            for name, queue in sorted(wanted.items())
             if asked.get(f"/apis/{version}/namespaces/{(place := subject.places[name])}/localqueues/{queue}") is None
         ]
     except AccessRefused:
@@ -35,4 +38,4 @@ def queues(subject: Subject) -> tuple[State, str]:
             f"there is no LocalQueue {', '.join(missing)}: Kueue would hold the tasks for ever. Make it "
             "(`kubectl get clusterqueues` shows what it can draw on), or correct kueue.queue."
         )
-    return State.OK, f"{', '.join(sorted(set(named.values())))} of Kueue"
+    return State.OK, f"{', '.join(sorted(set(wanted.values())))} of Kueue"

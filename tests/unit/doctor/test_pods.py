@@ -265,9 +265,7 @@ def test_idle_pods_need_rights_of_their_own(tmp_path: Path, version: str, group:
 def test_a_queue_that_is_not_there_is_named(tmp_path: Path) -> None:
     make(tmp_path, values="kueue: {queue: team-a}\n")
     with cluster(tmp_path) as (api, subject):
-        with pytest.raises(
-            CheckFailed, match=r"^etl name a queue, and Kueue is not in the cluster: their tasks do not"
-        ):
+        with pytest.raises(CheckFailed, match=r"^a queue is named by etl, and Kueue is not in the cluster: tasks do"):
             queues.queues(subject)
         api.objects["/apis/kueue.x-k8s.io"] = {"preferredVersion": {"groupVersion": "kueue.x-k8s.io/v1beta2"}}
         with pytest.raises(CheckFailed, match=r"^there is no LocalQueue team-a in podenv-etl: Kueue would hold"):
