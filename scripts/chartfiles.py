@@ -9,8 +9,11 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import valuekeys
 from podenv.call import warm
+from podenv.catalogue import values
 from podenv.catalogue.spec import json_schema
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,7 +25,52 @@ def _schema() -> str:
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
+_README = """\
+<!-- This page is written by scripts/chart; edit scripts/chartfiles.py and src/podenv/catalogue/spec/ instead. -->
+# {name}
+
+{description}.
+
+`podenv deploy NAME` installs it with the image that it looked up, and with what the image's lock holds. With plain
+helm, name the image; the release's name is the environment's:
+
+```console
+$ helm upgrade --install etl oci://ghcr.io/acme/{name} --version {version} --namespace podenv-etl --create-namespace \\
+    --set-string python=3.13 --set image.registry=ghcr.io/acme,image.digest=sha256:...
+```
+
+`podenv values etl` prints the values of an environment for `--values`; `podenv chart push ghcr.io/acme` puts the chart
+there. `helm test etl` looks whether the image has the Python and the packages that the values name.
+
+It needs Kubernetes {kubernetes}, no operator and no custom resource. The release holds a PodTemplate, from which tasks'
+pods are made; by the values also a service account, Airflow's rights (`access`), a quota, a LimitRange, a
+NetworkPolicy, idle pods and pre-pulled images.
+
+## Values
+"""
+
+
+def _readme() -> str:
+    """What the chart is, and its values: key, default, meaning."""
+    about, defaults = values.read(FOLDER / "Chart.yaml"), values.read(FOLDER / "values.yaml")
+    parts = [_README.format(kubernetes=about["kubeVersion"].removesuffix("-0"), **about)]
+    for title, rows in valuekeys.sections():
+        cells = [(f"`{key}`", _default(defaults, key) or kind, text) for key, kind, text in rows]
+        parts += [f"### {title}\n", valuekeys.table(("key", "default, else kind", "meaning"), cells)]
+    return "\n".join(parts)
+
+
+def _default(defaults: Any, key: str) -> str:
+    """What values.yaml says of a key; empty for one that it leaves out, or only has keys of."""
+    for step in key.split("."):
+        if not isinstance(defaults, dict) or step not in defaults:
+            return ""
+        defaults = defaults[step]
+    return "" if isinstance(defaults, dict) and defaults else f"`{json.dumps(defaults)}`"
+
+
 FILES: dict[str, Callable[[], str]] = {
+    "README.md": _readme,
     "values.schema.json": _schema,
     "files/loader.txt": warm.loader,
     _RUNTIME: lambda: f"{warm.runtime()}\n",

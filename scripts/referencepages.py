@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import typer
-from pydantic.alias_generators import to_camel
 
 import errormessages
+import valuekeys
 from podenv import errors
 from podenv.airflow import measured
 from podenv.airflow.operator import may_retry
 from podenv.airflow.provider import get_provider_info
-from podenv.catalogue.spec import EnvironmentSpec
-from podenv.catalogue.spec.fields import Model
 from podenv.cli.app import app
 from podenv.errors import PodenvError
+from valuekeys import cell, table
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "reference"
 HEAD = "<!-- This page is written by scripts/reference; edit {source} instead. -->\n"
-_KINDS = {
-    "string": "text", "integer": "number", "number": "number", "boolean": "true or false", "array": "list",
-    "object": "map",
-}  # fmt: skip
 WIDTH = 100  # characters of a line of help
 
 # What is set outside of Airflow's configuration; a test compares the names with those in the code.
@@ -121,7 +115,7 @@ def settings() -> str:
     """The options of Airflow's section ``[podenv]``, and the variables."""
     options = get_provider_info()["config"]["podenv"]["options"]
     rows = [
-        (f"`{name}`", _default(one["default"]), f"`{one['example']}`", _cell(one["description"]))
+        (f"`{name}`", _default(one["default"]), f"`{one['example']}`", cell(one["description"]))
         for name, one in options.items()
     ]
     return "\n".join((
@@ -130,15 +124,14 @@ def settings() -> str:
         "## `[podenv]` in Airflow's configuration\n",
         "Set them in `airflow.cfg`, or as variables: `AIRFLOW__PODENV__BACKEND=local`. In the values of the official\n"
         "chart they stand under `config: {podenv: {...}}`. `airflow config list --section podenv` shows them.\n",
-        _table(("option", "default", "example", "meaning"), rows),
+        table(("option", "default", "example", "meaning"), rows),
         "## Variables\n",
-        _table(("variable", "meaning"), [(f"`{name}`", text) for name, text in VARIABLES.items()]),
+        table(("variable", "meaning"), [(f"`{name}`", text) for name, text in VARIABLES.items()]),
     ))  # fmt: skip
 
 
 def values() -> str:
     """The keys of values.yaml, by the parts of the model."""
-    schema = EnvironmentSpec.model_json_schema()
     parts = [
         HEAD.format(source="src/podenv/catalogue/spec/"),
         "# Values\n",
@@ -146,64 +139,24 @@ def values() -> str:
         "keys that the chart reads are in [charts/airflow-env/values.yaml](../../charts/airflow-env/values.yaml).\n"
         "`podenv schema` prints the same as a JSON schema for an editor.\n",
     ]
-    for kind in EnvironmentSpec.__mro__[: EnvironmentSpec.__mro__.index(Model)]:
-        own = {to_camel(name) for name in inspect.get_annotations(kind)}
-        properties = {name: one for name, one in schema["properties"].items() if name in own}
-        rows = [(f"`{key}`", form, text) for key, form, text in _keys(schema, properties, "")]
-        parts += [f"## {(inspect.getdoc(kind) or '').rstrip('.')}\n", _table(("key", "kind", "meaning"), rows)]
+    for title, rows in valuekeys.sections():
+        cells = [(f"`{key}`", form, text) for key, form, text in rows]
+        parts += [f"## {title}\n", table(("key", "kind", "meaning"), cells)]
     return "\n".join(parts)
-
-
-def _keys(schema: dict[str, Any], properties: dict[str, Any], above: str) -> Iterator[tuple[str, str, str]]:
-    """Key, kind and meaning of each; in an entry of a list only what is podenv's own, not Kubernetes'."""
-    for name, given in properties.items():
-        one = _resolved(schema, given)
-        text = _cell(given.get("description") or one.get("description") or "")
-        if text or not above.endswith("[]."):
-            yield above + name, _kind(schema, one), text
-        entry = _resolved(schema, one["items"]) if "items" in one else {}
-        if entry.get("additionalProperties") is False:
-            yield from _keys(schema, entry["properties"], f"{above}{name}[].")
-        for choice in one.get("anyOf", [one]):
-            if choice.get("additionalProperties") is not True:
-                yield from _keys(schema, choice.get("properties", {}), f"{above}{name}.")
-
-
-def _resolved(schema: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """``given`` without the null that stands for a key that is not there, and with what it refers to."""
-    choices = [one for one in given.get("anyOf", ()) if one.get("type") != "null"]
-    inner = choices[0] if len(choices) == 1 else given
-    if "$ref" in inner:
-        inner = schema["$defs"][inner["$ref"].rpartition("/")[2]]
-        return _resolved(schema, inner) if "anyOf" in inner else inner
-    return inner
-
-
-def _kind(schema: dict[str, Any], one: dict[str, Any]) -> str:
-    if "enum" in one:
-        return " or ".join(f"`{choice}`" for choice in one["enum"] if choice)
-    if "anyOf" in one:
-        return " or ".join(dict.fromkeys(_kind(schema, _resolved(schema, part)) for part in one["anyOf"]))
-    given = one.get("type", "string")
-    kinds = [_KINDS[kind] for kind in ([given] if isinstance(given, str) else given) if kind != "null"]
-    if kinds == ["list"] and "items" in one:
-        inner = _kind(schema, _resolved(schema, one["items"]))
-        return f"list of {inner}s" if inner in ("text", "map", "number") else "list"
-    return " or ".join(kinds)
 
 
 def error_types() -> str:
     """The tree of errors, and of each what it means and whether a task tries again."""
     tree = (errors.__doc__ or "").split("\n\n")[1]
     kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, PodenvError)]
-    rows = [(f"`{kind.__name__}`", _cell(inspect.getdoc(kind) or ""), _retried(kind)) for kind in kinds]
+    rows = [(f"`{kind.__name__}`", cell(inspect.getdoc(kind) or ""), _retried(kind)) for kind in kinds]
     return "\n".join((
         HEAD.format(source="src/podenv/errors.py"),
         "# Errors\n",
         "Every failure is a type of `podenv.errors`. Its message is one line: what happened, where, why, and what to\n"
         "do next. A task does not try again after an error whose last column says \"no\", since that cannot help.\n",
         f"```text\n{inspect.cleandoc(tree)}\n```\n",
-        _table(("error", "meaning", "tried again"), rows),
+        table(("error", "meaning", "tried again"), rows),
     ))  # fmt: skip
 
 
@@ -219,7 +172,7 @@ def error_messages() -> str:
         "stands for what differs from case to case. Search this page for words of a message that you see.\n",
     ]
     for name, texts in errormessages.messages(set(kinds)).items():
-        cause = _cell(inspect.getdoc(kinds[name]) or "")
+        cause = cell(inspect.getdoc(kinds[name]) or "")
         listed = "".join(f"- {_code(text)}\n" for text in texts)
         parts.append(f"## {name}\n\n{cause} Tried again: {_retried(kinds[name])}.\n\n{listed}")
     return "\n".join(parts)
@@ -238,7 +191,7 @@ def metrics() -> str:
         "# Metrics\n",
         "Sent to Airflow's own metrics: see [In production](../production.md#metrics). Each has the tags `dag_id`,\n"
         "`task_id` and `environment`.\n",
-        _table(("metric", "kind", "what", "further tags"), rows),
+        table(("metric", "kind", "what", "further tags"), rows),
     ))  # fmt: skip
 
 
@@ -246,19 +199,8 @@ def _retried(kind: type[PodenvError]) -> str:
     return "as `retries` say" if may_retry(kind.__new__(kind)) else "no"
 
 
-def _cell(text: str) -> str:
-    line = re.sub(r"\s+", " ", text.replace("``", "`")).replace("|", r"\|").strip()
-    # Outside of code a "<" would begin an HTML tag.
-    return "".join(part if part.startswith("`") else part.replace("<", r"\<") for part in re.split("(`[^`]*`)", line))
-
-
 def _default(text: str) -> str:
     return f"`{text}`" if text else "empty"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 PAGES: dict[str, Callable[[], str]] = {

@@ -1,6 +1,8 @@
 """What the chart renders: the least, and what each value changes."""
 
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from tests.chart.helm import BASE, CHART, DIGEST, Helm, Object, at
 from podenv.call import warm as idle
 from podenv.catalogue import automemory, names
 from podenv.errors import ProgramFailed
+from podenv.release.chart import content
 from podenv.runtime.warm import CANNOT_WAIT, IMPORTS
 
 SHORT = DIGEST.removeprefix("sha256:")[:32]
@@ -645,10 +648,25 @@ def test_several_environments_can_share_a_namespace(helm: Helm) -> None:
     assert {one["metadata"]["namespace"] for one in rendered.values()} == {"team-a"}
 
 
-def test_helm_lint_finds_nothing(any_helm: Helm) -> None:
-    said = any_helm.run("lint", CHART, "--strict", "--values", "-", given=BASE)
+@pytest.mark.parametrize("file", sorted((CHART / "ci").glob("*-values.yaml")), ids=lambda file: file.name)
+def test_helm_lint_finds_nothing(any_helm: Helm, file: Path) -> None:
+    said = any_helm.run("lint", CHART, "--strict", "--values", file)
     assert "1 chart(s) linted, 0 chart(s) failed" in said
     assert "WARNING" not in said
+
+
+def test_objects_name_the_chart_and_their_pods_do_not(helm: Helm) -> None:
+    for one in helm.render({"warm": {"idle": 1}, "prePull": {"enabled": True}}).values():
+        assert one["metadata"]["labels"]["helm.sh/chart"] == "airflow-env-0.1.0"
+        pod = one.get("template") or at(one, "spec.template")
+        assert pod is None or "helm.sh/chart" not in pod["metadata"]["labels"]
+
+
+def test_the_readme_and_the_values_for_lint_change_no_release(tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(CHART, tmp_path / "chart"))
+    (copied / "README.md").write_text("another")
+    shutil.rmtree(copied / "ci")
+    assert content(copied) == content(CHART)
 
 
 def test_the_notes_say_how_a_dag_uses_the_environment(helm: Helm) -> None:

@@ -83,11 +83,20 @@ podenv.dev/digest: {{ . | trimPrefix "sha256:" | trunc 32 | quote }}
 {{- $own | toYaml -}}
 {{- end }}
 
+{{/* The chart's name and version. Objects have it, but not their pods: a new version alone relaunches none of them. */}}
+{{- define "podenv.chart" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" | quote }}
+{{- end }}
+
 {{/* name, namespace, labels and annotations of one object: root, and where given its role, labels, annotations. */}}
 {{- define "podenv.metadata" -}}
 {{- $root := .root -}}
 {{- $name := ternary (include "podenv.name" $root) (include "podenv.part" .) (empty .role) -}}
-{{- $labels := include "podenv.join" (list .labels (include "podenv.labels" $root | fromYaml)) -}}
+{{- $labels := include "podenv.join" (list
+  .labels
+  (include "podenv.chart" $root | fromYaml)
+  (include "podenv.labels" $root | fromYaml)
+) -}}
 {{- $annotations := include "podenv.join" (list .annotations (include "podenv.present" $root.Values.extraAnnotations | fromYaml)) | fromYaml -}}
 name: {{ .name | default $name | quote }}
 namespace: {{ $root.Release.Namespace | quote }}

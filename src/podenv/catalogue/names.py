@@ -16,6 +16,7 @@ DIGEST_LABEL = DIGEST_ANNOTATION = "podenv.dev/digest"
 PYTHON_ANNOTATION = "podenv.dev/python"
 LOCK_ANNOTATION = "podenv.dev/lock"
 VERSION_ANNOTATION = "podenv.dev/version"
+CHART_LABEL = "helm.sh/chart"  # name and version of the chart, on its objects; their pods do not have it
 INPUTS_ANNOTATION = "podenv.dev/inputs"  # of a PodTemplate: the hash of all values that its objects were rendered from
 # Of a task's own pods: what marks its result, which call it makes, how often it was started again.
 TOKEN_ANNOTATION = "podenv.dev/token"  # noqa: S105 - its name

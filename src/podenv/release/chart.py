@@ -13,7 +13,8 @@ Json = dict[str, Any]
 NAME = "airflow-env"
 _METADATA, _VALUES, _SCHEMA = "Chart.yaml", "values.yaml", "values.schema.json"
 _LEFTOVERS = ("~", ".orig", ".swp")  # of editors
-_BESIDE = "monitoring/"  # for Prometheus and Grafana; as .helmignore says, no release holds it
+# For Prometheus and Grafana, for `helm lint`, for people: no object follows from it. Releases hold only the README.
+_BESIDE = ("monitoring/", "ci/", "README.md")
 
 
 def folder() -> Path:
@@ -56,6 +57,6 @@ def _content(metadata: Json, defaults: Json, schema: str, files: dict[str, str])
 
 
 def _counts(name: str) -> bool:
-    """True if a file is part of the chart: neither hidden, nor left over by an editor, nor for monitoring."""
+    """True if a file is part of the chart: neither hidden, nor left over by an editor, nor beside what is rendered."""
     hidden = any(part.startswith(".") for part in name.split("/"))
     return not hidden and not name.endswith(_LEFTOVERS) and not name.startswith(_BESIDE)

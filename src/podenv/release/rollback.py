@@ -13,10 +13,10 @@ from podenv.release.manifest import Json, Path
 from podenv.release.records import Record
 
 _SHOWN_PATHS = 6  # that a line names
-# What follows from the image or from other changes, and podenv's own version.
+# What follows from the image or from other changes, and the versions of podenv and its chart.
 _OF_IMAGE = {
     names.DIGEST_ANNOTATION, names.LOCK_ANNOTATION, names.VERSION_ANNOTATION, names.WARM_ANNOTATION,
-    names.INPUTS_ANNOTATION,
+    names.INPUTS_ANNOTATION, names.CHART_LABEL,
 }  # fmt: skip
 # Without it, a task starts cold.
 _DISPENSABLE = "pods/attach"
