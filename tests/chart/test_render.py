@@ -32,11 +32,12 @@ def test_the_least_is_a_pod_template_a_service_account_and_a_test(least: dict[st
         "app.kubernetes.io/name": "airflow-env",
         "podenv.dev/environment": "etl",
     }
+    of_object = {**labels, "helm.sh/chart": "airflow-env-0.1.0"}
     contract = {"podenv.dev/digest": DIGEST, "podenv.dev/python": "3.11", "podenv.dev/version": "0.1.0"}
     assert least["ServiceAccount"] == {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": {"name": "etl", "namespace": "podenv-etl", "labels": labels},
+        "metadata": {"name": "etl", "namespace": "podenv-etl", "labels": of_object},
         "automountServiceAccountToken": False,
     }
     assert len(least["PodTemplate"]["metadata"]["annotations"].pop("podenv.dev/inputs")) == 64
@@ -46,7 +47,7 @@ def test_the_least_is_a_pod_template_a_service_account_and_a_test(least: dict[st
         "metadata": {
             "name": "etl",
             "namespace": "podenv-etl",
-            "labels": {**labels, "podenv.dev/digest": SHORT},
+            "labels": {**of_object, "podenv.dev/digest": SHORT},
             "annotations": contract,
         },
         "template": {
@@ -400,6 +401,7 @@ OPTIONS: list[tuple[Object, str, Any]] = [
                     "app.kubernetes.io/instance": "etl",
                     "app.kubernetes.io/managed-by": "Helm",
                     "app.kubernetes.io/name": "airflow-env",
+                    "helm.sh/chart": "airflow-env-0.1.0",
                     "podenv.dev/environment": "etl",
                 },
             },
