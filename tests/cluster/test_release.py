@@ -162,11 +162,18 @@ def test_the_test_pod_passes_or_its_log_says_why(stage: Stage) -> None:
     stage.deploy(name)
     log = stage.releases.test(name, stage.namespace(name), timeout=60)
     assert log.startswith("Python 3.11.")
+    pod = stage.path("Pod", f"{name}-test", of=name)
+    assert stage.cluster.get(pod) is None
     stage.write("etl", python="3.12")
     stage.deploy(name)
     with pytest.raises(ReleaseTestFailed) as caught:
         stage.releases.test(name, stage.namespace(name), timeout=60)
     assert "FAILED the image has Python 3.11, the values say 3.12" in caught.value.log
+    assert stage.cluster.get(pod) is not None  # to be looked at
+    stage.write("etl")
+    stage.deploy(name)
+    assert stage.releases.test(name, stage.namespace(name), timeout=60) == log  # it takes the failed one's place
+    assert stage.cluster.get(pod) is None
 
 
 def test_a_dry_run_changes_nothing(stage: Stage) -> None:

@@ -233,7 +233,8 @@ def run_test(
 ) -> None:
     """Run the release's test pod.
 
-    It looks at the Python of the image and imports every package.
+    It looks at the Python of the image and imports every package. A pod that passed is deleted; one that failed stays
+    to be looked at, until the next test or `podenv uninstall`.
 
     \b
     Example:  podenv test model-training

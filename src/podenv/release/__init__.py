@@ -264,7 +264,11 @@ class Releases:
                 self.cluster.delete(pod)  # Helm leaves the objects of hooks
 
     def test(self, name: str, namespace: str, *, timeout: float = PULL_SECONDS) -> str:
-        """Run the release's test pod; returns its log. Raises `ReleaseTestFailed` with the log, `ReleaseMissing`."""
+        """Run the release's test pod; returns its log, and the pod is gone.
+
+        A pod that failed stays to be looked at, until the next test. Raises `ReleaseTestFailed` with the log,
+        `ReleaseMissing`.
+        """
         self.own_history(name, namespace)
         found = self.cluster.get(self._test_pod(name, namespace))
         if found is not None and not _is_test_of(name, found):
@@ -277,7 +281,9 @@ class Releases:
         except ReleaseTestFailed as error:
             error.log = self._test_log(name, namespace)
             raise
-        return self._test_log(name, namespace)
+        log = self._test_log(name, namespace)
+        self.cluster.delete(self._test_pod(name, namespace))
+        return log
 
     def _test_log(self, name: str, namespace: str) -> str:
         """What the test pod printed; where it could not even start, why."""
