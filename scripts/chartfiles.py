@@ -14,7 +14,7 @@ from typing import Any
 import valuekeys
 from podenv.call import warm
 from podenv.catalogue import values
-from podenv.catalogue.spec import json_schema
+from podenv.catalogue.spec import json_schema, released
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "charts" / "airflow-env"
@@ -47,17 +47,27 @@ pods are made; by the values also a service account, Airflow's rights (`access`)
 NetworkPolicy, idle pods and pre-pulled images.
 
 ## Values
+
+Keys that only podenv's commands and the build read may stand here too, and change nothing; `podenv schema` shows them.
 """
 
 
 def _readme() -> str:
-    """What the chart is, and its values: key, default, meaning."""
+    """What the chart is, and the values that it reads: key, default, meaning."""
     about, defaults = values.read(FOLDER / "Chart.yaml"), values.read(FOLDER / "values.yaml")
     parts = [_README.format(kubernetes=about["kubeVersion"].removesuffix("-0"), **about)]
     for title, rows in valuekeys.sections():
-        cells = [(f"`{key}`", _default(defaults, key) or kind, text) for key, kind, text in rows]
-        parts += [f"### {title}\n", valuekeys.table(("key", "default, else kind", "meaning"), cells)]
+        cells = [(f"`{key}`", _default(defaults, key) or kind, text) for key, kind, text in rows if _is_read(key)]
+        parts += cells and [f"### {title}\n", valuekeys.table(("key", "default, else kind", "meaning"), cells)]
     return "\n".join(parts)
+
+
+def _is_read(key: str) -> bool:
+    """True if the chart reads the key, not only commands and the build."""
+    tree: Any = None
+    for step in reversed(key.partition("[")[0].split(".")):
+        tree = {step: tree}
+    return bool(tree == released(tree))
 
 
 def _default(defaults: Any, key: str) -> str:

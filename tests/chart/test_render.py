@@ -10,6 +10,8 @@ from tests.chart.helm import BASE, CHART, DIGEST, Helm, Object, at
 
 from podenv.call import warm as idle
 from podenv.catalogue import automemory, names
+from podenv.catalogue.spec import released
+from podenv.catalogue.values import read
 from podenv.errors import ProgramFailed
 from podenv.release.chart import content
 from podenv.runtime.warm import CANNOT_WAIT, IMPORTS
@@ -662,6 +664,17 @@ def test_objects_name_the_chart_and_their_pods_do_not(helm: Helm) -> None:
         assert one["metadata"]["labels"]["helm.sh/chart"] == "airflow-env-0.1.0"
         pod = one.get("template") or at(one, "spec.template")
         assert pod is None or "helm.sh/chart" not in pod["metadata"]["labels"]
+
+
+def test_the_chart_reads_nothing_that_no_release_holds(helm: Helm) -> None:
+    everything = read(Path(__file__).with_name("everything.yaml"))
+    kept = released(everything)
+    build = {"check", "cluster", "indexes", "packages", "platforms", "source", "systemPackages"}
+    assert build & kept.keys() == set() < build & everything.keys()
+    for one, other in zip(helm.template(everything), helm.template(kept), strict=True):
+        for item in (one, other):
+            (item["metadata"].get("annotations") or {}).pop("podenv.dev/inputs", None)
+        assert one == other
 
 
 def test_the_readme_and_the_values_for_lint_change_no_release(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from podenv import lock
 from podenv.catalogue import names
 from podenv.catalogue.environment import Environment
 from podenv.catalogue.reference import ImageRef
-from podenv.catalogue.spec import present
+from podenv.catalogue.spec import present, released
 from podenv.catalogue.values import merge
 from podenv.errors import LockMissing
 from podenv.release import chart, records
@@ -69,9 +69,13 @@ def _image(environment: str, values: Json) -> str:
 
 
 def _other_values(values: Json) -> dict[str, str]:
-    """The values without those that name the image and its content: key -> text, to be compared."""
+    """The values without those that name the image and its content: key -> text, to be compared.
+
+    Releases that an earlier podenv made hold also what no release needs.
+    """
+    values = released(values)
     image = {f"image.{key}": one for key, one in (values.get("image") or {}).items() if key not in _IMAGE_KEYS}
-    others = {key: one for key, one in values.items() if key not in ("image", "lock", "check")} | image
+    others = {key: one for key, one in values.items() if key not in ("image", "lock")} | image
     return {key: json.dumps(_as_helm_writes(value), sort_keys=True) for key, value in others.items()}
 
 
@@ -85,13 +89,12 @@ def _as_helm_writes(value: Any) -> Any:
 
 
 def release_values(environment: Environment, ref: ImageRef, *, lock_hash: str = "") -> Json:
-    """The one dict that Helm gets: the environment's values with the image by its digest, and what is in it."""
+    """The one dict that Helm gets: the values that the chart reads, with the image by its digest, and what is in it."""
     ours = {
         "image": {"registry": ref.registry, "repository": ref.repository, "digest": ref.digest},
         "lock": {"hash": lock_hash, "packages": packages(environment) if lock_hash else []},
     }
-    own = {key: one for key, one in environment.values.items() if key != "cluster"}  # what is here says not where
-    return merge(own, ours)
+    return merge(released(environment.values), ours)
 
 
 def packages(environment: Environment) -> list[str]:

@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from podenv.catalogue.environment import Catalogue
+from podenv.catalogue.reference import ImageRef
 from podenv.release import chart
 from podenv.release.records import Record
-from podenv.release.spec import ReleaseSpec, packages
+from podenv.release.spec import ReleaseSpec, packages, release_values
 
 VALUES: dict[str, Any] = {
     "python": "3.11",
@@ -81,6 +82,26 @@ def test_values_that_repeat_the_charts_defaults_do_not_differ() -> None:
     everything = {**defaults, **VALUES, "env": {"A": "1"}, "image": {**defaults["image"], **VALUES["image"]}}
     assert spec().differences(recorded(everything)) == []
     assert spec().differences(recorded({**everything, "tmp": {**defaults["tmp"], "sizeLimit": "9Gi"}})) == ["tmp"]
+
+
+def test_what_only_the_build_and_commands_read_is_no_difference_and_in_no_release(tmp_path: Path) -> None:
+    """Releases that an earlier podenv made hold it."""
+    image = {**VALUES["image"], "base": "docker.io/library/python:3.11", "refresh": "2026", "plainHttp": ["r.example"]}
+    old = {**VALUES, "image": image, "systemPackages": ["libgomp1"], "check": {"ignore": []}, "packages": ["../lib"]}
+    assert spec().differences(recorded(old)) == []
+    assert spec(old).differences(recorded(VALUES)) == []
+    folder = tmp_path / "etl"
+    folder.mkdir()
+    (folder / "values.yaml").write_text(
+        'python: "3.11"\nsystemPackages: [libgomp1]\nimage: {base: "r.example/base:1", pullPolicy: Always}\n'
+        "cluster: {context: east}\nindexes: []\nplatforms: [linux/amd64]\nenv: {A: x}\n"
+    )
+    assert release_values(Catalogue(tmp_path)["etl"], ImageRef("r.example", "etl", digest="sha256:1")) == {
+        "python": "3.11",
+        "image": {"pullPolicy": "Always", "registry": "r.example", "repository": "etl", "digest": "sha256:1"},
+        "env": {"A": "x"},
+        "lock": {"hash": "", "packages": []},
+    }
 
 
 @pytest.mark.parametrize(

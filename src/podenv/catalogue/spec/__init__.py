@@ -21,7 +21,7 @@ from pydantic import (
 from podenv.catalogue.automemory import AUTO, NEEDS_CAP
 from podenv.catalogue.spec.check import CheckSpec
 from podenv.catalogue.spec.dependencies import DependencySettings
-from podenv.catalogue.spec.fields import Model, Python, Requests, Size, TaskLimits, whole
+from podenv.catalogue.spec.fields import Model, NotReleased, Python, Requests, Size, TaskLimits, whole
 from podenv.catalogue.spec.helmschema import for_helm
 from podenv.catalogue.spec.image import ImageSettings
 from podenv.catalogue.spec.pod import PodSettings
@@ -80,7 +80,9 @@ class EnvironmentSpec(DependencySettings, ImageSettings, PodSettings, ReleaseSet
     python: Python = Field(description='Version of Python, quoted: "3.13".')
     description: str = Field(default="", description="One line for people.")
     resources: ResourcesSpec = Field(default=ResourcesSpec(), description="Default requests and limits of a task.")
-    check: CheckSpec = Field(default=CheckSpec(), description="What `podenv check` leaves out, or cannot know.")
+    check: Annotated[CheckSpec, NotReleased] = Field(
+        default=CheckSpec(), description="What `podenv check` leaves out, or cannot know."
+    )
     relaunch: Annotated[int, Field(ge=0, le=_MOST_RELAUNCHES, strict=True)] | None = Field(
         default=None, description="How often a task's pod that the cluster took away is launched again in the same try."
     )
@@ -112,6 +114,12 @@ def validate(merged: dict[str, Any]) -> EnvironmentSpec:
 def present(merged: dict[str, Any]) -> dict[str, Any]:
     """Merged values as the chart sees them: without the keys that a null removes."""
     kept: dict[str, Any] = _present(merged, EnvironmentSpec)
+    return kept
+
+
+def released(merged: dict[str, Any]) -> dict[str, Any]:
+    """Merged values without those that only commands and the build read: what a release is made from."""
+    kept: dict[str, Any] = _released(merged, EnvironmentSpec)
     return kept
 
 
@@ -188,6 +196,13 @@ def _present(tree: Any, place: Any) -> Any:
         for key, value in tree.items()
         if value is not None or not _is_removed_by_null(place, key)
     }
+
+
+def _released(tree: Any, place: Any) -> Any:
+    if not isinstance(tree, dict) or _keys(place) is None:
+        return tree
+    left_out = {field.alias for field in place.model_fields.values() if NotReleased in field.metadata}
+    return {key: _released(value, _inside(place, key)) for key, value in tree.items() if key not in left_out}
 
 
 def _is_removed_by_null(place: Any, key: str) -> bool:

@@ -8,7 +8,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
-from podenv.catalogue.spec.fields import Form, Model
+from podenv.catalogue.spec.fields import Form, Model, NotReleased
 
 _ADDRESS = "https?://[^ ]+"
 _WITH_LOGIN = "[a-z+]+://[^/ ]*@.*"
@@ -87,18 +87,18 @@ class SourceSpec(Model):
 class DependencySettings(Model):
     """Where packages come from, and the machines that each of them needs a wheel for."""
 
-    source: SourceSpec | None = Field(
+    source: Annotated[SourceSpec | None, NotReleased] = Field(
         default=None, description="What to lock, in place of requirements.in, like ../../pyproject.toml."
     )
 
-    packages: list[OwnPackage] = Field(
+    packages: Annotated[list[OwnPackage], NotReleased] = Field(
         default=[],
         description="The project's own packages to build in, like ../../libs/acme; each with pyproject.toml.",
     )
-    indexes: list[IndexSpec] = Field(
+    indexes: Annotated[list[IndexSpec], NotReleased] = Field(
         default=[], description="More package indexes, in the order in which they are asked; image.index comes last."
     )
-    platforms: list[Machine] = Field(
+    platforms: Annotated[list[Machine], NotReleased] = Field(
         default=["linux/amd64", "macos/arm64"],
         description="This project's laptops: the lock holds for them and for the image's platforms.",
     )

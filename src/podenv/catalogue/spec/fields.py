@@ -76,6 +76,10 @@ class Model(BaseModel):
         return self
 
 
+class NotReleased:
+    """Marks a field that only commands and the build read: the chart does not, so no release holds its value."""
+
+
 @dataclass(frozen=True)
 class Form:
     """A text of the form ``pattern`` (in what Go and Python share), not of the form ``reserved``."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from podenv.catalogue.spec.dependencies import DefaultIndexUrl
-from podenv.catalogue.spec.fields import Form, Model
+from podenv.catalogue.spec.fields import Form, Model, NotReleased
 
 _HOST = r"[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?"
 _PART = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
@@ -76,31 +76,37 @@ class ImageSpec(Model):
     digest: Digest = Field(default="", description="Of an external image; else `podenv deploy` sets it.")
     external: bool = Field(default=False, description="The image is built elsewhere; any with a Python will do.")
     pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = Field(default="", description="When nodes pull it.")
-    base: Image = Field(
+    base: Annotated[Image, NotReleased] = Field(
         default="",
         description="Base image, {python} is the version; empty: docker.io/library/python:{python}-slim. "
         "PODENV_BASE_IMAGE goes before it.",
     )
-    uv: Image = Field(default="", description="Image that holds /uv; PODENV_UV_IMAGE goes before it.")
-    index: DefaultIndexUrl = Field(
+    uv: Annotated[Image, NotReleased] = Field(
+        default="", description="Image that holds /uv; PODENV_UV_IMAGE goes before it."
+    )
+    index: Annotated[DefaultIndexUrl, NotReleased] = Field(
         default="", description="Package index of lock, sync and build; empty: PyPI. UV_DEFAULT_INDEX goes before it."
     )
     platform: Platform = Field(default="linux/amd64", description="What the image runs on; its pods run there alone.")
     platforms: list[Platform] = Field(
         default=[], description="Several, platform among them: one index, with an image for each."
     )
-    containerfile: RelativePath = Field(default="", description="The environment's own Containerfile, in its folder.")
-    refresh: Annotated[str, Form("[ -~]*", "text of plain characters", 100)] = Field(
+    containerfile: Annotated[RelativePath, NotReleased] = Field(
+        default="", description="The environment's own Containerfile, in its folder."
+    )
+    refresh: Annotated[str, Form("[ -~]*", "text of plain characters", 100), NotReleased] = Field(
         default="", description="Any text, like a date: another one makes a new image, with newer system packages."
     )
-    builder: Literal["", "docker", "buildah", "podman"] = Field(
+    builder: Annotated[Literal["", "docker", "buildah", "podman"], NotReleased] = Field(
         default="", description="Empty: the first one that works. PODENV_BUILDER goes before it."
     )
-    attestations: bool = Field(
+    attestations: Annotated[bool, NotReleased] = Field(
         default=False, description="A push attaches the bill of materials and the provenance to the image."
     )
-    signature: SignatureSpec = Field(default=SignatureSpec(), description="Who signs the image, by cosign.")
-    plain_http: list[Host] = Field(
+    signature: Annotated[SignatureSpec, NotReleased] = Field(
+        default=SignatureSpec(), description="Who signs the image, by cosign."
+    )
+    plain_http: Annotated[list[Host], NotReleased] = Field(
         default=[], description="Registries to talk to without TLS, beside localhost; PODENV_PLAIN_HTTP adds to it."
     )
 
@@ -129,4 +135,6 @@ class ImageSettings(Model):
     """What the image of the environment has beside its lock."""
 
     image: ImageSpec = Field(default=ImageSpec(), description="The image: where it is kept, what it is made from.")
-    system_packages: list[DebianPackage] = Field(default=[], description="Debian packages in the image, like libgomp1.")
+    system_packages: Annotated[list[DebianPackage], NotReleased] = Field(
+        default=[], description="Debian packages in the image, like libgomp1."
+    )

@@ -13,6 +13,7 @@ from podenv.catalogue.spec.fields import (
     LabelValue,
     Limits,
     Model,
+    NotReleased,
     ObjectName,
     OwnAnnotationKey,
     OwnLabelKey,
@@ -164,7 +165,7 @@ class ReleaseSettings(Model):
     namespace: DnsLabel | None = Field(
         default=None, description="Namespace of the release, when not one of its own; may be shared by environments."
     )
-    cluster: ClusterSettings = Field(
+    cluster: Annotated[ClusterSettings, NotReleased] = Field(
         default=ClusterSettings(), description="Its cluster, where there are several; no part of the release."
     )
     limit_range: LimitRange = Field(default=LimitRange(), description="Limits for each container in the namespace.")
