@@ -1,27 +1,35 @@
-"""Bring the cluster up, whatever state it was left in; take it down; say how it is."""
+"""Bring the cluster up, take it down, say how it is; one that is not healthy is taken down and made anew."""
 
 import contextlib
 import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster import api, certificates, config, images, kubernetes, leftovers, network, processes, supply
-from devcluster.components import LOOPBACK, Component, all_components
+from devcluster import certificates, config, images, kubernetes, machine, network, supervisor, supply
+from devcluster.components import API, Component, all_components, ask
+from devcluster.errors import DevClusterError
 from devcluster.network import Network
 from devcluster.places import Places, write_private
-from devcluster.processes import Identity
+from devcluster.programs import tail
 from devcluster.progress import Progress
-from devcluster.starting import start, wait_until
+
+# Seconds from the start to the first healthy answer; seen: 1 to 10.
+START_SECONDS = 90.0
+# Seconds in which runit starts anew what ended, and the others find back to it; seen: 1 to 5.
+RECOVERY_SECONDS = 10.0
+# What `down` leaves in the state folder.
+KEPT = ("registry", "lock")
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """What one cluster was made with; it is written last, so a half-made one has no such record."""
+    """What one cluster was made with."""
 
     boot: str
     network: Network
@@ -62,63 +70,95 @@ def locked(places: Places, progress: Progress) -> Iterator[None]:
 
 
 def up(places: Places, progress: Progress) -> None:
-    """Make the cluster run: start what is missing; a cluster of an earlier boot or a half-made one is made anew."""
-    cluster = Cluster.load(places)
-    programs = kubernetes.built(places)
-    if cluster and programs and all(part.healthy for part in parts(places, cluster, programs)):
+    """Make the cluster run; one that is there and not healthy is taken down first."""
+    if _is_healthy(places):
         progress.say("  ok     the cluster is up already")
         return
     programs = supply.provide(places, progress)
-    if cluster is None or cluster.boot != boot_id():
-        if anything_left(places):
-            with progress.step("clear away what an earlier cluster left"):
-                clear(places)
-        cluster = make(places, progress)
-    with progress.step(f"link {network.LINK} with {cluster.network.node}, and its rules"):
-        leftovers.remember_settings(places.state / "settings.json", cluster.boot)
-        leftovers.make_group()
-        if network.raise_up(cluster.network, config.API_PORT):
-            # Pods of before hang on a link that is gone; kubelet starts them anew.
-            leftovers.kill_group()
-    start(places, all_components(places, cluster.network, programs), progress)
-    with progress.step("node ready, service accounts made"):
-        wait_until(lambda: is_ready(places), "the node did not become ready", places.logs / "kubelet.log")
-
-
-def make(places: Places, progress: Progress) -> Cluster:
-    """Write keys and configuration of a new cluster."""
-    cluster = Cluster(boot_id(), network.choose(network.present_routes()))
-    net = cluster.network
+    if anything_left(places):
+        with progress.step("clear away what is left of a cluster"):
+            clear(places)
     with progress.step("fresh keys and configuration"):
-        certificates.make(places.certificates, certificates.requests(config.NODE, net.node, net.api_service))
-        stub = Path("/run/systemd/resolve/resolv.conf")
-        files = {
-            "containerd.toml": config.containerd(places),
-            f"registries/{images.REGISTRY}/hosts.toml": config.registry_hosts(),
-            "cni/10-podenv-dev.conflist": network.cni_config(net, places.state),
-            "registry.json": images.registry_config(places),
-            # The stub resolver of systemd listens on the host's loopback, out of a pod's reach.
-            "kubelet.json": config.kubelet(places, net, str(stub) if stub.exists() else "/etc/resolv.conf"),
-        }
-        files |= {
-            f"{user}.kubeconfig": config.kubeconfig(places, user)
-            for user in ("controller-manager", "scheduler", "kubelet")
-        }
-        for name, text in files.items():
-            write_private(places.config / name, text)
-        write_private(places.kubeconfig, config.kubeconfig(places, "admin"))
-        cluster.save(places)
-    return cluster
+        net = make(places)
+    components = all_components(places, net, programs)
+    for component in components:
+        supervisor.refuse_taken_ports(component)
+    with progress.step(f"link {network.LINK} with {net.node}, and its rules"):
+        machine.make_group()
+        network.raise_up(net, config.API_PORT)
+    with progress.step(f"start {', '.join(component.name for component in components)}"):
+        supervisor.start(places, components, os.environ)
+        _await_healthy(places, components[:1])
+        for image in images.ALL:
+            if not images.is_pushed(image, places):
+                images.push(image, places, places.log("push"))
+        _await_healthy(places, components)
+        wait_until(lambda: is_ready(places), "the node did not become ready", places.log("kubelet"))
+
+
+def make(places: Places) -> Network:
+    """Write down what was before, then keys and configuration of a new cluster; returns its network."""
+    net = network.choose(network.present_routes())
+    machine.remember_settings(places.state / "settings.json")
+    Cluster(machine.boot_id(), net).save(places)
+    certificates.make(places.certificates, certificates.requests(config.NODE, net.node, net.api_service))
+    stub = Path("/run/systemd/resolve/resolv.conf")
+    files = {
+        "containerd.toml": config.containerd(places),
+        f"registries/{images.REGISTRY}/hosts.toml": config.registry_hosts(),
+        "cni/10-podenv-dev.conflist": network.cni_config(net, places.state),
+        "registry.json": images.registry_config(places),
+        # The stub resolver of systemd listens on the host's loopback, out of a pod's reach.
+        "kubelet.json": config.kubelet(places, net, str(stub) if stub.exists() else "/etc/resolv.conf"),
+    }
+    for user in ("controller-manager", "scheduler", "kubelet"):
+        files[f"{user}.kubeconfig"] = config.kubeconfig(places, user)
+    for name, text in files.items():
+        write_private(places.config / name, text)
+    write_private(places.kubeconfig, config.kubeconfig(places, "admin"))
+    return net
+
+
+def _is_healthy(places: Places) -> bool:
+    """True if the cluster is whole, at once or after runit has started anew what ended."""
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while (rows := status(places)) and any(row.pid for row in rows):
+        if all(row.healthy for row in rows):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return False
+
+
+def _await_healthy(places: Places, components: Sequence[Component]) -> None:
+    for component in components:
+        name = component.name
+        wait_until(lambda: component.healthy(places), f"{name} did not become healthy", places.log(name))  # noqa: B023
+
+
+def wait_until(holds: Callable[[], bool], otherwise: str, log: Path) -> None:
+    """Wait until `holds`; raises DevClusterError with the log's end when it takes too long."""
+    deadline = time.monotonic() + START_SECONDS
+    while not holds():
+        if time.monotonic() > deadline:
+            words = tail(log.read_text(errors="replace")) if log.exists() else ""
+            raise DevClusterError(f"{otherwise} (log: {log}); run up again.\n{words}")
+        time.sleep(0.1)
 
 
 def is_ready(places: Places) -> bool:
     """True if the node takes pods and the default namespace's service account is there, which every pod needs."""
-    asker = api.Asker(places.certificates)
-    node = asker.document(LOOPBACK, config.API_PORT, f"/api/v1/nodes/{config.NODE}") or {}
+    node, account = (
+        json.loads(body) if status == 200 else {}
+        for status, body in (
+            ask(places, f"{API}/api/v1/nodes/{config.NODE}"),
+            ask(places, f"{API}/api/v1/namespaces/default/serviceaccounts/default"),
+        )
+    )
     conditions = node.get("status", {}).get("conditions", [])
     ready = any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
-    account = "/api/v1/namespaces/default/serviceaccounts/default"
-    return ready and bool((asker.document(LOOPBACK, config.API_PORT, account) or {}).get("secrets"))
+    return ready and bool(account.get("secrets"))
 
 
 @dataclass(frozen=True)
@@ -131,32 +171,23 @@ class Part:
     where: str
 
 
-def parts(places: Places, cluster: Cluster, programs: Path) -> list[Part]:
-    """How each part of the cluster is, asked side by side."""
-    components = all_components(places, cluster.network, programs)
-    with ThreadPoolExecutor(max_workers=len(components) + 4) as pool:
-        link = pool.submit(network.is_up, cluster.network)
-        rules = pool.submit(network.has_rules, cluster.network, config.API_PORT)
-        bases = [pool.submit(images.is_pushed, image, places) for image in images.ALL]
-        node = pool.submit(is_ready, places)
-        rows = list(pool.map(lambda component: _part(places, component), components))
-        rows.append(Part("node", None, node.result(), cluster.network.node))
-        rows.append(Part("link", None, link.result() and rules.result(), network.LINK))
-        rows.append(Part("images", None, all(base.result() for base in bases), images.REGISTRY))
-    return rows
-
-
-def _part(places: Places, component: Component) -> Part:
-    identity = processes.recorded(places.state / "processes", component.name)
-    alive = processes.is_alive(identity)
-    pid = identity.pid if identity and alive else None
-    return Part(component.name, pid, alive and component.healthy(), component.where())
-
-
 def status(places: Places) -> list[Part]:
-    """The rows of the present cluster; empty when there is none."""
+    """How each part of the cluster is, asked side by side; empty when there is none."""
     cluster, programs = Cluster.load(places), kubernetes.built(places)
-    return parts(places, cluster, programs) if cluster and programs else []
+    if not cluster or not programs or cluster.boot != machine.boot_id():
+        return []
+    components, pids = all_components(places, cluster.network, programs), supervisor.pids(places)
+    with ThreadPoolExecutor() as pool:
+        healthy = list(pool.map(lambda component: component.healthy(places), components))
+    rows = [
+        Part(part.name, pids.get(part.name), answers and part.name in pids, ", ".join(part.listens))
+        for part, answers in zip(components, healthy, strict=True)
+    ]
+    linked = network.is_up(cluster.network, config.API_PORT)
+    pushed = all(images.is_pushed(image, places) for image in images.ALL)
+    rows.append(Part("node", None, is_ready(places), cluster.network.node))
+    rows.append(Part("link", None, linked, network.LINK))
+    return [*rows, Part("images", None, pushed, images.REGISTRY)]
 
 
 def down(places: Places, progress: Progress, *, registry: bool = False) -> None:
@@ -164,7 +195,7 @@ def down(places: Places, progress: Progress, *, registry: bool = False) -> None:
     if not anything_left(places):
         progress.say("  ok     nothing is running")
     else:
-        with progress.step("end processes, remove mounts, link, rules and state"):
+        with progress.step("end processes, remove link, rules and state"):
             clear(places)
     if registry:
         shutil.rmtree(places.registry, ignore_errors=True)
@@ -172,41 +203,18 @@ def down(places: Places, progress: Progress, *, registry: bool = False) -> None:
 
 def anything_left(places: Places) -> bool:
     """True if a cluster, or a part of one, is left."""
-    kept = {"registry", "lock"}
-    files = [path for path in places.state.glob("*") if path.name not in kept] if places.state.exists() else []
-    return bool(files) or any(processes.belonging_to(places.cache, places.state)) or bool(leftovers.group_processes())
+    return bool(supervisor.processes(places)) or any(path.name not in KEPT for path in places.state.glob("*"))
 
 
 def clear(places: Places) -> None:
-    """End our processes and remove what they made; the order matters, so that nothing makes anew what was removed."""
-    records = places.state / "processes"
-    alive = {
-        path.stem: identity for path in records.glob("*.json") if (identity := processes.recorded(records, path.stem))
-    }
-    if "kubelet" in alive:
-        processes.stop(alive.pop("kubelet"), patience=5)
-    leftovers.remove_group()
-    _stop_all([alive.pop(name) for name in ("controllers", "scheduler", "apiserver", "containerd") if name in alive])
-    _stop_all([*alive.values(), *processes.belonging_to(places.cache, places.state)])
-    leftovers.remove_group()
-    leftovers.unmount(places.state)
+    """End our processes and remove what they made, save for the registry's storage."""
+    supervisor.end(places)
+    machine.remove_group()
+    machine.unmount(places.state)
     network.take_down()
-    leftovers.restore_settings(places.state / "settings.json", boot_id())
-    leftovers.remove_traces(places.state / "kubelet")
+    machine.restore_settings(places.state / "settings.json")
     for path in places.state.glob("*"):
-        if path.name in ("registry", "lock"):
-            continue
-        if path.is_dir():
+        if path.is_dir() and path.name not in KEPT:
             shutil.rmtree(path)
-        else:
+        elif path.name not in KEPT:
             path.unlink()
-
-
-def _stop_all(identities: list[Identity]) -> None:
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        list(pool.map(lambda identity: processes.stop(identity, patience=5), identities))
-
-
-def boot_id() -> str:
-    """Differs after each boot of the machine."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

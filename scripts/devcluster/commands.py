@@ -22,9 +22,9 @@ from devcluster.progress import Progress
 ABOUT = f"""\
 A real single-node Kubernetes on a bare Debian 12 machine ({config.WARNING}).
 
-The first `up` installs Debian packages and builds Kubernetes from Debian's source package, which takes a while; the
-result is kept. Needs root, Python 3.11 and apt; nothing else. Where KUBECONFIG points to a cluster that answers,
-none of this is needed.
+The first `up` installs Debian packages and builds Kubernetes from Debian's source package, which takes 6 minutes on an
+idle machine and 20 on a busy one; the result is kept. Needs root, Python 3.11 and apt; nothing else. Where KUBECONFIG
+points to a cluster that answers, none of this is needed.
 
 places:
   PODENV_DEV_CACHE  what took long to make (default: $XDG_CACHE_HOME or ~/.cache, podenv/dev-cluster below it)
@@ -33,10 +33,10 @@ places:
 UP = """\
 Make the cluster run: etcd, API server, controllers, scheduler, kubelet, containerd, a pod network, a registry on
 127.0.0.1:5000 with the base images, and a bucket (S3) for the tables and files that tasks hand on, which is empty
-after each start. Running again is safe and quick; whatever died is started again, and a cluster of an earlier boot is
-made anew. Everything listens on loopback or on a link of this machine that leads nowhere. Pods reach each other, the
-API server and the outside; there is no cluster DNS, no kube-proxy (of all services only `kubernetes` has a working
-address) and no host ports."""
+after each start. runit, Debian's supervisor, starts anew what ends. Running again is safe and quick; a cluster that is
+not healthy, or of an earlier boot, is taken down and made anew. Everything listens on loopback or on a link of this
+machine that leads nowhere. Pods reach each other, the API server and the outside; there is no cluster DNS, no
+kube-proxy (of all services only `kubernetes` has a working address) and no host ports."""
 DOWN = """\
 End the processes and remove the mounts, link, firewall rules, control groups, kernel settings, keys and data that
 `up` made, and only those. Kept are the cache and the images in the registry, so that the next `up` is quick."""

@@ -1,17 +1,22 @@
 """What the cluster is made of: each component's words, where it listens and how to see that it is healthy."""
 
-from collections.abc import Callable, Mapping
+import http.client
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster import api, images, store
+from devcluster import images, store
 from devcluster.config import API_PORT, KUBELET_HEALTH_PORT, KUBELET_PORT, NODE, STREAM_PORT
 from devcluster.network import Network
 from devcluster.places import Places
 
 LOOPBACK = "127.0.0.1"
+API = f"https://{LOOPBACK}:{API_PORT}"
 # Not etcd's usual ports: another etcd may be at work.
-ETCD_PORT, ETCD_PEER_PORT = 12379, 12380
+ETCD, ETCD_PEER = f"{LOOPBACK}:12379", f"{LOOPBACK}:12380"
 CONTROLLERS_PORT, SCHEDULER_PORT = 10257, 10259
 # containerd downloads images for the pods: it goes through the machine's proxy, and trusts whom the machine trusts.
 PROXY = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
@@ -20,21 +25,23 @@ OUTWARD = (*PROXY, "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 @dataclass(frozen=True)
 class Component:
-    """One process. `listens` are its TCP ports by address; `after` names what must be healthy before it starts."""
+    """One process: where it listens, and the address that answers with `status` while it is healthy."""
 
     name: str
     argv: tuple[str, ...]
-    listens: tuple[tuple[str, int], ...]
-    healthy: Callable[[], bool]
-    after: tuple[str, ...] = ()
+    listens: tuple[str, ...]
+    health: str
+    status: int = 200
     outward: bool = False
-    socket: Path | None = None
 
-    def where(self) -> str:
-        """Where it listens, for people."""
-        return ", ".join(
-            [*(f"{host}:{port}" for host, port in self.listens), *([str(self.socket)] if self.socket else [])]
-        )
+    @property
+    def ports(self) -> list[int]:
+        """Its TCP ports."""
+        return [int(place.rpartition(":")[2]) for place in self.listens if ":" in place]
+
+    def healthy(self, places: Places) -> bool:
+        """True if it answers as it should."""
+        return ask(places, self.health)[0] == self.status
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """A small environment: a proxy must not come between the components."""
@@ -43,8 +50,22 @@ class Component:
         return {"PATH": path, "HOME": "/", **kept}
 
 
+def ask(places: Places, url: str) -> tuple[int, bytes]:
+    """Status and body of a GET with the administrator's certificate; status 0 without an answer or with a wrong one."""
+    try:
+        context = ssl.create_default_context(cafile=places.certificates / "ca.crt")
+        context.load_cert_chain(places.certificates / "admin.crt", places.certificates / "admin.key")
+        handlers = urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        with urllib.request.build_opener(*handlers).open(url, timeout=3) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as refused:
+        return refused.code, b""
+    except (OSError, http.client.HTTPException):
+        return 0, b""
+
+
 def all_components(places: Places, network: Network, kubernetes: Path) -> list[Component]:
-    """Every component, in the order of their starting."""
+    """Every component."""
     return [
         _registry(places),
         _store(places, network),
@@ -58,65 +79,47 @@ def all_components(places: Places, network: Network, kubernetes: Path) -> list[C
 
 
 def _registry(places: Places) -> Component:
-    return Component(
-        "registry",
-        (str(places.debian / "usr/bin/docker-registry"), "serve", str(places.config / "registry.json")),
-        ((images.REGISTRY_HOST, images.REGISTRY_PORT),),
-        lambda: api.plain_status(images.REGISTRY_HOST, images.REGISTRY_PORT, "/v2/") == 200,
-    )
+    argv = (str(places.debian / "usr/bin/docker-registry"), "serve", str(places.config / "registry.json"))
+    return Component("registry", argv, (images.REGISTRY,), f"http://{images.REGISTRY}/v2/")
 
 
 def _store(places: Places, network: Network) -> Component:
-    return Component(
-        "store",
-        (str(store.python(places)), "-c", store.PROGRAM, network.node, str(places.state / "store")),
-        ((network.node, store.PORT),),
-        lambda: api.plain_status(network.node, store.PORT, f"/{store.BUCKET}") == 200,
-    )
+    address = f"{network.node}:{store.PORT}"
+    argv = (str(store.python(places)), "-c", store.PROGRAM, network.node, str(places.state / "store"))
+    return Component("store", argv, (address,), f"http://{address}/{store.BUCKET}")
 
 
 def _containerd(places: Places) -> Component:
-    return Component(
-        "containerd",
-        (str(places.debian / "usr/bin/containerd"), "--config", str(places.config / "containerd.toml")),
-        ((LOOPBACK, STREAM_PORT),),
-        # It opens this port when it has found its pods again; the socket is open before that.
-        lambda: api.accepts(LOOPBACK, STREAM_PORT) and places.containerd_socket.is_socket(),
-        outward=True,
-        socket=places.containerd_socket,
-    )
+    argv = (str(places.debian / "usr/bin/containerd"), "--config", str(places.config / "containerd.toml"))
+    streams = f"{LOOPBACK}:{STREAM_PORT}"
+    # It opens this port when it has found its pods again, the socket before that; at its root there is nothing.
+    listens = (streams, str(places.containerd_socket))
+    return Component("containerd", argv, listens, f"http://{streams}/", status=404, outward=True)
 
 
 def _etcd(places: Places) -> Component:
     pair = places.certificates / "etcd"
-    client, peer = f"https://{LOOPBACK}:{ETCD_PORT}", f"https://{LOOPBACK}:{ETCD_PEER_PORT}"
     flags = {
         "name": NODE,
         "data-dir": places.state / "etcd",
-        "listen-client-urls": client,
-        "advertise-client-urls": client,
-        "listen-peer-urls": peer,
-        "initial-advertise-peer-urls": peer,
-        "initial-cluster": f"{NODE}={peer}",
+        "listen-client-urls": f"https://{ETCD}",
+        "advertise-client-urls": f"https://{ETCD}",
+        "listen-peer-urls": f"https://{ETCD_PEER}",
+        "initial-advertise-peer-urls": f"https://{ETCD_PEER}",
+        "initial-cluster": f"{NODE}=https://{ETCD_PEER}",
         "unsafe-no-fsync": "true",
     }
     for side in ("", "peer-"):
-        authority = places.certificates / "ca.crt"
         flags |= {f"{side}cert-file": f"{pair}.crt", f"{side}key-file": f"{pair}.key"}
-        flags |= {f"{side}trusted-ca-file": authority, f"{side}client-cert-auth": "true"}
-    asker = api.Asker(places.certificates, "etcd")
-    return Component(
-        "etcd",
-        (str(places.debian / "usr/bin/etcd"), *_flags(flags)),
-        ((LOOPBACK, ETCD_PORT), (LOOPBACK, ETCD_PEER_PORT)),
-        lambda: asker.status(LOOPBACK, ETCD_PORT, "/health") == 200,
-    )
+        flags |= {f"{side}trusted-ca-file": places.certificates / "ca.crt", f"{side}client-cert-auth": "true"}
+    argv = (str(places.debian / "usr/bin/etcd"), *_flags(flags))
+    return Component("etcd", argv, (ETCD, ETCD_PEER), f"https://{ETCD}/health")
 
 
 def _apiserver(places: Places, network: Network, kubernetes: Path) -> Component:
     keys = places.certificates
     flags = {
-        "etcd-servers": f"https://{LOOPBACK}:{ETCD_PORT}",
+        "etcd-servers": f"https://{ETCD}",
         "etcd-cafile": keys / "ca.crt",
         "etcd-certfile": keys / "etcd.crt",
         "etcd-keyfile": keys / "etcd.key",
@@ -136,66 +139,45 @@ def _apiserver(places: Places, network: Network, kubernetes: Path) -> Component:
         "kubelet-preferred-address-types": "InternalIP",
         "service-account-issuer": "https://kubernetes.default.svc",
         "service-account-signing-key-file": keys / "service-accounts.key",
-        "service-account-key-file": keys / "service-accounts.pub",
+        "service-account-key-file": keys / "service-accounts.crt",
         "profiling": "false",
     }
-    asker = api.Asker(keys)
-    return Component(
-        "apiserver",
-        (str(kubernetes / "kube-apiserver"), *_flags(flags)),
-        ((LOOPBACK, API_PORT),),
-        lambda: asker.status(LOOPBACK, API_PORT, "/readyz") == 200,
-        after=("etcd",),
-    )
+    argv = (str(kubernetes / "kube-apiserver"), *_flags(flags))
+    return Component("apiserver", argv, (f"{LOOPBACK}:{API_PORT}",), f"{API}/readyz")
 
 
 def _controllers(places: Places, kubernetes: Path) -> Component:
     keys = places.certificates
     flags = {
-        "kubeconfig": places.config / "controller-manager.kubeconfig",
-        "bind-address": LOOPBACK,
-        "secure-port": CONTROLLERS_PORT,
-        "port": 0,
-        "leader-elect": "false",
         "use-service-account-credentials": "true",
         "root-ca-file": keys / "ca.crt",
         "service-account-private-key-file": keys / "service-accounts.key",
-        "tls-cert-file": keys / "apiserver.crt",
-        "tls-private-key-file": keys / "apiserver.key",
-        "profiling": "false",
     }
-    return _watching("controllers", kubernetes / "kube-controller-manager", flags, CONTROLLERS_PORT, keys)
+    return _watching(places, "controllers", kubernetes / "kube-controller-manager", CONTROLLERS_PORT, flags)
 
 
 def _scheduler(places: Places, kubernetes: Path) -> Component:
-    keys = places.certificates
+    return _watching(places, "scheduler", kubernetes / "kube-scheduler", SCHEDULER_PORT, {})
+
+
+def _watching(places: Places, name: str, program: Path, port: int, own: Mapping[str, object]) -> Component:
     flags = {
-        "kubeconfig": places.config / "scheduler.kubeconfig",
+        "kubeconfig": places.config / f"{program.name.removeprefix('kube-')}.kubeconfig",
         "bind-address": LOOPBACK,
-        "secure-port": SCHEDULER_PORT,
+        "secure-port": port,
         "port": 0,
         "leader-elect": "false",
-        "tls-cert-file": keys / "apiserver.crt",
-        "tls-private-key-file": keys / "apiserver.key",
+        "tls-cert-file": places.certificates / "apiserver.crt",
+        "tls-private-key-file": places.certificates / "apiserver.key",
         "profiling": "false",
+        **own,
     }
-    return _watching("scheduler", kubernetes / "kube-scheduler", flags, SCHEDULER_PORT, keys)
-
-
-def _watching(name: str, program: Path, flags: Mapping[str, object], port: int, keys: Path) -> Component:
-    asker = api.Asker(keys)
-    return Component(
-        name,
-        (str(program), *_flags(flags)),
-        ((LOOPBACK, port),),
-        lambda: asker.status(LOOPBACK, port, "/healthz") == 200,
-        after=("apiserver",),
-    )
+    address = f"{LOOPBACK}:{port}"
+    return Component(name, (str(program), *_flags(flags)), (address,), f"https://{address}/healthz")
 
 
 def _kubelet(places: Places, network: Network, kubernetes: Path) -> Component:
     root = places.state / "kubelet"
-    asker = api.Asker(places.certificates, "kubelet-client")
     flags = {
         "config": places.config / "kubelet.json",
         "kubeconfig": places.config / "kubelet.kubeconfig",
@@ -207,14 +189,11 @@ def _kubelet(places: Places, network: Network, kubernetes: Path) -> Component:
         "hostname-override": NODE,
         "node-ip": network.node,
     }
-    return Component(
-        "kubelet",
-        (str(kubernetes / "kubelet"), *_flags(flags)),
-        ((network.node, KUBELET_PORT), (LOOPBACK, KUBELET_HEALTH_PORT)),
-        # Asked for its pods it asks containerd, to which it finds back a second after containerd was started anew.
-        lambda: asker.status(network.node, KUBELET_PORT, "/runningpods/") == 200,
-        after=("apiserver", "containerd"),
-    )
+    address = f"{network.node}:{KUBELET_PORT}"
+    argv = (str(kubernetes / "kubelet"), *_flags(flags))
+    # Asked for its pods it asks containerd, to which it finds back a second after containerd was started anew.
+    health = f"https://{address}/runningpods/"
+    return Component("kubelet", argv, (address, f"{LOOPBACK}:{KUBELET_HEALTH_PORT}"), health)
 
 
 def _flags(flags: Mapping[str, object]) -> tuple[str, ...]:

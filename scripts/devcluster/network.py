@@ -82,48 +82,29 @@ def rules(network: Network, api_port: int) -> list[list[str]]:
     ]
 
 
-def raise_up(network: Network, api_port: int) -> bool:
-    """Make the link and the rules, each only where it is missing; returns whether the link was."""
-    missing = not is_up(network)
-    if missing:
-        with contextlib.suppress(DevClusterError):
-            run(["ip", "link", "add", LINK, "type", "bridge"])
-        run(["ip", "address", "replace", f"{network.node}/24", "dev", LINK])
-        run(["ip", "link", "set", LINK, "up"])
+def raise_up(network: Network, api_port: int) -> None:
+    """Make the link and the rules; nothing of either is there."""
+    run(["ip", "link", "add", LINK, "type", "bridge"])
+    run(["ip", "address", "add", f"{network.node}/24", "dev", LINK])
+    run(["ip", "link", "set", LINK, "up"])
     with contextlib.suppress(OSError):
         # Where /proc/sys is read-only, pods do not reach the API server; everything else works.
         Path(f"/proc/sys/net/ipv4/conf/{LINK}/route_localnet").write_text("1")
-    if not has_rules(network, api_port):
-        remove_rules()
-        # Inserted before all others, so the last goes in first.
-        for table, chain, *match in reversed(rules(network, api_port)):
-            run(["iptables", "--wait", "-t", table, "-I", chain, *match, "-m", "comment", "--comment", MARK])
-    return missing
+    # Inserted before all others, so the last goes in first.
+    for table, chain, *match in reversed(rules(network, api_port)):
+        run(["iptables", "--wait", "-t", table, "-I", chain, *match, "-m", "comment", "--comment", MARK])
 
 
-def is_up(network: Network) -> bool:
-    """True if the link exists and has the node's address."""
-    try:
-        shown = json.loads(run(["ip", "-json", "address", "show", "dev", LINK]))
-    except DevClusterError:
-        return False
-    return any(address.get("local") == network.node for link in shown for address in link.get("addr_info", ()))
-
-
-def has_rules(network: Network, api_port: int) -> bool:
-    """True if the number of rules with our mark is right."""
-    return len(_ours("filter")) + len(_ours("nat")) == len(rules(network, api_port))
+def is_up(network: Network, api_port: int) -> bool:
+    """True if the link has the node's address, and as many rules as there should be carry our mark."""
+    addressed = run(["ip", "-oneline", "address", "show", "to", network.node])
+    return LINK in addressed and len(_ours("filter")) + len(_ours("nat")) == len(rules(network, api_port))
 
 
 def take_down() -> None:
-    """Remove the link and the rules."""
+    """Remove the link, and every rule of iptables that carries our mark."""
     with contextlib.suppress(DevClusterError):
         run(["ip", "link", "delete", LINK])
-    remove_rules()
-
-
-def remove_rules() -> None:
-    """Remove every iptables rule that carries our mark."""
     for table in ("filter", "nat"):
         for rule in _ours(table):
             run(["iptables", "--wait", "-t", table, "-D", *rule])

@@ -19,7 +19,7 @@ BUILDING_KUBERNETES = ("golang-1.19-go", "dpkg-dev", "jq", "make", "rsync")
 BOOTSTRAPPING = ("mmdebstrap", "debian-archive-keyring")
 # Unpacked, not installed: installing them starts services on the ports used here, and Docker's own packages conflict
 # with Debian's containerd and runc.
-UNPACKED = ("etcd-server", "docker-registry", "containerd", "runc", "containernetworking-plugins")
+UNPACKED = ("etcd-server", "docker-registry", "containerd", "runc", "containernetworking-plugins", "runit")
 
 
 def missing(packages: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ class Places:
     """The two folders that the dev cluster writes to.
 
     `cache` holds what took long to make; removing it costs time only. `state` holds one cluster: keys, data, logs,
-    process records; `down` empties it, save for the registry's storage.
+    services; `down` empties it, save for the registry's storage.
     """
 
     cache: Path
@@ -38,16 +38,6 @@ class Places:
         return self.cache / "bin"
 
     @property
-    def images(self) -> Path:
-        """OCI layouts of the base images, one folder each."""
-        return self.cache / "images"
-
-    @property
-    def store(self) -> Path:
-        """A virtual environment with the server of the bucket."""
-        return self.cache / "store"
-
-    @property
     def certificates(self) -> Path:
         return self.state / "certificates"
 
@@ -56,8 +46,9 @@ class Places:
         return self.state / "config"
 
     @property
-    def logs(self) -> Path:
-        return self.state / "logs"
+    def services(self) -> Path:
+        """One folder a component, as runit wants them."""
+        return self.state / "services"
 
     @property
     def kubeconfig(self) -> Path:
@@ -70,6 +61,9 @@ class Places:
     @property
     def containerd_socket(self) -> Path:
         return self.state / "containerd" / "containerd.sock"
+
+    def log(self, component: str) -> Path:
+        return self.state / "logs" / f"{component}.log"
 
 
 @contextmanager

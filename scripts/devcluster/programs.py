@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,26 +25,21 @@ def run(
     # `su` without a dash leaves root without the folders of iptables.
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     merged = {**os.environ, "PATH": path, "LC_ALL": "C.UTF-8", **(env or {})}
-    try:
-        if log is None:
-            done = subprocess.run(
-                command, cwd=cwd, env=merged, input=stdin, capture_output=True, text=True, check=False
-            )
-            out, said = done.stdout, done.stderr or done.stdout
-        else:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("ab") as file:
-                begin, nothing = file.tell(), subprocess.DEVNULL
-                done = subprocess.run(
-                    command, cwd=cwd, env=merged, stdin=nothing, stdout=file, stderr=file, text=True, check=False
-                )
-            out, said = "", log.read_bytes()[begin:].decode(errors="replace")
-    except FileNotFoundError as error:
-        raise DevClusterError(f"{command[0]} could not be started: {error.strerror}: {error.filename}") from None
+    if log:
+        log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a+b") if log else tempfile.TemporaryFile() as said:
+        begin, out, given = said.seek(0, os.SEEK_END), said if log else subprocess.PIPE, (stdin or "").encode()
+        try:
+            done = subprocess.run(command, cwd=cwd, env=merged, input=given, stdout=out, stderr=said, check=False)
+        except FileNotFoundError as error:
+            raise DevClusterError(f"{command[0]} could not be started: {error.strerror}: {error.filename}") from None
+        said.seek(begin)
+        words = said.read() or done.stdout or b""
     if done.returncode != 0:
         where = f" (whole log: {log})" if log else ""
-        raise DevClusterError(f"`{' '.join(command[:4])} …` ended with {done.returncode}{where}:\n{tail(said)}")
-    return out
+        last = tail(words.decode(errors="replace"))
+        raise DevClusterError(f"`{' '.join(command[:4])} …` ended with {done.returncode}{where}:\n{last}")
+    return (done.stdout or b"").decode()
 
 
 def tail(text: str, lines: int = 8) -> str:

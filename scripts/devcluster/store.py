@@ -31,19 +31,19 @@ make_server(sys.argv[1], {PORT}, store, threaded=True).serve_forever()
 
 def python(places: Places) -> Path:
     """The interpreter that has moto; a copy, so that its processes are known by their program."""
-    return places.store / "bin" / "python3"
+    return places.cache / "store" / "bin" / "python3"
 
 
 def ready(places: Places) -> bool:
     """True if moto of the right version is in the cache, with a Python that starts."""
-    stamp = places.store / ".version"
+    stamp = places.cache / "store" / ".version"
     return stamp.is_file() and stamp.read_text() == str(MOTO)
 
 
 def fetch(places: Places, log: Path) -> None:
     """Put moto into the cache, with all that it needs."""
     pip, alone = tools.python_with_pip(), ["--only-binary=:all:", "--disable-pip-version-check"]
-    with made_whole(places.store) as folder:
+    with made_whole(places.cache / "store") as folder:
         run([pip, "-m", "venv", "--copies", "--without-pip", folder], log=log)
         run([pip, "-m", "pip", "--python", folder, "install", *alone, *MOTO], log=log)
         (folder / ".version").write_text(str(MOTO))

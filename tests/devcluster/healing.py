@@ -1,4 +1,4 @@
-"""Break the dev cluster of this machine in every known way and see that `up` heals it; run by hand, as root:
+"""Break the dev cluster of this machine in every known way and see that `up` mends it; run by hand, as root:
 
     python3 tests/devcluster/healing.py
 
@@ -19,13 +19,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
-from devcluster import images, leftovers, network, processes
+from devcluster import images, machine, network, supervisor
 from devcluster.places import Places
-from devcluster.processes import Identity
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "dev-cluster"
 PLACES = Places.from_environment(os.environ)
-RECORDS = PLACES.state / "processes"
 POD = {
     "apiVersion": "v1",
     "kind": "Pod",
@@ -80,73 +78,50 @@ def prefix() -> str:
     return str(json.loads((PLACES.state / "cluster.json").read_text())["prefix"])
 
 
-def ours() -> list[Identity]:
-    return list(processes.belonging_to(PLACES.cache, PLACES.state))
-
-
-def kill_everything() -> None:
-    """kill -9 of every process that `up` or its cluster started: components, shims, pods."""
-    while pids := {identity.pid for identity in ours()} | leftovers.group_processes():
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.1)
-
-
 def snapshot() -> dict[str, object]:
     """What `down` must leave as it was before the first `up`."""
     tables = [
         subprocess.run(["iptables-save", "-t", t], capture_output=True, text=True).stdout for t in ("nat", "filter")
     ]
     rules = [line for table in tables for line in table.splitlines() if line.startswith("-A")]
-    kept = [path.name for folder in leftovers.POD_LOGS for path in folder.glob("*")]
+    kept = [path.name for folder in ("pods", "containers") for path in Path("/var/log", folder).glob("*")]
     return {
         "rules": rules,
         "links": sorted(path.name for path in Path("/sys/class/net").iterdir()),
         "mounts": sorted(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
         "namespaces": sorted(path.name for path in Path("/run/netns").glob("*")),
-        "groups": [str(path) for path in leftovers.group_folders() if path.exists()],
-        "settings": leftovers.read_settings(),
+        "groups": [str(path) for path in machine.group_folders() if path.exists()],
+        "settings": machine.read_settings(),
         "logs": sorted(kept),
         "state": sorted(path.name for path in PLACES.state.glob("*") if path.name not in ("lock", "registry")),
-        "processes": len(ours()),
+        "processes": len(supervisor.processes(PLACES)),
     }
 
 
 def everything_is_killed() -> None:
-    run_pod()
-    kill_everything()
+    supervisor.end(PLACES)
 
 
 def one_component_is_killed(name: str) -> Callable[[], None]:
-    def scene() -> None:
-        identity = processes.recorded(RECORDS, name)
-        assert identity is not None
-        os.kill(identity.pid, signal.SIGKILL)
+    return lambda: os.kill(supervisor.pids(PLACES)[name], signal.SIGKILL)
 
-    return scene
+
+def one_component_does_not_answer() -> None:
+    os.kill(supervisor.pids(PLACES)["etcd"], signal.SIGSTOP)
 
 
 def the_machine_was_rebooted() -> None:
-    kill_everything()
-    leftovers.unmount(PLACES.state)
+    supervisor.end(PLACES)
     network.take_down()
-    leftovers.remove_group()
+    machine.remove_group()
     record = PLACES.state / "cluster.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"boot": "an earlier one"}))
 
 
-def the_pids_belong_to_others_now() -> None:
-    kill_everything()
-    for path in RECORDS.iterdir():
-        other = processes.identify(os.getpid())
-        assert other is not None
-        processes.save(RECORDS, path.stem, Identity(other.pid, other.started - 1))
-
-
-def the_records_are_gone() -> None:
-    for path in RECORDS.iterdir():
-        path.unlink()
+def the_supervisor_is_killed() -> None:
+    for pid in supervisor.processes(PLACES):
+        if Path(f"/proc/{pid}/comm").read_text().startswith("runsv"):
+            os.kill(pid, signal.SIGKILL)
 
 
 def the_cluster_was_half_made() -> None:
@@ -154,7 +129,7 @@ def the_cluster_was_half_made() -> None:
 
 
 def a_mount_is_stale() -> None:
-    kill_everything()
+    supervisor.end(PLACES)
     stale = PLACES.state / "kubelet" / "pods" / "stale" / "volumes"
     stale.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", stale], check=True)
@@ -166,7 +141,10 @@ def the_link_is_gone() -> None:
 
 
 def the_rules_are_gone() -> None:
-    network.remove_rules()
+    for table in ("filter", "nat"):
+        saved = subprocess.run(["iptables-save", "-t", table], capture_output=True, text=True, check=True).stdout
+        for rule in network.marked(saved):
+            subprocess.run(["iptables", "--wait", "-t", table, "-D", *rule], check=True)
 
 
 def a_build_was_cut_short() -> None:
@@ -176,7 +154,7 @@ def a_build_was_cut_short() -> None:
     ):
         folder.mkdir(parents=True, exist_ok=True)
     (PLACES.cache / "kubernetes" / ".making-1.20.2" / "kubelet").write_text("half")
-    kill_everything()
+    supervisor.end(PLACES)
 
 
 SCENES: dict[str, Callable[[], None]] = {
@@ -185,8 +163,8 @@ SCENES: dict[str, Callable[[], None]] = {
         f"kill -9 of {name}": one_component_is_killed(name)
         for name in ("etcd", "apiserver", "containerd", "kubelet", "registry", "store")
     },
-    "pids that belong to other programs": the_pids_belong_to_others_now,
-    "records removed, processes running": the_records_are_gone,
+    "an etcd that does not answer": one_component_does_not_answer,
+    "kill -9 of the supervisor": the_supervisor_is_killed,
     "a half-made cluster, processes running": the_cluster_was_half_made,
     "a stale mount": a_mount_is_stale,
     "the link removed": the_link_is_gone,
@@ -222,11 +200,11 @@ def main() -> None:
         run_pod()
     timed("down with a pod running", "down")
     assert snapshot() == before, f"down left something:\n{before}\n{snapshot()}"
-    with taken(images.REGISTRY_PORT):
+    with taken(5000):
         said = dev_cluster("up", code=1)
         assert f"port 5000, which registry needs, is held by python3 (pid {os.getpid()})" in said, said
     timed("up after: a port in use, now free", "up")
-    kill_everything()
+    supervisor.end(PLACES)
     timed("down after kill -9 of everything", "down")
     assert snapshot() == before, f"down left something:\n{before}\n{snapshot()}"
     begin = time.monotonic()

@@ -25,7 +25,7 @@ def told(folder: Path, name: str, *options: str) -> str:
 
 def test_only_the_owner_reads_the_keys(folder: Path) -> None:
     keys = sorted(path.stem for path in folder.glob("*.key"))
-    assert keys == sorted(["ca", "service-accounts", *(request.file for request in WANTED)])
+    assert keys == sorted(["ca", *(request.file for request in WANTED)])
     assert {path.stat().st_mode & 0o777 for path in folder.glob("*.key")} == {0o600}
     assert folder.stat().st_mode & 0o777 == 0o700
 

@@ -17,7 +17,7 @@ from devcluster.components import Component
 from devcluster.errors import DevClusterError
 from devcluster.network import Network
 from devcluster.places import Places
-from devcluster.starting import refuse_taken_ports
+from devcluster.supervisor import refuse_taken_ports
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "dev-cluster"
 PLACES = Places(cache=Path("/cache"), state=Path("/state"))
@@ -98,7 +98,7 @@ def test_a_taken_port_is_refused_with_the_program_that_holds_it() -> None:
         listener.listen()
         port = listener.getsockname()[1]
         with pytest.raises(DevClusterError) as refused:
-            refuse_taken_ports(Component("registry", ("x",), (("127.0.0.1", port),), lambda: False))
+            refuse_taken_ports(Component("registry", ("x",), (f"127.0.0.1:{port}",), ""))
     who = f"{Path('/proc/self/comm').read_text().strip()} (pid {os.getpid()})"
     assert str(refused.value) == (
         f"port {port}, which registry needs, is held by {who}; end that program and run up again."

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from devcluster.leftovers import mounts_below
+from devcluster.machine import mounts_below
 
 MOUNTINFO = """\
 24 1 254:0 / / rw shared:1 - ext4 /dev/vda rw
