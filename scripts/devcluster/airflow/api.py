@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -56,6 +57,12 @@ class Api:
             states = ", ".join(f"{one['task_id']} {one['state']}" for one in tasks)
             raise DevClusterError(f"{run} ended as {state} ({states})")
         return sorted(tasks, key=lambda one: str(one["end_date"]))
+
+    def seconds(self, run: str) -> float:
+        """The time of a run from its trigger to its end."""
+        found = self.ask(run)
+        begin, end = (datetime.fromisoformat(found[key]) for key in ("queued_at", "end_date"))
+        return (end - begin).total_seconds()
 
     def value(self, run: str, task: str) -> Any:
         """What a task returned."""
