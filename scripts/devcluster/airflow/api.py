@@ -31,6 +31,16 @@ class Api:
         with urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
+    def await_dags(self) -> None:
+        """Return when the DAG processor has read the project's files, those with errors too."""
+        until = time.monotonic() + PATIENCE
+        while not any(self.ask(path)["total_entries"] for path in ("/api/v2/dags", "/api/v2/importErrors")):
+            if time.monotonic() > until:
+                raise DevClusterError(
+                    f"Airflow found no DAG within {PATIENCE} s; is there any in dags/?"
+                )
+            time.sleep(1)
+
     def start(self, dag: str) -> str:
         """The path of a run of a DAG that begins now; the DAG is waited for, and unpaused."""
         until = time.monotonic() + PATIENCE

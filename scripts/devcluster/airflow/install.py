@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from devcluster import images, store
+from devcluster.airflow.api import Api
 from devcluster.cluster import Cluster
 from devcluster.errors import DevClusterError
 from devcluster.places import Places
@@ -125,6 +126,8 @@ def install(airflow: Airflow, progress: Progress, *, executor: str | None = None
             hosts = {"databaseHost": airflow.address("postgresql"), "apiHost": airflow.address("api-server")}
             airflow.helm({**values, "dev": {**dev, **hosts}})
             _wait(airflow, components)
+    with progress.step("the DAGs are read"):
+        Api(airflow.url()).await_dags()
 
 
 def build(airflow: Airflow) -> dict[str, str]:

@@ -59,6 +59,11 @@
 {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
 {{- end }}
 
+{{/* Without a request a busy machine would give it nothing; tests need most of the node's. */}}
+{{- define "resources" -}}
+{requests: {cpu: 50m, memory: 128Mi}}
+{{- end }}
+
 {{/* Without cluster DNS, `Default` takes the node's. */}}
 {{- define "pod" -}}
 dnsPolicy: Default
