@@ -36,9 +36,7 @@ class Api:
         until = time.monotonic() + PATIENCE
         while not any(self.ask(path)["total_entries"] for path in ("/api/v2/dags", "/api/v2/importErrors")):
             if time.monotonic() > until:
-                raise DevClusterError(
-                    f"Airflow found no DAG within {PATIENCE} s; is there any in dags/?"
-                )
+                raise DevClusterError(f"Airflow found no DAG within {PATIENCE} s; is there any in dags/?")
             time.sleep(1)
 
     def start(self, dag: str) -> str:
