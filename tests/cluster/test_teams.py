@@ -87,7 +87,8 @@ def test_a_team_deploys_into_what_an_administrator_prepared(stage: Stage, tmp_pa
         applied = kubectl(admin, "apply", "--filename", "-", given=printed)
     assert applied.returncode == 0, applied.stderr
 
-    findings = json.loads(stage.run("doctor", "--json", "--kubeconfig", str(team))[1])
+    doctor = stage.start("doctor", "--json", "--kubeconfig", str(team))  # it ends all programs of its process
+    findings = json.loads(doctor.communicate(timeout=120)[0])
     assert [one["text"] for one in findings if one["check"] == "your rights"] == ["you may deploy"]
     for command in (
         ("deploy",), ("deploy", "--dry-run"), ("status",), ("diff",), ("history", "etl"), ("test", "etl"),
