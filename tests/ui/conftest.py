@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import postgresserver
 from tests.airflowhome import prepare
 from tests.local.conftest import add_environment
 
@@ -89,7 +91,6 @@ def fill(session: Any, project: Path) -> None:
     import importlib.util
 
     from airflow.models.dagbundle import DagBundleModel
-    from airflow.models.renderedtifields import RenderedTaskInstanceFields
     from airflow.serialization.serialized_objects import LazyDeserializedDAG
     from sqlalchemy import insert
 
@@ -117,8 +118,7 @@ def fill(session: Any, project: Path) -> None:
         began = NOW - timedelta(minutes=number + 1)
         same = {"dag_id": "report", "run_id": RUN_ID, "task_id": task, "map_index": index}
         add_try(session, **same, began=began, state=state)
-        rendered = {"podenv": usage, "pod_image": USAGE["image"]} if usage else {}
-        session.execute(insert(RenderedTaskInstanceFields).values(**same, rendered_fields=rendered))
+        add_rendered(session, {"podenv": usage, "pod_image": USAGE["image"]} if usage else {}, **same)
 
 
 def fill_home(project: Path) -> None:
@@ -171,6 +171,14 @@ def add_try(session: Any, *, began: datetime, state: str, **key: Any) -> None:
     )  # fmt: skip
 
 
+def add_rendered(session: Any, fields: Mapping[str, Any], **key: Any) -> None:
+    """What an execution was rendered with."""
+    from airflow.models.renderedtifields import RenderedTaskInstanceFields
+    from sqlalchemy import insert
+
+    session.execute(insert(RenderedTaskInstanceFields).values(**key, rendered_fields=fields))
+
+
 Get = Callable[..., Any]
 
 
@@ -217,3 +225,52 @@ def get(served: Any, project: Path, monkeypatch: pytest.MonkeyPatch) -> Get:
         return served.get(f"/podenv/{path}", headers={"Accept": accept}, follow_redirects=False)
 
     return ask
+
+
+@pytest.fixture(scope="module")
+def postgres(served: Any) -> Iterator[Any]:
+    """An engine of a PostgreSQL whose day begins 14 hours before ours, with Airflow's tables."""
+    if postgresserver.programs() is None:
+        pytest.skip("This machine has no PostgreSQL: apt-get install postgresql.")
+    from airflow.models import import_all_models
+    from airflow.models.base import Base
+    from sqlalchemy import create_engine
+
+    import_all_models()  # type: ignore[no-untyped-call]
+    with postgresserver.running("Pacific/Kiritimati") as address:
+        engine = create_engine(address)
+        Base.metadata.create_all(engine)
+        yield engine
+        engine.dispose()
+
+
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def engine(request: pytest.FixtureRequest, served: Any) -> Any:
+    """Each database in turn."""
+    from airflow import settings
+
+    return request.getfixturevalue("postgres") if request.param == "PostgreSQL" else settings.engine
+
+
+@contextmanager
+def session_of(engine: Any) -> Iterator[Any]:
+    """A session whose changes are gone afterwards."""
+    from sqlalchemy.orm import Session
+
+    with engine.connect() as connection, connection.begin() as all_of_it:
+        with Session(connection, join_transaction_mode="create_savepoint") as session:
+            yield session
+        all_of_it.rollback()
+
+
+@contextmanager
+def pages_over(served: Any, session: Any) -> Iterator[None]:
+    """The page reads this session."""
+    from airflow.api_fastapi.common.db.common import _get_session
+
+    mounted = next(route.app for route in served.app.routes if getattr(route, "path", "") == "/podenv")
+    mounted.dependency_overrides[_get_session] = lambda: session
+    try:
+        yield
+    finally:
+        del mounted.dependency_overrides[_get_session]

@@ -10,58 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import postgresserver
-from tests.ui.conftest import NOW, RUN_ID, Get, add_dag, add_run, add_try, fill
+from tests.ui.conftest import NOW, RUN_ID, Get, add_dag, add_run, add_try, fill, pages_over, session_of
 from tests.ui.test_pages import PAGES
-
-
-@pytest.fixture(scope="module")
-def postgres(served: Any) -> Iterator[Any]:
-    """An engine of a PostgreSQL whose day begins 14 hours before ours, with Airflow's tables."""
-    if postgresserver.programs() is None:
-        pytest.skip("This machine has no PostgreSQL: apt-get install postgresql.")
-    from airflow.models import import_all_models
-    from airflow.models.base import Base
-    from sqlalchemy import create_engine
-
-    import_all_models()  # type: ignore[no-untyped-call]
-    with postgresserver.running("Pacific/Kiritimati") as address:
-        engine = create_engine(address)
-        Base.metadata.create_all(engine)
-        yield engine
-        engine.dispose()
-
-
-@pytest.fixture(params=["SQLite", "PostgreSQL"])
-def engine(request: pytest.FixtureRequest, served: Any) -> Any:
-    """Each database in turn."""
-    from airflow import settings
-
-    return request.getfixturevalue("postgres") if request.param == "PostgreSQL" else settings.engine
-
-
-@contextmanager
-def session_of(engine: Any) -> Iterator[Any]:
-    """A session whose changes are gone afterwards."""
-    from sqlalchemy.orm import Session
-
-    with engine.connect() as connection, connection.begin() as all_of_it:
-        with Session(connection, join_transaction_mode="create_savepoint") as session:
-            yield session
-        all_of_it.rollback()
-
-
-@contextmanager
-def pages_over(served: Any, session: Any) -> Iterator[None]:
-    """The page reads this session."""
-    from airflow.api_fastapi.common.db.common import _get_session
-
-    mounted = next(route.app for route in served.app.routes if getattr(route, "path", "") == "/podenv")
-    mounted.dependency_overrides[_get_session] = lambda: session
-    try:
-        yield
-    finally:
-        del mounted.dependency_overrides[_get_session]
 
 
 @contextmanager

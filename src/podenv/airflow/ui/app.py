@@ -22,6 +22,7 @@ from airflow.api_fastapi.core_api.security import (
     requires_access_view,
 )
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -54,7 +55,14 @@ _templates.filters.update(path=lambda text: quote(str(text), safe=""), query=url
 
 _releases = releases.Releases()
 
-router = APIRouter(dependencies=[Depends(requires_access_view(AccessView.WEBSITE))])
+
+def _plain(request: Request) -> None:
+    """Refuse an address that nothing can have: PostgreSQL takes no text with a NUL."""
+    if any("\0" in value for value in request.path_params.values()):
+        raise HTTPException(404, "There is nothing at this address.")
+
+
+router = APIRouter(dependencies=[Depends(requires_access_view(AccessView.WEBSITE)), Depends(_plain)])
 _of_dag = [Depends(requires_access_dag("GET"))]
 _of_task = [Depends(requires_access_dag("GET", DagAccessEntity.TASK))]
 _of_run = [Depends(requires_access_dag("GET", DagAccessEntity.TASK_INSTANCE))]
@@ -68,6 +76,7 @@ def create() -> FastAPI:
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=_HERE / "static"))
     app.add_exception_handler(AnyHTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
     app.middleware("http")(_secured)
     return app
 
@@ -94,7 +103,7 @@ def environments(
     return _page(request, "environments", title="Environments", listing=listing, sorts=pages.SORTS)
 
 
-@router.get("/env/{name}", response_class=HTMLResponse)
+@router.get("/env/{name:path}", response_class=HTMLResponse)
 def environment(
     request: Request,
     session: SessionDep,
@@ -132,7 +141,7 @@ def deployed(name: Annotated[list[str], Query(max_length=pages.PAGE)]) -> dict[s
     }
 
 
-@router.get("/releases/{name}", response_class=HTMLResponse)
+@router.get("/releases/{name:path}", response_class=HTMLResponse)
 def history(request: Request, name: str, before: int = 0, after: int = 0) -> Response:
     """The releases of one environment, a part of its page; two of them beside each other where they are named."""
     places = _places([name])
@@ -173,8 +182,9 @@ def task(request: Request, session: SessionDep, dag_id: str, task_id: str) -> Re
 @router.get("/run/{dag_id}/{run_id:path}/{task_id}/{map_index}", response_class=HTMLResponse, dependencies=_of_run)
 def run(request: Request, session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: str) -> Response:
     """What one execution ran in and used, and why it failed."""
-    # A task that is not mapped sends the placeholder itself.
-    found = data.run(session, dag_id, run_id, task_id, int(map_index) if map_index.isdecimal() else -1)
+    # A task that is not mapped sends the placeholder itself. A database's numbers have at most ten digits.
+    index = int(map_index) if map_index.isdecimal() and len(map_index) < 10 else -1
+    found = data.run(session, dag_id, run_id, task_id, index)
     use = _use(data.uses(session, [dag_id]), task_id)
     execution = None if found is None else pages.execution(found)
     return _page(request, "run", title=task_id, use=use, facts=_facts_of(use), execution=execution)
@@ -211,6 +221,12 @@ async def _refused(request: Request, error: Exception) -> Response:
     }
     said = words.get(error.status_code, str(error.detail))
     return _page(request, "refused", status=error.status_code, title="Environments", said=said)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    said = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
+    return await _refused(request, HTTPException(422, f"This address is not valid. {said}."))
 
 
 async def _secured(request: Request, call_next: Callable[[Request], Any]) -> Response:

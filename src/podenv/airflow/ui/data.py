@@ -9,20 +9,27 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, get_type_hints
 
 from airflow.models.dag_version import DagVersion
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from sqlalchemy import and_, case, func, select, tuple_
 from sqlalchemy.orm import Session
+
+from podenv.usage.record import TaskUsage
 
 DAYS = 7
 """How far back the counts go."""
 Key = tuple[str, str]
 """What tells a task from others: its DAG's id and its own."""
 _ASKED = ("cpu", "memory", "max_memory", "gpu")
+_EXACT = ConfigDict(strict=True, allow_inf_nan=False)
+_FIELDS: dict[str, TypeAdapter[Any]] = {
+    name: TypeAdapter(kind, config=_EXACT) for name, kind in get_type_hints(TaskUsage).items()
+}
 _AT_ONCE = 10_000  # keys in one question: SQLite takes 32,766 values
 _KEPT = 10_000  # DAGs whose tasks are remembered
 
@@ -128,7 +135,8 @@ def _uses_in(dag_id: str, data: Mapping[str, Any]) -> list[Use]:
 def _use(dag_id: str, task: Mapping[str, Any]) -> Use | None:
     given = {**task, **(task.get("partial_kwargs") or {})}
     environment = given.get("env")
-    if not isinstance(environment, str):
+    # An operator of others may have a field of this name too.
+    if not isinstance(environment, str) or "podenv" not in (task.get("template_fields") or ()):
         return None
     asks = {name: str(given[name]) for name in _ASKED if isinstance(given.get(name), str | int | float)}
     return Use(dag_id, str(given["task_id"]), environment, asks, bool(task.get("_is_mapped")))
@@ -206,15 +214,26 @@ def _runs() -> Any:
 
 def _run(row: Any) -> Run:
     rendered = row.rendered_fields if isinstance(row.rendered_fields, Mapping) else {}
-    usage = rendered.get("podenv")
     image = rendered.get("pod_image")
     return Run(
         row.dag_id, row.run_id, row.task_id, row.map_index, row.try_number, str(row.state or "none"),
         row.scheduled_dttm, row.queued_dttm, row.start_date, row.end_date,
-        usage if isinstance(usage, Mapping) else {},
+        _usage(rendered.get("podenv")),
         image if isinstance(image, str) and image != "None" else None,
         str(rendered.get("pod_page") or ""),
     )  # fmt: skip
+
+
+def _usage(kept: object) -> Mapping[str, Any]:
+    """What is kept of a run, without what no `TaskUsage` has: another version of podenv may have written it."""
+    return {name: one for name, one in kept.items() if _fits(name, one)} if isinstance(kept, Mapping) else {}
+
+
+def _fits(name: str, value: object) -> bool:
+    try:
+        return name in _FIELDS and _FIELDS[name].validate_python(value) is not None
+    except ValidationError:
+        return False
 
 
 def _portions(keys: Iterable[Any]) -> Iterable[Sequence[Any]]:
