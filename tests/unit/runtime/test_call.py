@@ -107,6 +107,7 @@ def test_every_argument_arrives_as_it_left(value: Any) -> None:
     assert same(round_trip(value), value)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_a_damaged_result_is_refused_and_nothing_else_happens(data: bytes) -> None:
     with pytest.raises(Refused):
