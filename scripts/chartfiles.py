@@ -58,7 +58,8 @@ def _readme() -> str:
     parts = [_README.format(kubernetes=about["kubeVersion"].removesuffix("-0"), **about)]
     for title, rows in valuekeys.sections():
         cells = [(f"`{key}`", _default(defaults, key) or kind, text) for key, kind, text in rows if _is_read(key)]
-        parts += cells and [f"### {title}\n", valuekeys.table(("key", "default, else kind", "meaning"), cells)]
+        if cells:
+            parts += [f"### {title}\n", valuekeys.table(("key", "default, else kind", "meaning"), cells)]
     return "\n".join(parts)
 
 
