@@ -20,6 +20,7 @@ from playwright.sync_api import Frame, Page, sync_playwright
 from tests.ui.conftest import fill_home
 
 CHROMIUM = "/usr/bin/chromium"
+BELOW = "/team/airflow"
 AROUND = """() => {
     const one = document.createElement("p");
     one.style.background = "var(--chakra-colors-bg)";
@@ -31,8 +32,11 @@ AROUND = """() => {
 
 
 def serve(project: Path) -> str:
-    """The address of Airflow, which runs until this process ends."""
+    """The address of Airflow, below a path, which runs until this process ends."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}{BELOW}"
     os.environ |= {
+        "AIRFLOW__API__BASE_URL": url,  # before the database's modules read it, for good
         "PODENV_CATALOGUE": str(project / "envs"),
         "KUBECONFIG": str(project / "absent"),
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
@@ -42,18 +46,17 @@ def serve(project: Path) -> str:
 
     home.ensure_database()
     fill_home(project)
-    listener = socket.create_server(("127.0.0.1", 0))
     ready = threading.Event()
 
     def run() -> None:
         import signal
 
         signal.signal = lambda *_: None  # a thread may set none
-        serve(listener, ready.set)
+        serve(listener, ready.set, below=BELOW)
 
     threading.Thread(target=run, daemon=True).start()
     assert ready.wait(120)
-    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+    return url
 
 
 def link() -> str:
@@ -110,7 +113,7 @@ def look(url: str, pictures: Path) -> dict[str, Any]:
         frame.wait_for_selector("text=Packages of the lock")
         page.reload()
         frame = frame_of(page)
-        seen["reloaded"] = frame.inner_text("h1")
+        seen["reloaded"], seen["address"] = frame.inner_text("h1"), page.url.removeprefix(url)
         frame.wait_for_selector("text=The releases are not known here")
         frame.click("button.copy >> nth=0")
         seen["copied"] = page.evaluate("navigator.clipboard.readText()")

@@ -162,9 +162,10 @@ def add_try(session: Any, *, began: datetime, state: str, **key: Any) -> None:
     from sqlalchemy import insert
     from uuid6 import uuid7
 
+    kind = TaskInstance.__table__.c.id.type.python_type  # Airflow 3.1 keeps a text
     session.execute(
         insert(TaskInstance).values(
-            **key, id=uuid7(), pool="default_pool", state=state, try_number=2, operator="EnvPodOperator",
+            **key, id=kind(str(uuid7())), pool="default_pool", state=state, try_number=2, operator="EnvPodOperator",
             scheduled_dttm=began - timedelta(seconds=5), queued_dttm=began - timedelta(seconds=3),
             start_date=began, end_date=None if state == "running" else began + timedelta(seconds=12),
         )
@@ -194,7 +195,7 @@ def served(project: Path) -> Iterator[Any]:
         from airflow.api_fastapi import app as fastapi
         from starlette.testclient import TestClient
 
-        patch.setattr(fastapi, "init_access_logging", lambda app: None)
+        patch.setattr(fastapi, "init_access_logging", lambda app: None, raising=False)  # 3.1 has none
         patch.setenv("PODENV_CATALOGUE", str(project / "envs"))
         fill_home(project)
         with TestClient(fastapi.create_app("core")) as client:

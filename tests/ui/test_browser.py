@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.airflowhome import variables_of_others
-from tests.ui.browser import CHROMIUM
+from tests.ui.browser import BELOW, CHROMIUM
 from tests.ui.conftest import HOSTILE
 
 from podenv.catalogue.environment import Catalogue
@@ -54,6 +54,7 @@ def test_the_menu_leads_to_the_list(seen: dict[str, Any]) -> None:
 
 def test_a_link_by_keyboard_leads_to_an_environment_which_a_reload_shows_again(seen: dict[str, Any]) -> None:
     assert seen["reloaded"] == "reporting"
+    assert seen["address"] == f"/plugin/environments{BELOW}/podenv/env/reporting"
 
 
 def test_a_digest_is_copied_by_its_button(seen: dict[str, Any], project: Path) -> None:

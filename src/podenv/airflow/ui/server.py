@@ -8,15 +8,15 @@ import socket
 from collections.abc import Callable
 
 
-def serve(listener: socket.socket, ready: Callable[[], None]) -> None:
+def serve(listener: socket.socket, ready: Callable[[], None], *, below: str = "") -> None:
     """Serve what Airflow's home holds to everybody who reaches ``listener``, as administrators, until Ctrl-C.
 
-    ``ready`` is called once it answers. The process must not have loaded Airflow's API server yet.
+    ``ready`` is called once it answers. ``below`` is a path before all addresses, like ``/team``. The process must not have loaded Airflow's API server yet.
     """
     host, port = listener.getsockname()[:2]
     os.environ |= {
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        "AIRFLOW__API__BASE_URL": f"http://{host}:{port}",
+        "AIRFLOW__API__BASE_URL": f"http://{host}:{port}{below}",
         "AIRFLOW__API__SECRET_KEY": secrets.token_hex(),
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(64),
     }
