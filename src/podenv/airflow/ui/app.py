@@ -15,9 +15,9 @@ from urllib.parse import quote, urlencode
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity
 from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.core_api import security
 from airflow.api_fastapi.core_api.security import (
     GetUserDep,
-    auth_manager_from_app,
     requires_access_dag,
     requires_access_view,
 )
@@ -71,8 +71,10 @@ _of_run = [Depends(requires_access_dag("GET", DagAccessEntity.TASK_INSTANCE))]
 def create() -> FastAPI:
     """The app, to be mounted by Airflow."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    # Airflow's own looks into the state of the app that is asked, which is this one.
-    app.dependency_overrides[auth_manager_from_app] = get_auth_manager
+    # Airflow's own looks into the state of the app that is asked, which is this one; 3.1 has no function for it.
+    theirs = getattr(security, "auth_manager_from_app", None)
+    if theirs is not None:
+        app.dependency_overrides[theirs] = get_auth_manager
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=_HERE / "static"))
     app.add_exception_handler(AnyHTTPException, _refused)
