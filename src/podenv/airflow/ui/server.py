@@ -11,7 +11,8 @@ from collections.abc import Callable
 def serve(listener: socket.socket, ready: Callable[[], None], *, below: str = "") -> None:
     """Serve what Airflow's home holds to everybody who reaches ``listener``, as administrators, until Ctrl-C.
 
-    ``ready`` is called once it answers. ``below`` is a path before all addresses, like ``/team``. The process must not have loaded Airflow's API server yet.
+    ``ready`` is called once it answers. ``below`` is a path before all addresses, like ``/team``. The process must not
+    have loaded Airflow's API server yet.
     """
     host, port = listener.getsockname()[:2]
     os.environ |= {
