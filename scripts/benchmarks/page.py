@@ -134,13 +134,13 @@ def compared(ask: Callable[[str], int]) -> list[Comparison]:
     found: list[Comparison] = []
     for what, ours, peer_name, peer, promised in (
         ("the list of 500 environments", "/podenv/", "Airflow's list of 500 DAGs", dags, 1.0),
-        ("the same by failures", "/podenv/?sort=failed", "Airflow's list of 500 DAGs", dags, 1.0),
-        ("one environment and its charts", "/podenv/env/bench-07", "Airflow's 50 task instances of it", runs, 1.0),
+        ("the same by failures", "/podenv/?sort=failed", "Airflow's list of 500 DAGs", dags, 2.5),
+        ("one environment and its charts", "/podenv/env/bench-07", "Airflow's 50 task instances of it", runs, 2.0),
     ):
         times = alternate(lambda one=ours: ask(one), lambda one=peer: ask(one), rounds=ROUNDS)  # type: ignore[misc]
         found += [
             Comparison(what, peer_name, *times, promised),
-            Comparison(f"its queries: {what}", peer_name, ask(ours), ask(peer), promised, ""),
+            Comparison(f"its queries: {what}", peer_name, ask(ours), ask(peer), 1.0, ""),
         ]
     return found
 
