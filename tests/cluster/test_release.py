@@ -172,7 +172,8 @@ def test_the_test_pod_passes_or_its_log_says_why(stage: Stage) -> None:
     assert stage.cluster.get(pod) is not None  # to be looked at
     stage.write("etl")
     stage.deploy(name)
-    assert stage.releases.test(name, stage.namespace(name), timeout=60) == log  # it takes the failed one's place
+    log = stage.releases.test(name, stage.namespace(name), timeout=60)  # it takes the failed one's place
+    assert log.startswith("Python 3.11.")
     assert stage.cluster.get(pod) is None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from podenv.catalogue import units, values
+from podenv.catalogue import placeholders, units, values
 from podenv.catalogue.automemory import AUTO, FIRST, QUOTA_NAMES, Defaults
 from podenv.catalogue.names import check_environment_name
 from podenv.catalogue.spec import EnvironmentSpec, dependencies, explain, validate
@@ -186,7 +186,9 @@ def _load(folder: Path, own_stamp: tuple[int, int], defaults_stamp: tuple[int, i
     """The environment in ``folder``; the stamps make a changed file be read anew (500 tasks, one read)."""
     own = values.read(folder / VALUES)
     defaults = values.read(folder.parent / DEFAULTS) if defaults_stamp else {}
-    merged = values.merge(defaults, own)
+    python = own.get("python", defaults.get("python"))
+    words = {"name": folder.name} | ({"python": python} if isinstance(python, str) else {})
+    merged = values.merge(placeholders.fill(defaults, words, folder.parent / DEFAULTS), own)
     try:
         spec = validate(merged)
         given = _defaults(spec)

@@ -2,9 +2,12 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from podenv.catalogue.automemory import NEEDS_CAP, AutoMemory, Defaults, settled
 from podenv.catalogue.environment import Catalogue, Environment
+from podenv.catalogue.placeholders import fill
 from podenv.catalogue.spec import EnvironmentSpec, json_schema
 from podenv.catalogue.spec.warm import Warm
 from podenv.errors import CatalogueNotFound, InvalidName, UnknownEnvironment, ValuesError
@@ -368,3 +371,46 @@ def test_the_environments_of_the_project_are_well_formed() -> None:
         "model-training": "3.13",
     }
     assert all(isinstance(env, Environment) for env in catalogue)
+
+
+def test_a_placeholder_in_the_defaults_is_filled_for_each_environment(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "defaults",
+        "serviceAccount: {annotations: {role: 'arn:aws:iam::1:role/{name}'}}\n"
+        "imagePullSecrets: [{name: '{name}-pull'}]\n"
+        "image: {base: 'r.example/base:{python}'}\n"
+        "env: {KEPT: '{{name}}', JSON: '{\"name\": {}}', SHELL: '${HOME}', JINJA: '{{ name }}'}\n",
+    )
+    names = [f"team-{number}" for number in range(50)]
+    for name in names:
+        write(tmp_path, name, 'python: "3.12"\nenv: {OWN: "{name}"}\n')
+    for one in Catalogue(tmp_path):
+        assert one.values["serviceAccount"] == {"annotations": {"role": f"arn:aws:iam::1:role/{one.name}"}}
+        assert one.values["imagePullSecrets"] == [{"name": f"{one.name}-pull"}]
+        assert one.spec.image.base == "r.example/base:3.12"
+        assert one.spec.env == {
+            "KEPT": "{name}", "JSON": '{"name": {}}', "SHELL": "${HOME}", "JINJA": "{{ name }}", "OWN": "{name}",
+        }  # fmt: skip
+
+
+def test_an_unknown_placeholder_is_refused_with_its_key(tmp_path: Path) -> None:
+    file = write(tmp_path, "defaults", "imagePullSecrets: [{name: '{namespace}-x'}]\n")
+    write(tmp_path, "etl", 'python: "3.12"\n')
+    found = refusal(tmp_path, "etl")
+    why = "there is no placeholder {namespace}; known: {name}, {python}. As plain text write {{namespace}}."
+    assert (found.file, found.key, found.why) == (file, "imagePullSecrets.0.name", why)
+
+
+@given(st.text(st.sampled_from("{}$ namepython")))
+def test_a_text_is_filled_or_refused_and_its_escape_is_what_it_was(text: str) -> None:
+    words, file = {"name": "etl", "python": "3.12"}, Path("defaults.yaml")
+    try:
+        filled = fill(text, words, file)
+    except ValuesError:
+        assert "{" in text
+        return
+    if "{" not in text:
+        assert filled == text
+    assert fill("{{name}}", words, file) == "{name}"
+    assert fill([text, {"{name}": text}], words, file) == [filled, {"{name}": filled}]
