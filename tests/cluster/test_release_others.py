@@ -274,7 +274,7 @@ def test_templates_can_be_applied_twice_and_their_status_is_told(stage: Stage) -
     assert [item["kind"] for item in items] == ["Namespace", "ServiceAccount", "Role", "RoleBinding", "PodTemplate"]
     assert items[0]["metadata"]["labels"][RESTRICTED] == "restricted"
     assert "managed-by" not in manifests
-    assert "helm.sh" not in manifests
+    assert "helm.sh/hook" not in manifests
     run("kubectl", "apply", "-f", "-", given=manifests)
     stage.write("etl", access={"users": ["jane"]}, env={"A": "1e3", "B": "other"})
     run("kubectl", "apply", "-f", "-", given=stage.run("template", name)[1])
