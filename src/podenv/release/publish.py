@@ -13,7 +13,7 @@ from podenv.release import chart, helm
 
 _SECONDS = 120.0
 _LOGIN = ("401", "403", "unauthorized", "denied")
-_AWAY = ("connection refused", "no such host", "timeout", "HTTPS client", "x509")
+_AWAY = ("connection refused", "no such host", "timeout", "HTTPS client", "tls: ", "x509")
 
 
 @dataclass(frozen=True)
