@@ -36,6 +36,7 @@ VARIABLES = {
     "PODENV_BASE_IMAGE": "The base image of builds; `{python}` in it becomes the version. Goes before `image.base`.",
     "PODENV_COSIGN_KEY": "The key that cosign signs with, a file or an address. Goes before `image.signature.key`.",
     "PODENV_BUILDER": "The program that builds images: `docker`, `buildah` or `podman`. Goes before `image.builder`.",
+    "PODENV_BUILD_CACHE": "The repository of layers of builds, like `ghcr.io/acme/x`. Goes before `image.cache`.",
     "PODENV_CACHE": "The folder for virtual environments and built wheels. Default: `podenv` in the user's cache.",
     "PODENV_CATALOGUE": "The `envs/` folder. Goes before `[podenv] catalogue`.",
     "PODENV_CODE": "Folders with modules that travel, with commas between. Goes before `[podenv] code`.",

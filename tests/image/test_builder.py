@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,19 @@ def test_a_build_from_scratch_takes_no_layer_of_an_earlier_one(record: Record, j
     recorded = record("podman")
     Podman().build(Job(**{**vars(job), "from_scratch": True}), nothing)
     assert "--no-cache" in recorded.calls()[-1]
+
+
+@pytest.mark.parametrize("fills", [False, True])
+def test_layers_come_from_a_registry_and_go_there_where_images_are_pushed(
+    record: Record, job: Job, fills: bool
+) -> None:
+    job = replace(job, cache="127.0.0.1:5000/layers", fills_cache=fills)
+    recorded = record("docker")
+    Docker().build(job, nothing)
+    (docker,) = (" ".join(call) for call in recorded.calls())
+    place = "type=registry,ref=127.0.0.1:5000/layers:etl"
+    assert f" --cache-from {place} " in docker
+    assert (f" --cache-to {place},mode=max,ignore-error=true " in docker) is fills
 
 
 def test_buildah_takes_the_isolation_that_works_here(record: Record, job: Job) -> None:

@@ -43,6 +43,7 @@ class ImageSettings:
     uv: str
     platforms: tuple[str, ...]
     builder: str
+    cache: str
     plain_http: tuple[str, ...]
 
     @property
@@ -100,8 +101,17 @@ def settings(
         uv=_text(_written_out(environment, "PODENV_UV_IMAGE", environ, values.uv or UV)),
         platforms=(platform,) if platform else values.built_for,
         builder=builder,
+        cache=_cache(environment, environ),
         plain_http=plain_http(environment, environ),
     )
+
+
+def _cache(environment: Environment, environ: Mapping[str, str]) -> str:
+    if not (chosen := environ.get("PODENV_BUILD_CACHE")):
+        return environment.spec.image.cache
+    if {":", "@"} & set(chosen.rpartition("/")[2]):
+        raise SettingError(f"PODENV_BUILD_CACHE is {chosen!r}; name a repository without tag, like ghcr.io/acme/x.")
+    return reference.parse(chosen, setting="PODENV_BUILD_CACHE").name
 
 
 def plain_http(environment: Environment, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:

@@ -237,6 +237,8 @@ class Images:
                 secrets=contexts.secrets(Path(folder, "secrets"), asked),
                 hidden=asked.secrets,
                 from_scratch=self._options.refresh,
+                cache=chosen.cache,
+                fills_cache=self._options.push,
             )
             try:
                 made.build(job, _teller(file, say))

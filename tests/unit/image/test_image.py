@@ -57,8 +57,10 @@ def test_variables_go_before_values(tmp_path: Path) -> None:
             "PODENV_UV_IMAGE": "127.0.0.1:5000/uv:1",
             "PODENV_BUILDER": "buildah",
             "PODENV_PLAIN_HTTP": "b:80, c",
+            "PODENV_BUILD_CACHE": "127.0.0.1:5000/layers",
         },
     )
+    assert chosen.cache == "127.0.0.1:5000/layers"
     assert (chosen.registry, chosen.base) == ("127.0.0.1:5000", "127.0.0.1:5000/base:py3.13")
     assert (chosen.uv, chosen.builder) == ("127.0.0.1:5000/uv:1", "buildah")
     assert chosen.plain_http == ("a:5000", "b:80", "c")
@@ -70,6 +72,8 @@ def test_a_variable_that_makes_no_sense_is_named(tmp_path: Path) -> None:
         image.settings(subject, environ={"PODENV_BUILDER": "kaniko"})
     with pytest.raises(SettingError, match=r"^PODENV_BASE_IMAGE is 'a b', which is not a valid image reference"):
         image.settings(subject, environ={"PODENV_BASE_IMAGE": "a b"})
+    with pytest.raises(SettingError, match=r"^PODENV_BUILD_CACHE is 'r/layers:1'; name a repository without tag"):
+        image.settings(subject, environ={"PODENV_BUILD_CACHE": "r/layers:1"})
     with pytest.raises(SettingError, match=r"^--platform is 'amd64'; write one, like linux/amd64"):
         image.settings(subject, platform="amd64", environ=NOTHING)
 

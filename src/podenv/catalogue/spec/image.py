@@ -100,6 +100,11 @@ class ImageSpec(Model):
     builder: Annotated[Literal["", "docker", "buildah", "podman"], NotReleased] = Field(
         default="", description="Empty: the first one that works. PODENV_BUILDER goes before it."
     )
+    cache: Annotated[Registry, NotReleased] = Field(
+        default="",
+        description="Repository that keeps layers for docker builders that start cold, like ghcr.io/acme/layers; "
+        "`podenv build --push` fills it. PODENV_BUILD_CACHE goes before it.",
+    )
     attestations: Annotated[bool, NotReleased] = Field(
         default=False, description="A push attaches the bill of materials and the provenance to the image."
     )
