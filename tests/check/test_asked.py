@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.check.project import Project, line
 from tests.packageindex import Index
 
@@ -18,6 +20,7 @@ from podenv.local import imports
 from podenv.lock.lockfile import lock_hash
 from podenv.release.room import room
 
+ROOT = Path(__file__).parents[2]
 PODENV = Path(sys.executable).parent / "podenv"
 
 
@@ -164,10 +167,15 @@ def test_a_probe_sees_what_an_import_does_and_what_it_takes(index: Index, projec
     assert imports.taken(lock, "", "close") > 10 * 2**20
 
 
-def test_a_probe_finds_what_no_reading_can() -> None:
+def test_a_probe_finds_what_no_reading_can(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = Path(__file__).parent / "project"
+    envs = shutil.copytree(root / "envs", tmp_path / "envs")
+    # The lock of a pipeline here, whose virtual environment the other tests make too.
+    shutil.rmtree(envs / "train")
+    shutil.copytree(ROOT / "envs" / "model-training", envs / "train")
+    monkeypatch.setenv("PODENV_CACHE", str(cache))
     options = Options(["train"], ("import-name", "memory"), probe=True, roots=[root / "dags"])
-    report = check([root / "dags"], Catalogue(root / "envs"), options)
+    report = check([root / "dags"], Catalogue(envs), options)
     seen = [one for one in report.findings if "load_boston" in one.message]
     assert len(seen) == 1
     assert "has been removed from scikit-learn" in seen[0].message
