@@ -17,7 +17,7 @@ COMPILE = "python3 -m compileall -qf --invalidation-mode unchecked-hash"
 # the run in it, and two files of the host.
 VARYING = ("/usr/share/python3/debpython/__pycache__", "/etc/hostname", "/etc/resolv.conf")
 # To be counted up whenever one of the images below comes out differently, so that a cache of before is not used.
-RECIPE = "recipe-3"
+RECIPE = "recipe-4"
 # A container reads neither manuals nor other languages.
 EXCLUDED = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*")
 
@@ -107,8 +107,8 @@ def build(layout: Path, context: Path, lines: str, log: Path) -> None:
     recipe = layout.with_name(f"{layout.name}.Containerfile")
     recipe.write_text(f"FROM scratch\n{lines}\n")
     with made_whole(layout) as made:
-        fixed: list[str | Path] = ["--timestamp", FILE_TIME, "--disable-compression=false", "--file", recipe]
-        run(["buildah", "build", *fixed, "--tag", f"oci:{made}", context], log=log)
+        fixed: list[str | Path] = ["--timestamp", FILE_TIME, "--identity-label=false", "--disable-compression=false"]
+        run(["buildah", "build", *fixed, "--file", recipe, "--tag", f"oci:{made}", context], log=log)
 
 
 def push(image: Image, places: Places, log: Path) -> None:
