@@ -13,7 +13,7 @@ from tests.registryserver import Answer, serving
 
 from podenv import process
 from podenv.catalogue import values
-from podenv.errors import Conflict, RegistryLoginNeeded, RegistryRefused, RegistryUnreachable
+from podenv.errors import Conflict, ProgramFailed, RegistryLoginNeeded, RegistryRefused, RegistryUnreachable
 from podenv.release import publish
 
 VERSION = str(values.read(CHART / "Chart.yaml")["version"])
@@ -60,6 +60,11 @@ def test_a_registry_that_refuses_says_why(
 ) -> None:
     with serving(lambda asked: answer) as (host, _), pytest.raises(error, match=words):
         publish.push(f"{host}/team", plain_http=True, overwrite=overwrite)
+
+
+def test_a_digest_is_no_status() -> None:
+    said = 'Error: HEAD "http://r.example/v2/t/manifests/sha256:bf840384": response status code 400: Bad Request'
+    assert isinstance(publish._failure("r.example/t", ProgramFailed("helm", 1, said)), RegistryRefused)
 
 
 def test_a_registry_that_is_not_there_is_named(helm: Path) -> None:

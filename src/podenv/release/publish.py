@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from podenv.errors import Conflict, ProgramFailed, RegistryLoginNeeded, Registry
 from podenv.release import chart, helm
 
 _SECONDS = 120.0
-_LOGIN = ("401", "403", "unauthorized", "denied")
+_LOGIN = re.compile(r"status code:? 40[13]\b|unauthorized|denied|forbidden", re.IGNORECASE)  # a digest may have a 403
 _AWAY = ("connection refused", "no such host", "timeout", "HTTPS client", "tls: ", "x509")
 
 
@@ -76,6 +77,6 @@ def _failure(where: str, error: ProgramFailed) -> RegistryUnreachable | Registry
             f"The registry {host} cannot be asked for the chart: {said}. Is its name right? Where it has no TLS, add "
             "it to PODENV_PLAIN_HTTP."
         )
-    if any(word in said for word in _LOGIN):
+    if _LOGIN.search(said):
         return RegistryLoginNeeded(f"{host} wants a login for {where}: {said}. Run `helm registry login {host}`.")
     return RegistryRefused(f"{host} does not take the chart: {said}.")
