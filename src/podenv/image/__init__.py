@@ -162,7 +162,7 @@ def wanted(environment: Environment) -> ImageRef:
 
 
 def local(environment: Environment) -> ImageRef:
-    """The same as a builder's store has it, where there is no index: of several platforms the first one's."""
+    """The image in a builder's store, which holds no index; of several platforms that for the first."""
     if environment.spec.image.external:
         return external(environment)
     return image_ref(environment, lock.lock_hash(environment), settings(environment).each()[0])

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata, resources
+from importlib import metadata
 from typing import Any
 
 from podenv import lock, process
 from podenv.catalogue.environment import Environment
 from podenv.catalogue.reference import ImageRef
-from podenv.errors import ImageUnusable, ProgramError, ProgramFailed
-from podenv.image import ImageSettings, inventory, referrers, sbom
+from podenv.errors import ProgramError
+from podenv.image import ImageSettings, inside, inventory, referrers, sbom
 from podenv.image.builder import Builder
 from podenv.image.referrers import Document
 from podenv.image.registry import Registries
@@ -52,7 +52,8 @@ def attach(
     there = {one.get("artifactType") for one in referrers.listed(registries, subject)}
     new = []
     if SBOM not in there:
-        document = sbom.with_system(sbom.bill(environment, chosen.platform), look_into(builder, local))
+        system = inside.report(builder, local, "inventory.py", inventory.MARK)
+        document = sbom.with_system(sbom.bill(environment, chosen.platform), system)
         referrers.attach(registries, subject, Document(SBOM, _bytes(document), {}))
         new.append(SBOM)
     if PROVENANCE not in there and made is not None:
@@ -61,21 +62,6 @@ def attach(
         referrers.attach(registries, subject, Document(PROVENANCE, _bytes(statement), kind))
         new.append(PROVENANCE)
     return new
-
-
-def look_into(builder: Builder, ref: ImageRef) -> Json:
-    """The system's packages in the image, as `inventory` prints them. Raises `ImageUnusable`."""
-    script = (resources.files(__package__) / "inventory.py").read_bytes()
-    try:
-        said = builder.run(ref, ["python", "-I", "-"], input=script)
-    except ProgramFailed as error:
-        last = (error.stderr.strip().splitlines() or ["it said nothing"])[-1].rstrip(".")
-        raise ImageUnusable(f"No `python` could be run in {ref} to list its packages: {last}.") from None
-    line = next((line for line in said.splitlines() if line.startswith(inventory.MARK)), None)
-    if line is None:
-        raise ImageUnusable(f"The Python of {ref} did not list the system's packages; is it 3.8 or newer?")
-    found: Json = json.loads(line.removeprefix(inventory.MARK))
-    return found
 
 
 def provenance(environment: Environment, subject: ImageRef, chosen: ImageSettings, made: Made, *, builder: str) -> Json:

@@ -5,17 +5,15 @@ Format: https://github.com/opencontainers/image-spec/blob/main/image-index.md
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from podenv.catalogue.reference import ImageRef
 from podenv.errors import ImageMissing, RegistryRefused
-from podenv.image.registry import Registries
+from podenv.image.registry import INDEX, Registries, digest_of, words
 
 Json = dict[str, Any]
-_INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 def push(registries: Registries, ref: ImageRef, images: Mapping[str, ImageRef]) -> str:
@@ -24,15 +22,14 @@ def push(registries: Registries, ref: ImageRef, images: Mapping[str, ImageRef]) 
     Raises `ImageMissing`, `RegistryError`.
     """
     entries = [_entry(registries, platform, one) for platform, one in sorted(images.items())]
-    content = json.dumps({"schemaVersion": 2, "mediaType": _INDEX, "manifests": entries}).encode()
-    answer = registries.request("PUT", ref, f"manifests/{ref.tag}", {"Content-Type": _INDEX}, content)
+    content = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).encode()
+    answer = registries.request("PUT", ref, f"manifests/{ref.tag}", {"Content-Type": INDEX}, content)
     if answer.status != 201:
-        said = " ".join(answer.data.decode(errors="replace").split())[:200]
         raise RegistryRefused(
-            f"{ref.host} answered {answer.status} to the index {ref} of {len(images)} images: {said or 'nothing'}; may "
+            f"{ref.host} answered {answer.status} to the index {ref} of {len(images)} images: {words(answer)}; may "
             "this login push there, and does it take an index (OCI image specification 1.0)?"
         )
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+    return digest_of(content)
 
 
 def images(registries: Registries, ref: ImageRef) -> dict[str, ImageRef]:

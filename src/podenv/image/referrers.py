@@ -6,7 +6,6 @@ no such list, an index under the tag ``sha256-<hex>``).
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,11 +14,9 @@ from urllib.parse import urljoin
 
 from podenv.catalogue.reference import ImageRef
 from podenv.errors import ImageMissing, RegistryRefused
-from podenv.image.registry import Registries
+from podenv.image.registry import INDEX, MANIFEST, Registries, digest_of, words
 
 Json = dict[str, Any]
-_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-_INDEX = "application/vnd.oci.image.index.v1+json"
 _EMPTY = "application/vnd.oci.empty.v1+json"
 
 
@@ -41,10 +38,10 @@ def attach(registries: Registries, subject: ImageRef, document: Document) -> str
     if of.status == 404:
         raise ImageMissing(f"{subject} is not in its registry.")
     _expect(of, subject, 200)
-    media_type = of.headers.get("Content-Type", _MANIFEST).partition(";")[0]
+    media_type = of.headers.get("Content-Type", MANIFEST).partition(";")[0]
     manifest = {
         "schemaVersion": 2,
-        "mediaType": _MANIFEST,
+        "mediaType": MANIFEST,
         "artifactType": document.media_type,
         "config": _blob(registries, subject, b"{}", _EMPTY),
         "layers": [
@@ -57,17 +54,17 @@ def attach(registries: Registries, subject: ImageRef, document: Document) -> str
         "annotations": dict(document.annotations),
     }
     content = json.dumps(manifest, sort_keys=True).encode()
-    digest = _digest(content)
-    answer = registries.request("PUT", subject, f"manifests/{digest}", {"Content-Type": _MANIFEST}, content)
+    digest = digest_of(content)
+    answer = registries.request("PUT", subject, f"manifests/{digest}", {"Content-Type": MANIFEST}, content)
     _expect(answer, subject, 201)
     if "OCI-Subject" not in answer.headers:  # a registry without the list of referrers: who pushes keeps it
-        _add(registries, subject, _descriptor(_MANIFEST, content) | _kind(manifest))
+        _add(registries, subject, _descriptor(MANIFEST, content) | _kind(manifest))
     return digest
 
 
 def listed(registries: Registries, subject: ImageRef) -> list[Json]:
     """Descriptors of what is attached to ``subject``. Raises `RegistryError`."""
-    headers = {"Accept": _INDEX}
+    headers = {"Accept": INDEX}
     answer = registries.request("GET", subject, f"referrers/{subject.digest}", headers)
     if answer.status == 404:
         answer = registries.request("GET", subject, f"manifests/{_tag(subject)}", headers)
@@ -80,7 +77,7 @@ def listed(registries: Registries, subject: ImageRef) -> list[Json]:
 
 def content(registries: Registries, subject: ImageRef, attached: Json) -> bytes:
     """The document that an entry of `listed` holds. Raises `RegistryError`."""
-    manifest = registries.request("GET", subject, f"manifests/{attached['digest']}", {"Accept": _MANIFEST})
+    manifest = registries.request("GET", subject, f"manifests/{attached['digest']}", {"Accept": MANIFEST})
     _expect(manifest, subject, 200)
     answer = registries.request("GET", subject, f"blobs/{json.loads(manifest.data)['layers'][0]['digest']}")
     _expect(answer, subject, 200)
@@ -89,16 +86,16 @@ def content(registries: Registries, subject: ImageRef, attached: Json) -> bytes:
 
 def _add(registries: Registries, subject: ImageRef, entry: Json) -> None:
     entries = [one for one in listed(registries, subject) if one["digest"] != entry["digest"]]
-    index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": [*entries, entry]}
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*entries, entry]}
     answer = registries.request(
-        "PUT", subject, f"manifests/{_tag(subject)}", {"Content-Type": _INDEX}, json.dumps(index).encode()
+        "PUT", subject, f"manifests/{_tag(subject)}", {"Content-Type": INDEX}, json.dumps(index).encode()
     )
     _expect(answer, subject, 201)
 
 
 def _blob(registries: Registries, subject: ImageRef, content: bytes, media_type: str) -> Json:
     """Upload ``content`` unless it is there; returns its descriptor."""
-    digest = _digest(content)
+    digest = digest_of(content)
     if registries.request("HEAD", subject, f"blobs/{digest}").status != 200:
         begun = registries.request("POST", subject, "blobs/uploads/")
         _expect(begun, subject, 202)
@@ -110,15 +107,11 @@ def _blob(registries: Registries, subject: ImageRef, content: bytes, media_type:
 
 
 def _descriptor(media_type: str, content: bytes) -> Json:
-    return {"mediaType": media_type, "digest": _digest(content), "size": len(content)}
+    return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
 
 
 def _kind(manifest: Json) -> Json:
     return {"artifactType": manifest["artifactType"], "annotations": manifest["annotations"]}
-
-
-def _digest(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _tag(subject: ImageRef) -> str:
@@ -127,8 +120,7 @@ def _tag(subject: ImageRef) -> str:
 
 def _expect(answer: Any, subject: ImageRef, status: int) -> None:
     if answer.status != status:
-        said = " ".join(answer.data.decode(errors="replace").split())[:200]
         raise RegistryRefused(
-            f"{subject.host} answered {answer.status} where documents are attached to {subject}: {said or 'nothing'}; "
+            f"{subject.host} answered {answer.status} where documents are attached to {subject}: {words(answer)}; "
             "may this login push there? image.attestations: false attaches none."
         )

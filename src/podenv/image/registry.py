@@ -26,10 +26,12 @@ from podenv.errors import RegistryLoginNeeded, RegistryRefused, RegistryUnreacha
 from podenv.image import credentials
 
 Json = dict[str, Any]
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 # A registry answers 404 for an image that is there when its type is missing here.
 ACCEPT = ", ".join((
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.oci.image.manifest.v1+json",
+    INDEX,
+    MANIFEST,
     "application/vnd.docker.distribution.manifest.list.v2+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 ))  # fmt: skip
@@ -47,6 +49,16 @@ _LOCALHOST = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
 def is_plain(host: str, plain_http: Collection[str]) -> bool:
     """Whether a registry is talked to without TLS: on this machine, and where it is said."""
     return bool(_LOCALHOST.fullmatch(host)) or host in plain_http
+
+
+def digest_of(content: bytes) -> str:
+    """The digest by which a registry knows ``content``."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def words(answer: urllib3.BaseHTTPResponse) -> str:
+    """What a registry said, for a line of text."""
+    return " ".join(answer.data.decode(errors="replace").split())[:200] or "nothing"
 
 
 class Registries:
@@ -74,7 +86,7 @@ class Registries:
             return found
         whole = self._ask("GET", ref)  # some registries leave the header out
         self._check(whole, ref)
-        return f"sha256:{hashlib.sha256(whole.data).hexdigest()}"
+        return digest_of(whole.data)
 
     def document(self, ref: ImageRef) -> Json | None:
         """The manifest or the index that ``ref`` stands for; None where there is none. Raises as `digest`."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 from packaging.requirements import Requirement
@@ -14,8 +12,8 @@ from packaging.utils import canonicalize_name
 from podenv import image, lock
 from podenv.catalogue.environment import Environment
 from podenv.catalogue.reference import ImageRef
-from podenv.errors import ImageMissing, ImageUnusable, ProgramFailed
-from podenv.image import audit
+from podenv.errors import ImageMissing
+from podenv.image import audit, inside
 from podenv.image.build import Images
 from podenv.lock import packages, requirements
 
@@ -53,21 +51,7 @@ def verify(environment: Environment, images: Images, *, say: Callable[[str], Non
             f"{ref} is neither in its registry nor in {builder.name}'s store; run `podenv build {environment.name}`."
         )
     say(f"looks into {ref}")
-    script = (resources.files(__package__) / "audit.py").read_bytes()
-    try:
-        said = builder.run(ref, ["python", "-I", "-"], input=script)
-    except ProgramFailed as error:
-        last = (error.stderr.strip().splitlines() or ["it said nothing"])[-1].rstrip(".")
-        raise ImageUnusable(f"No `python` could be run in {ref}: {last}. An image needs one on its PATH.") from None
-    return judge(environment, ref, _report(ref, said))
-
-
-def _report(ref: ImageRef, said: str) -> dict[str, Any]:
-    line = next((line for line in said.splitlines() if line.startswith(audit.MARK)), None)
-    if line is None:
-        raise ImageUnusable(f"The Python of {ref} ended without a report; is `python` there a Python 3.8 or newer?")
-    report: dict[str, Any] = json.loads(line.removeprefix(audit.MARK))
-    return report
+    return judge(environment, ref, inside.report(builder, ref, "audit.py", audit.MARK))
 
 
 def judge(environment: Environment, ref: ImageRef, report: Mapping[str, Any]) -> Verified:
