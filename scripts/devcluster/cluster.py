@@ -6,66 +6,41 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from devcluster import certificates, config, images, kubernetes, machine, network, supervisor, supply
-from devcluster.components import API, Component, all_components, ask
+from devcluster import certificates, components, config, images, machine, network, store, supervisor, supply
+from devcluster.components import API, Component, ask
 from devcluster.errors import DevClusterError
-from devcluster.network import Network
 from devcluster.places import Places, write_private
 from devcluster.programs import tail
 from devcluster.progress import Progress
 
+WARNING = "podenv's development cluster: one machine, no safety; not for production"
+# Ports, link and rules are the machine's, so there is one cluster on it, wherever its folders are.
+LOCK = Path("/run/podenv-dev-cluster.lock")
 # Seconds from the start to the first healthy answer; seen: 1 to 10.
 START_SECONDS = 90.0
 # Seconds in which runit starts anew what ended, and the others find back to it; seen: 1 to 5.
 RECOVERY_SECONDS = 10.0
-# What `down` leaves in the state folder.
-KEPT = ("registry", "lock")
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """What one cluster was made with."""
-
-    boot: str
-    network: Network
-
-    def save(self, places: Places) -> None:
-        document = {"boot": self.boot, "prefix": self.network.prefix}
-        write_private(places.state / "cluster.json", json.dumps(document))
-
-    @classmethod
-    def load(cls, places: Places) -> "Cluster | None":
-        """The recorded cluster; None when there is none or its record cannot be read."""
-        try:
-            document = json.loads((places.state / "cluster.json").read_text())
-            return cls(document["boot"], Network(document["prefix"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
 
 
 @contextlib.contextmanager
-def locked(places: Places, progress: Progress) -> Iterator[None]:
+def locked(progress: Progress) -> Iterator[None]:
     """Only one command at a time changes the cluster; another one waits and says so."""
-    with contextlib.ExitStack() as stack:
-        for folder in (places.cache, places.state):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            file = stack.enter_context((folder / "lock").open("a+"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                progress.say(
-                    f"  …      another dev-cluster command (pid {file.read().strip()}) is at work; waiting for it"
-                )
-                fcntl.flock(file, fcntl.LOCK_EX)
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+    with LOCK.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            progress.say(f"  …      another dev-cluster command (pid {file.read()}) is at work; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
         yield
 
 
@@ -74,88 +49,78 @@ def up(places: Places, progress: Progress) -> None:
     if _is_healthy(places):
         progress.say("  ok     the cluster is up already")
         return
-    programs = supply.provide(places, progress)
+    for folder in (places.cache, places.state):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    supply.provide(places, progress)
     if anything_left(places):
         with progress.step("clear away what is left of a cluster"):
             clear(places)
+    network.refuse_taken()
+    for component in components.ALL:
+        components.refuse_taken_ports(component)
     with progress.step("fresh keys and configuration"):
-        net = make(places)
-    components = all_components(places, net, programs)
-    for component in components:
-        supervisor.refuse_taken_ports(component)
-    with progress.step(f"link {network.LINK} with {net.node}, and its rules"):
+        machine.remember_settings(places.state / "settings.json")
+        certificates.make(places.certificates)
+        config.write(places)
+        write_private(_record(places), machine.boot_id())
+    with progress.step(f"link {network.LINK} with {network.NODE}, and its rules"):
         machine.make_group()
-        network.raise_up(net, config.API_PORT)
-    with progress.step(f"start {', '.join(component.name for component in components)}"):
-        supervisor.start(places, components, os.environ)
-        _await_healthy(places, components[:1])
+        network.raise_up(places)
+    with progress.step(f"start {', '.join(component.name for component in components.ALL)}"):
+        supervisor.start(places)
+        _await_healthy(places, *components.ALL[:1])
         for image in images.ALL:
             if not images.is_pushed(image, places):
                 images.push(image, places, places.log("push"))
-        _await_healthy(places, components)
-        wait_until(lambda: is_ready(places), "the node did not become ready", places.log("kubelet"))
+        _await_healthy(places, *components.ALL)
+        _await(partial(is_ready, places), "the node did not become ready", places.log("kubelet"))
 
 
-def make(places: Places) -> Network:
-    """Write down what was before, then keys and configuration of a new cluster; returns its network."""
-    net = network.choose(network.present_routes())
-    machine.remember_settings(places.state / "settings.json")
-    Cluster(machine.boot_id(), net).save(places)
-    certificates.make(places.certificates, certificates.requests(config.NODE, net.node, net.api_service))
-    stub = Path("/run/systemd/resolve/resolv.conf")
-    files = {
-        "containerd.toml": config.containerd(places),
-        f"registries/{images.REGISTRY}/hosts.toml": config.registry_hosts(),
-        "cni/10-podenv-dev.conflist": network.cni_config(net, places.state),
-        "registry.json": images.registry_config(places),
-        # The stub resolver of systemd listens on the host's loopback, out of a pod's reach.
-        "kubelet.json": config.kubelet(places, net, str(stub) if stub.exists() else "/etc/resolv.conf"),
-    }
-    for user in ("controller-manager", "scheduler", "kubelet"):
-        files[f"{user}.kubeconfig"] = config.kubeconfig(places, user)
-    for name, text in files.items():
-        write_private(places.config / name, text)
-    write_private(places.kubeconfig, config.kubeconfig(places, "admin"))
-    return net
+def is_made(places: Places) -> bool:
+    """True if a cluster was made since the machine's start, and not removed."""
+    return _record(places).is_file() and _record(places).read_text() == machine.boot_id()
+
+
+def _record(places: Places) -> Path:
+    return places.state / "boot"
 
 
 def _is_healthy(places: Places) -> bool:
     """True if the cluster is whole, at once or after runit has started anew what ended."""
-    deadline = time.monotonic() + RECOVERY_SECONDS
-    while (rows := status(places)) and any(row.pid for row in rows):
-        if all(row.healthy for row in rows):
-            return True
+
+    def whole() -> bool:
+        return all(part.healthy for part in status(places))
+
+    return is_made(places) and bool(supervisor.pids(places)) and _becomes(whole, RECOVERY_SECONDS)
+
+
+def _await(holds: Callable[[], bool], otherwise: str, log: Path) -> None:
+    """Wait until `holds`; raises DevClusterError with the log's end when it takes too long."""
+    if not _becomes(holds, START_SECONDS):
+        words = tail(log.read_text(errors="replace")) if log.exists() else ""
+        raise DevClusterError(f"{otherwise} (log: {log}); run up again.\n{words}")
+
+
+def _await_healthy(places: Places, *awaited: Component) -> None:
+    for component in awaited:
+        otherwise = f"{component.name} did not become healthy"
+        _await(partial(component.healthy, places), otherwise, places.log(component.name))
+
+
+def _becomes(holds: Callable[[], bool], seconds: float) -> bool:
+    """True as soon as `holds`; False if it does not within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.1)
-    return False
-
-
-def _await_healthy(places: Places, components: Sequence[Component]) -> None:
-    for component in components:
-        name = component.name
-        wait_until(lambda: component.healthy(places), f"{name} did not become healthy", places.log(name))  # noqa: B023
-
-
-def wait_until(holds: Callable[[], bool], otherwise: str, log: Path) -> None:
-    """Wait until `holds`; raises DevClusterError with the log's end when it takes too long."""
-    deadline = time.monotonic() + START_SECONDS
-    while not holds():
-        if time.monotonic() > deadline:
-            words = tail(log.read_text(errors="replace")) if log.exists() else ""
-            raise DevClusterError(f"{otherwise} (log: {log}); run up again.\n{words}")
-        time.sleep(0.1)
+    return True
 
 
 def is_ready(places: Places) -> bool:
     """True if the node takes pods and the default namespace's service account is there, which every pod needs."""
-    node, account = (
-        json.loads(body) if status == 200 else {}
-        for status, body in (
-            ask(places, f"{API}/api/v1/nodes/{config.NODE}"),
-            ask(places, f"{API}/api/v1/namespaces/default/serviceaccounts/default"),
-        )
-    )
+    asked = (f"{API}/api/v1/nodes/podenv-dev", f"{API}/api/v1/namespaces/default/serviceaccounts/default")
+    node, account = (json.loads(body) if code == 200 else {} for code, body in (ask(places, url) for url in asked))
     conditions = node.get("status", {}).get("conditions", [])
     ready = any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
     return ready and bool(account.get("secrets"))
@@ -173,21 +138,30 @@ class Part:
 
 def status(places: Places) -> list[Part]:
     """How each part of the cluster is, asked side by side; empty when there is none."""
-    cluster, programs = Cluster.load(places), kubernetes.built(places)
-    if not cluster or not programs or cluster.boot != machine.boot_id():
+    if not is_made(places):
         return []
-    components, pids = all_components(places, cluster.network, programs), supervisor.pids(places)
+    pids = supervisor.pids(places)
     with ThreadPoolExecutor() as pool:
-        healthy = list(pool.map(lambda component: component.healthy(places), components))
+        healthy = list(pool.map(lambda component: component.healthy(places), components.ALL))
     rows = [
         Part(part.name, pids.get(part.name), answers and part.name in pids, ", ".join(part.listens))
-        for part, answers in zip(components, healthy, strict=True)
+        for part, answers in zip(components.ALL, healthy, strict=True)
     ]
-    linked = network.is_up(cluster.network, config.API_PORT)
+    rows.append(Part("node", None, is_ready(places), network.NODE))
+    rows.append(Part("link", None, network.is_up(places), network.LINK))
     pushed = all(images.is_pushed(image, places) for image in images.ALL)
-    rows.append(Part("node", None, is_ready(places), cluster.network.node))
-    rows.append(Part("link", None, linked, network.LINK))
     return [*rows, Part("images", None, pushed, images.REGISTRY)]
+
+
+def variables(places: Places) -> dict[str, str]:
+    """What tells tools of the cluster, its registry, its images and its bucket."""
+    return {
+        "KUBECONFIG": str(places.kubeconfig),
+        "PODENV_REGISTRY": images.REGISTRY,
+        "PODENV_BASE_IMAGE": images.BASE_PATTERN,
+        "PODENV_UV_IMAGE": images.UV.reference,
+        **store.VARIABLES,
+    }
 
 
 def down(places: Places, progress: Progress, *, registry: bool = False) -> None:
@@ -203,7 +177,7 @@ def down(places: Places, progress: Progress, *, registry: bool = False) -> None:
 
 def anything_left(places: Places) -> bool:
     """True if a cluster, or a part of one, is left."""
-    return bool(supervisor.processes(places)) or any(path.name not in KEPT for path in places.state.glob("*"))
+    return bool(supervisor.processes(places)) or any(path != places.registry for path in places.state.glob("*"))
 
 
 def clear(places: Places) -> None:
@@ -214,7 +188,7 @@ def clear(places: Places) -> None:
     network.take_down()
     machine.restore_settings(places.state / "settings.json")
     for path in places.state.glob("*"):
-        if path.is_dir() and path.name not in KEPT:
+        if path.is_dir() and path != places.registry:
             shutil.rmtree(path)
-        elif path.name not in KEPT:
+        elif path != places.registry:
             path.unlink()

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import inspect
 import os
 import platform
 import shlex
@@ -11,16 +12,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from devcluster import cluster, config, images, packages, store
-from devcluster.airflow import command as airflow
+from devcluster import cluster, packages
+from devcluster.airflow.command import add_arguments
+from devcluster.airflow.command import run as run_airflow
 from devcluster.cluster import Part
 from devcluster.errors import DevClusterError
-from devcluster.network import Network
 from devcluster.places import Places
 from devcluster.progress import Progress
 
 ABOUT = f"""\
-A real single-node Kubernetes on a bare Debian 12 machine ({config.WARNING}).
+A real single-node Kubernetes on a bare Debian 12 machine ({cluster.WARNING}).
 
 The first `up` installs Debian packages and builds Kubernetes from Debian's source package, which takes 6 minutes on an
 idle machine and 20 on a busy one; the result is kept. Needs root, Python 3.11 and apt; nothing else. Where KUBECONFIG
@@ -30,109 +31,103 @@ places:
   PODENV_DEV_CACHE  what took long to make (default: $XDG_CACHE_HOME or ~/.cache, podenv/dev-cluster below it)
   PODENV_DEV_STATE  the cluster itself: keys, data, logs (default: /var/lib/podenv-dev-cluster)
 """
-UP = """\
-Make the cluster run: etcd, API server, controllers, scheduler, kubelet, containerd, a pod network, a registry on
-127.0.0.1:5000 with the base images, and a bucket (S3) for the tables and files that tasks hand on, which is empty
-after each start. runit, Debian's supervisor, starts anew what ends. Running again is safe and quick; a cluster that is
-not healthy, or of an earlier boot, is taken down and made anew. Everything listens on loopback or on a link of this
-machine that leads nowhere. Pods reach each other, the API server and the outside; there is no cluster DNS, no
-kube-proxy (of all services only `kubernetes` has a working address) and no host ports."""
-DOWN = """\
-End the processes and remove the mounts, link, firewall rules, control groups, kernel settings, keys and data that
-`up` made, and only those. Kept are the cache and the images in the registry, so that the next `up` is quick."""
-STATUS = (
-    "Print each part of the cluster: its pid, whether it is healthy, where it listens. Exits 1 unless all are healthy."
-)
-AIRFLOW = """\
-Run Airflow in pods of the cluster: an image that podenv builds (Airflow 3.3, the Kubernetes provider, podenv of this
-checkout), PostgreSQL, API server, scheduler, DAG processor and triggerer, with the service accounts and rights that
-Airflow's official chart makes for a release `af` in the namespace `airflow`. dags/ and envs/ of a project come to it as
-git-sync would bring them. It does not deploy the environments: `podenv up` does. Running again brings what has changed
-and is quick; an address is printed where the UI answers, for this machine only. docs/guides/official-chart.md goes
-through it step by step."""
-ENV = 'Print the shell lines that point tools to the cluster; use: eval "$(scripts/dev-cluster env)"'
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = _parser().parse_args(argv)
-    places = Places.from_environment(os.environ)
     progress = Progress(sys.stderr if arguments.command == "env" else sys.stdout)
     try:
-        if arguments.command == "up":
-            return up(places, progress)
-        if arguments.command == "down":
-            return down(places, progress, registry=arguments.registry)
-        if arguments.command == "status":
-            return status(places)
-        if arguments.command == "airflow":
-            return airflow_in_pods(places, progress, arguments)
-        if other := answering_cluster(places, os.environ):
-            progress.say(f"A cluster answers at {other} already ({_kubeconfig(os.environ)}): nothing to set.")
-            return 0
-        made = cluster.Cluster.load(places)
-        print(environment(places, os.environ, made.network if made else None), end="")
+        return int(arguments.run(Places.from_environment(os.environ), progress, arguments))
     except DevClusterError as error:
         print(f"dev-cluster: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("dev-cluster: stopped; run up again to go on, or down to clear away.", file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
+    """One command for each of the functions below, whose docstrings are the help."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="dev-cluster", description=ABOUT, formatter_class=raw)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="up | down | status | env | airflow")
-    for name, short, text in (
-        ("up", "make the cluster run; safe and quick to repeat", UP),
-        ("down", "end and remove everything that up made", DOWN),
-        ("status", "print each part, its pid, health and addresses", STATUS),
-        ("env", "print the shell lines that point tools to the cluster", ENV),
-        ("airflow", "run Airflow in pods of the cluster, as its official chart does", AIRFLOW),
-    ):
-        command = commands.add_parser(name, help=short, description=text, formatter_class=raw)
-        if name == "down":
-            command.add_argument("--registry", action="store_true", help="remove the registry's images too")
-        if name == "airflow":
-            airflow.add_arguments(command)
+    commands = parser.add_subparsers(required=True, dest="command", metavar="up | down | status | env | airflow")
+    made = {}
+    for run in (up, down, status, env, airflow):
+        text = inspect.cleandoc(run.__doc__ or "")
+        short = text.partition("\n")[0].rstrip(".")
+        made[run] = commands.add_parser(run.__name__, help=short, description=text, formatter_class=raw)
+        made[run].set_defaults(run=run)
+    made[down].add_argument("--registry", action="store_true", help="remove the registry's images too")
+    add_arguments(made[airflow])
     return parser
 
 
-def up(places: Places, progress: Progress) -> int:
-    """Bring the cluster up and say how to use it."""
+def up(places: Places, progress: Progress, _: argparse.Namespace) -> int:
+    """Make the cluster run; safe and quick to repeat.
+
+    It has etcd, API server, controllers, scheduler, kubelet, containerd, a pod network, a registry on 127.0.0.1:5000
+    with the base images, and a bucket (S3) for the tables and files that tasks hand on, which is empty after each
+    start. runit, Debian's supervisor, starts anew what ends. A cluster that is not healthy, or of an earlier boot, is
+    taken down and made anew. Everything listens on loopback or on a link of this machine that leads nowhere. Pods
+    reach each other, the API server and the outside; there is no cluster DNS, no kube-proxy (of all services only
+    `kubernetes` has a working address) and no host ports.
+    """
     if other := answering_cluster(places, os.environ):
         progress.say(f"A cluster answers at {other} already ({_kubeconfig(os.environ)}): nothing is needed.")
         progress.say("For a dev cluster nevertheless, point KUBECONFIG to a file that is not there and run up again.")
         return 0
     check_machine()
-    with cluster.locked(places, progress):
+    with cluster.locked(progress):
         cluster.up(places, progress)
-    progress.say(f'\nUse it:  eval "$({shlex.quote(sys.argv[0])} env)"      ({config.WARNING})')
+    progress.say(f'\nUse it:  eval "$({shlex.quote(sys.argv[0])} env)"      ({cluster.WARNING})')
     return 0
 
 
-def down(places: Places, progress: Progress, *, registry: bool) -> int:
-    """Take the cluster down."""
+def down(places: Places, progress: Progress, arguments: argparse.Namespace) -> int:
+    """End and remove everything that `up` made.
+
+    These are processes, mounts, link, firewall rules, control groups, a kernel setting, keys and data, and nothing
+    else. Kept are the cache and the images in the registry, so that the next `up` is quick.
+    """
     check_root()
-    with cluster.locked(places, progress):
-        cluster.down(places, progress, registry=registry)
+    with cluster.locked(progress):
+        cluster.down(places, progress, registry=arguments.registry)
     return 0
 
 
-def status(places: Places) -> int:
-    """Print the table; 0 when every part is healthy."""
+def status(places: Places, _: Progress, __: argparse.Namespace) -> int:
+    """Print each part of the cluster: its pid, whether it is healthy, where it listens.
+
+    Exits 1 unless all are healthy.
+    """
     check_root()
     rows = cluster.status(places)
     print(table(rows) if rows else "no cluster is up; start one with: scripts/dev-cluster up")
     return 0 if rows and all(row.healthy for row in rows) else 1
 
 
-def airflow_in_pods(places: Places, progress: Progress, arguments: argparse.Namespace) -> int:
-    """Install, check or remove Airflow."""
+def env(places: Places, progress: Progress, _: argparse.Namespace) -> int:
+    """Print the shell lines that point tools to the cluster; use: eval "$(scripts/dev-cluster env)"."""
+    if other := answering_cluster(places, os.environ):
+        progress.say(f"A cluster answers at {other} already ({_kubeconfig(os.environ)}): nothing to set.")
+    else:
+        print(environment(places, os.environ), end="")
+    return 0
+
+
+def airflow(places: Places, progress: Progress, arguments: argparse.Namespace) -> int:
+    """Run Airflow in pods of the cluster, as its official chart does.
+
+    An image that podenv builds (Airflow 3.3, the Kubernetes provider, podenv of this checkout), PostgreSQL, API server,
+    scheduler, DAG processor and triggerer, with the service accounts and rights that Airflow's official chart makes
+    for a release `af` in the namespace `airflow`. dags/ and envs/ of a project come to it as git-sync would bring them.
+    It does not deploy the environments: `podenv up` does. Running again brings what has changed and is quick; an
+    address is printed where the UI answers, for this machine only. docs/guides/official-chart.md goes through it step
+    by step.
+    """
     check_root()
-    airflow.run(places, progress, arguments)
+    run_airflow(places, progress, arguments)
     return 0
 
 
@@ -144,17 +139,10 @@ def table(rows: Sequence[Part]) -> str:
     return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(3)), row[3]]) for row in cells)
 
 
-def environment(places: Places, environ: Mapping[str, str], network: Network | None) -> str:
-    """Lines for the shell; PATH gets helm, kubectl and runc, once. The bucket needs a network."""
+def environment(places: Places, environ: Mapping[str, str]) -> str:
+    """Lines for the shell; PATH gets helm, kubectl and runc, once."""
     old = [folder for folder in environ.get("PATH", "").split(":") if folder and folder != str(places.bin)]
-    values = {
-        "KUBECONFIG": str(places.kubeconfig),
-        "PODENV_REGISTRY": images.REGISTRY,
-        "PODENV_BASE_IMAGE": images.BASE_PATTERN,
-        "PODENV_UV_IMAGE": images.UV.reference,
-        **(store.variables(network) if network else {}),
-        "PATH": ":".join([str(places.bin), *old]),
-    }
+    values = {**cluster.variables(places), "PATH": ":".join([str(places.bin), *old])}
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
 
 

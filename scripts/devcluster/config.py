@@ -1,126 +1,49 @@
-"""Configuration files of the components; pure: places and addresses in, text out."""
+"""The cluster's files: those below files/, with the addresses and folders of this machine filled in."""
 
-import base64
-import json
+import os
+import shlex
+from pathlib import Path
+from string import Template
 
-from devcluster import images
-from devcluster.network import Network
-from devcluster.places import Places
+from devcluster import images, kubernetes, machine, network, store
+from devcluster.places import Places, write_private
 
-NODE = "podenv-dev"
-API_PORT = 6443
-# Where containerd streams exec and logs from.
-STREAM_PORT = 10010
-KUBELET_PORT = 10250
-KUBELET_HEALTH_PORT = 10248
-WARNING = "podenv's development cluster: one machine, no safety; not for production"
-
-
-def containerd(places: Places) -> str:
-    """containerd's config.toml: runc from the cache, our pause image, the local registry over plain http."""
-    folder, debian = places.state / "containerd", places.debian
-    return f"""\
-version = 2
-root = "{folder}/root"
-state = "{folder}/run"
-disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", \
-"io.containerd.snapshotter.v1.devmapper", "io.containerd.tracing.processor.v1.otlp", \
-"io.containerd.internal.v1.tracing"]
-
-[grpc]
-address = "{places.containerd_socket}"
-
-[plugins."io.containerd.internal.v1.opt"]
-path = "{folder}/opt"
-
-[plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "{images.PAUSE.reference}"
-stream_server_address = "127.0.0.1"
-stream_server_port = "{STREAM_PORT}"
-# Machines without CAP_SYS_RESOURCE may not lower a score, and every sandbox would fail.
-restrict_oom_score_adj = true
-# Below the state folder, where `down` finds them.
-netns_mounts_under_state_dir = true
-
-[plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "{debian}/usr/lib/cni"
-conf_dir = "{places.config}/cni"
-
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-runtime_type = "io.containerd.runc.v2"
-
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-BinaryName = "{debian}/usr/sbin/runc"
-Root = "{folder}/runc"
-SystemdCgroup = false
-
-[plugins."io.containerd.grpc.v1.cri".registry]
-config_path = "{places.config}/registries"
-"""
+HERE = Path(__file__).parent
+# The stub resolver of systemd listens on the host's loopback, out of a pod's reach.
+RESOLVERS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
+# What a program that downloads must know.
+PROXY = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+OUTWARD = (*PROXY, "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
-def registry_hosts() -> str:
-    """containerd's hosts.toml of the local registry."""
-    return f'server = "http://{images.REGISTRY}"\n\n[host."http://{images.REGISTRY}"]\n'
-
-
-def kubelet(places: Places, network: Network, resolv_conf: str) -> str:
-    """KubeletConfiguration; YAML reads JSON."""
-    certificates = places.certificates
-    settings = {
-        "apiVersion": "kubelet.config.k8s.io/v1beta1",
-        "kind": "KubeletConfiguration",
-        "address": network.node,
-        "port": KUBELET_PORT,
-        "healthzBindAddress": "127.0.0.1",
-        "healthzPort": KUBELET_HEALTH_PORT,
-        "tlsCertFile": str(certificates / "kubelet.crt"),
-        "tlsPrivateKeyFile": str(certificates / "kubelet.key"),
-        "authentication": {
-            "anonymous": {"enabled": False},
-            "webhook": {"enabled": True},
-            "x509": {"clientCAFile": str(certificates / "ca.crt")},
-        },
-        "authorization": {"mode": "Webhook"},
-        "cgroupDriver": "cgroupfs",
-        "cgroupRoot": "/podenv-dev",
-        "failSwapOn": False,
-        # Without kube-proxy its chains are not needed, and so `down` leaves none behind.
-        "makeIPTablesUtilChains": False,
-        "resolvConf": resolv_conf,
-        "featureGates": {"DevicePlugins": False},
-        # A developer's disk is often nearly full, and images are small.
-        "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
-        "imageGCHighThresholdPercent": 100,
-        "serializeImagePulls": False,
-        "registryPullQPS": 0,
-        # The node is ready up to so long after the network is; every change counts, else once in five minutes.
-        "nodeStatusUpdateFrequency": "1s",
-        "nodeStatusReportFrequency": "5m",
-        "eventRecordQPS": 0,
-        "kubeAPIQPS": 50,
-        "kubeAPIBurst": 100,
+def write(places: Places) -> None:
+    """Write each file below files/ to the same place in the state folder, and a kubeconfig for each user."""
+    exports = [f"export {name}={shlex.quote(os.environ[name])}" for name in OUTWARD if name in os.environ]
+    values = {
+        "state": places.state,
+        "debian": places.debian,
+        "kubernetes": kubernetes.built(places),
+        "store": places.store,
+        "group": machine.GROUP,
+        "link": network.LINK,
+        "mark": f"-m comment --comment {network.MARK}",
+        "node": network.NODE,
+        "pods": network.PODS,
+        "services": network.SERVICES,
+        "api_service": network.API_SERVICE,
+        "registry": images.REGISTRY,
+        "pause": images.PAUSE.reference,
+        "store_port": store.PORT,
+        "bucket": store.BUCKET,
+        "resolv_conf": next(path for path in RESOLVERS if path.exists()),
+        "outward": "\n".join(exports),
     }
-    return json.dumps(settings, indent=1)
-
-
-def kubeconfig(places: Places, user: str) -> str:
-    """A kubeconfig for `user`, whose pair of files lies with the certificates; everything is inside it, no paths."""
-
-    def inside(name: str) -> str:
-        return base64.b64encode((places.certificates / name).read_bytes()).decode()
-
-    cluster = {
-        "server": f"https://127.0.0.1:{API_PORT}",
-        "certificate-authority-data": inside("ca.crt"),
-    }
-    pair = {"client-certificate-data": inside(f"{user}.crt"), "client-key-data": inside(f"{user}.key")}
-    document = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": NODE, "cluster": cluster}],
-        "users": [{"name": user, "user": pair}],
-        "contexts": [{"name": NODE, "context": {"cluster": NODE, "user": user}}],
-        "current-context": NODE,
-    }
-    return json.dumps(document, indent=1) + "\n"
+    for file in (HERE / "files").rglob("*"):
+        if file.is_file():
+            target = places.state / file.relative_to(HERE / "files")
+            write_private(target, Template(file.read_text()).substitute(values))
+            target.chmod(file.stat().st_mode & 0o700)
+    kubeconfig = Template((HERE / "kubeconfig.yaml").read_text())
+    write_private(places.kubeconfig, kubeconfig.substitute(values, user="admin"))
+    for user in ("controller-manager", "scheduler", "kubelet"):
+        write_private(places.config / f"{user}.kubeconfig", kubeconfig.substitute(values, user=user))

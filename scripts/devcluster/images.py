@@ -50,35 +50,28 @@ ALL = (*BASES.values(), UV, PAUSE)
 
 def make_base(release: str, places: Places, log: Path) -> None:
     """Bootstrap a Debian `release` with its full python3 (bookworm: 3.11, trixie: 3.13); 50 s, 43 MB."""
+    # Without usr-is-merged, usrmerge and with it all of perl comes along.
+    merged = {"bookworm": (",usr-is-merged", ["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr"])}
+    package, hooks = merged.get(release, ("", []))
     with tempfile.TemporaryDirectory(dir=places.cache) as folder:
-        tar, fixed = Path(folder, "root.tar"), {"SOURCE_DATE_EPOCH": FILE_TIME}
-        run(bootstrap_command(release, tar), log=log, env=fixed | packages.proxies())
+        tar = Path(folder, "root.tar")
+        command = [
+            "mmdebstrap",
+            "--variant=minbase",
+            f"--include=python3,ca-certificates{package}",
+            *hooks,
+            *(f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED),
+            "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+            "--aptopt=APT::Install-Recommends false",
+            # buildah gives every file one time, and bytecode that knows its source by the time would be out of date.
+            f'--customize-hook=chroot "$1" sh -c "{COMPILE} /usr/lib/python3*"',
+            "--customize-hook=rm -rf " + " ".join(f'"$1{path}"' for path in VARYING),
+            release,
+            str(tar),
+            *(f"deb {place}" for place in packages.machine_sources(release)),
+        ]
+        run(command, log=log, env={"SOURCE_DATE_EPOCH": FILE_TIME, **packages.proxies()})
         build(BASES[release].layout(places), tar.parent, 'ADD root.tar /\nENV LANG=C.UTF-8\nCMD ["python3"]', log)
-
-
-def bootstrap_command(release: str, tar: Path) -> list[str]:
-    """mmdebstrap's words for `release`, from this machine's own places for Debian."""
-    include = ["python3", "ca-certificates"]
-    hooks = []
-    if release == "bookworm":
-        # Without these, usrmerge and with it all of perl comes along.
-        include.append("usr-is-merged")
-        hooks = ["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr"]
-    return [
-        "mmdebstrap",
-        "--variant=minbase",
-        f"--include={','.join(include)}",
-        *hooks,
-        *(f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED),
-        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-        "--aptopt=APT::Install-Recommends false",
-        # buildah gives every file one time, and bytecode that knows its source by the time would be out of date.
-        f'--customize-hook=chroot "$1" sh -c "{COMPILE} /usr/lib/python3*"',
-        "--customize-hook=rm -rf " + " ".join(f'"$1{path}"' for path in VARYING),
-        release,
-        str(tar),
-        *dict.fromkeys(source.line(release) for source in packages.machine_sources()),
-    ]
 
 
 def make_uv(places: Places, log: Path) -> None:
@@ -127,14 +120,3 @@ def is_pushed(image: Image, places: Places) -> bool:
 def digest(layout: Path) -> str:
     """The digest of the image in an OCI layout, `sha256:…`."""
     return str(json.loads((layout / "index.json").read_text())["manifests"][0]["digest"])
-
-
-def registry_config(places: Places) -> str:
-    """Configuration of Debian's docker-registry: on loopback, files below the state folder."""
-    settings = {
-        "version": 0.1,
-        "log": {"level": "warn"},
-        "storage": {"filesystem": {"rootdirectory": str(places.registry)}, "delete": {"enabled": True}},
-        "http": {"addr": REGISTRY, "secret": "one process, so nothing to share"},
-    }
-    return json.dumps(settings, indent=1)

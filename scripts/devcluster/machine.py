@@ -1,9 +1,8 @@
-"""What the kernel keeps for the cluster and `down` sets back: control groups, settings, mounts of an older version."""
+"""What the kernel keeps for the cluster and `down` sets back: control groups, a setting, mounts of an older version."""
 
 import contextlib
 import json
 import os
-import re
 from pathlib import Path
 
 from devcluster.errors import DevClusterError
@@ -13,35 +12,22 @@ from devcluster.programs import run
 CGROUPS = Path("/sys/fs/cgroup")
 # The group that kubelet puts all pods into, so that they can be told from everybody else's.
 GROUP = "podenv-dev"
-# kubelet sets these, and the bridge needs the first.
-SETTINGS = (
-    "net/ipv4/ip_forward",
-    "vm/overcommit_memory",
-    "vm/panic_on_oom",
-    "kernel/panic",
-    "kernel/panic_on_oops",
-    "kernel/keys/root_maxkeys",
-    "kernel/keys/root_maxbytes",
-)
+SYSCTL = Path("/proc/sys")
+# The bridge of the pods sets it.
+FORWARD = "net/ipv4/ip_forward"
 
 
 def boot_id() -> str:
     """Differs after each boot of the machine."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def mounts_below(mountinfo: str, folder: Path) -> list[Path]:
-    """The mount points below `folder` in the text of /proc/self/mountinfo, the deepest first."""
-    fields = (line.split()[4] for line in mountinfo.splitlines())
-    points = (Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)) for field in fields)
-    return sorted((point for point in points if folder in point.parents), key=lambda point: -len(point.parts))
+    return (SYSCTL / "kernel/random/boot_id").read_text().strip()
 
 
 def unmount(folder: Path) -> None:
     """Unmount what is below `folder` before that is removed; what is busy is detached and goes with its last user."""
-    points = mounts_below(Path("/proc/self/mountinfo").read_text(), folder)
-    if points:
-        run(["umount", "--lazy", *points])
+    points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for point in reversed(points):
+        if point.startswith(f"{folder}/"):
+            run(["umount", "--lazy", point])
 
 
 def group_folders() -> list[Path]:
@@ -60,10 +46,6 @@ def make_group() -> None:
     try:
         for folder in group_folders():
             folder.mkdir(exist_ok=True)
-            for own in folder.glob("cpuset.[cm][pe]*s"):
-                # In version 1 a new cpuset is empty, and nothing can run in it.
-                if own.name in ("cpuset.cpus", "cpuset.mems") and not own.read_text().strip():
-                    own.write_text((CGROUPS / "cpuset" / own.name).read_text())
     except OSError as error:
         raise DevClusterError(
             f"control groups cannot be made in {CGROUPS} ({error.strerror}), and no pod runs without; "
@@ -79,22 +61,15 @@ def remove_group() -> None:
                 Path(folder).rmdir()
 
 
-def read_settings() -> dict[str, str]:
-    """What the kernel has now for each of SETTINGS."""
-    present = {name: Path("/proc/sys") / name for name in SETTINGS}
-    return {name: path.read_text().strip() for name, path in present.items() if path.exists()}
-
-
 def remember_settings(file: Path) -> None:
-    """Write down SETTINGS as they are before anything of ours runs."""
-    write_private(file, json.dumps({"boot": boot_id(), "settings": read_settings()}))
+    """Write down the kernel's setting as it is before anything of ours runs."""
+    settings = {FORWARD: (SYSCTL / FORWARD).read_text().strip()}
+    write_private(file, json.dumps({"boot": boot_id(), "settings": settings}))
 
 
 def restore_settings(file: Path) -> None:
-    """Set the kernel's settings back to those written down; a new boot has set them back already."""
+    """Set back what was written down; a new boot has done so already."""
     with contextlib.suppress(OSError, ValueError):
-        document, now = json.loads(file.read_text()), read_settings()
+        document = json.loads(file.read_text())
         for name, value in document["settings"].items() if document["boot"] == boot_id() else ():
-            if name in SETTINGS and now.get(name) != value:
-                with contextlib.suppress(OSError):
-                    (Path("/proc/sys") / name).write_text(value)
+            (SYSCTL / name).write_text(value)

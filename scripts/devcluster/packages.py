@@ -1,10 +1,8 @@
 """Debian's packages: installed, only unpacked, or as source; the machine's own configuration stays as it is."""
 
-import re
 import shlex
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from devcluster.errors import DevClusterError
@@ -13,6 +11,7 @@ from devcluster.programs import run
 # Another apt may be at work: wait for it.
 APT = ("apt-get", "-o", "DPkg::Lock::Timeout=300", "-o", "APT::Sandbox::User=root")
 CODENAME = "bookworm"
+SUITES = (CODENAME, f"{CODENAME}-updates", f"{CODENAME}-security")
 
 RUNNING = ("iptables", "iproute2", "openssl", "skopeo", "buildah", "libseccomp2", "ca-certificates")
 BUILDING_KUBERNETES = ("golang-1.19-go", "dpkg-dev", "jq", "make", "rsync")
@@ -22,7 +21,7 @@ BOOTSTRAPPING = ("mmdebstrap", "debian-archive-keyring")
 UNPACKED = ("etcd-server", "docker-registry", "containerd", "runc", "containernetworking-plugins", "runit")
 
 
-def missing(packages: Sequence[str]) -> list[str]:
+def missing(packages: Iterable[str]) -> list[str]:
     """Those of `packages` that dpkg does not list as installed."""
     listed = run(["dpkg-query", "--show", "--showformat", "${db:Status-Abbrev} ${Package}\n"])
     installed = {line.split()[1] for line in listed.splitlines() if line.startswith("ii ")}
@@ -30,11 +29,9 @@ def missing(packages: Sequence[str]) -> list[str]:
 
 
 def install(packages: Sequence[str], log: Path) -> None:
-    """Install what is missing; the caller has refreshed the index."""
-    absent = missing(packages)
-    if absent:
-        silent = {"DEBIAN_FRONTEND": "noninteractive"}
-        run([*APT, "install", "--yes", "--no-install-recommends", *absent], log=log, env=silent)
+    """Install `packages`; the caller has refreshed the index."""
+    silent = {"DEBIAN_FRONTEND": "noninteractive"}
+    run([*APT, "install", "--yes", "--no-install-recommends", *packages], log=log, env=silent)
 
 
 def refresh(log: Path) -> None:
@@ -54,12 +51,10 @@ def unpack(packages: Sequence[str], folder: Path, log: Path) -> None:
 
 def fetch_source(package: str, folder: Path, log: Path) -> Path:
     """Fetch and unpack Debian's source package into `folder`; returns the source tree."""
-    parts, lists = folder / "apt" / "sources.list.d", folder / "apt" / "lists"
-    parts.mkdir(parents=True)
+    lists, sources = folder / "apt" / "lists", folder / "apt" / "sources.list"
     (lists / "partial").mkdir(parents=True)
-    for listed in {source.file for source in machine_sources()}:
-        (parts / listed.name).write_text(as_source_list(listed.read_text()))
-    apart = [f"Dir::Etc::sourceparts={parts}", "Dir::Etc::sourcelist=/dev/null", f"Dir::State::lists={lists}"]
+    sources.write_text("".join(f"deb-src {place}\n" for place in machine_sources()))
+    apart = [f"Dir::Etc::sourcelist={sources}", "Dir::Etc::sourceparts=-", f"Dir::State::lists={lists}"]
     # The machine's own index cache must not hear of the copy.
     apart += ["Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache="]
     apt = [*APT, *(word for option in apart for word in ("-o", option))]
@@ -78,43 +73,22 @@ def proxies() -> dict[str, str]:
     return {name: value for name, _, value in pairs if value not in ("", "DIRECT")}
 
 
-@dataclass(frozen=True)
-class Source:
-    """One suite of Debian at one address, and the file below /etc/apt that names it."""
+def machine_sources(release: str = CODENAME, options: Sequence[str] = ()) -> list[str]:
+    """This machine's own places for Debian, as apt itself reads its lists: `http://… bookworm main contrib`.
 
-    uri: str
-    suite: str
-    components: tuple[str, ...]
-    file: Path
-
-    def line(self, release: str) -> str:
-        """The `deb` line of the same place for a release of Debian: bookworm-security becomes trixie-security."""
-        return " ".join(["deb", self.uri, self.suite.replace(CODENAME, release, 1), *self.components])
-
-
-def machine_sources(*options: str) -> list[Source]:
-    """This machine's own places for Debian, as apt itself reads its lists; DevClusterError when it has none.
-
-    The caller has refreshed the index: apt tells of no place before. `options` are further words for apt.
+    For another `release` bookworm-security becomes trixie-security. The caller has refreshed the index: apt tells of
+    no place before. Raises DevClusterError when there is none. `options` are further words for apt.
     """
-    fields = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SOURCESENTRY)"
+    fields = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
     listed = run(["apt-get", *options, "indextargets", "--format", fields, "Created-By: Packages"])
-    suites = {CODENAME, f"{CODENAME}-updates", f"{CODENAME}-security"}
-    found: dict[tuple[str, str, Path], list[str]] = {}
-    for uri, suite, component, entry in (line.split("|") for line in dict.fromkeys(listed.splitlines())):
-        if suite in suites:
-            found.setdefault((uri.rstrip("/"), suite, Path(entry.rpartition(":")[0])), []).append(component)
-    sources = [Source(uri, suite, tuple(parts), file) for (uri, suite, file), parts in found.items() if "main" in parts]
-    if not sources:
+    found: dict[tuple[str, str], list[str]] = {}
+    for uri, suite, component in (line.split() for line in dict.fromkeys(listed.splitlines())):
+        if suite in SUITES:
+            found.setdefault((uri.rstrip("/"), suite.replace(CODENAME, release)), []).append(component)
+    places = [" ".join([*place, *components]) for place, components in found.items() if "main" in components]
+    if not places:
         raise DevClusterError(
             f"apt on this machine has no source for Debian's {CODENAME} with the component main; "
             "add one below /etc/apt/sources.list.d and run up again."
         )
-    return sources
-
-
-def as_source_list(text: str) -> str:
-    """A list of apt, of either format, that names source packages in place of binary ones; its options stay."""
-    return re.sub(
-        r"^(Types:.*|deb(?=\s))", lambda m: "deb-src" if m[0] == "deb" else "Types: deb-src", text, flags=re.M
-    )
+    return places

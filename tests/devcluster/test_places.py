@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from devcluster.places import Places, made_whole, write_private
+from devcluster.errors import DevClusterError
+from devcluster.places import Places, made_whole
 
 
 def test_the_places_follow_the_variables() -> None:
@@ -34,9 +35,7 @@ def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [path.name for path in target.iterdir()] == ["newer"]
 
 
-def test_a_private_file_is_private_even_when_it_replaces_an_open_one(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "key"
-    write_private(path, "one")
-    path.chmod(0o644)
-    write_private(path, "two")
-    assert (path.read_text(), path.stat().st_mode & 0o777) == ("two", 0o600)
+@pytest.mark.parametrize("variable", ["PODENV_DEV_CACHE", "PODENV_DEV_STATE"])
+def test_a_folder_that_a_shell_would_not_take_as_it_stands_is_refused(variable: str) -> None:
+    with pytest.raises(DevClusterError, match=rf"^{variable}: '/my folder' has a character other than letters, digits"):
+        Places.from_environment({"HOME": "/h", variable: "/my folder"})

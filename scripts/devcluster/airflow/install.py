@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from devcluster import images, store
+from devcluster import cluster
 from devcluster.airflow.api import Api
-from devcluster.cluster import Cluster
 from devcluster.errors import DevClusterError
 from devcluster.places import Places
 from devcluster.programs import run
@@ -43,15 +42,10 @@ class Airflow:
 
     def environ(self) -> dict[str, str]:
         """What podenv, helm and kubectl are told of the dev cluster. Raises DevClusterError where there is none."""
-        made = Cluster.load(self.places)
-        if made is None:
+        if not cluster.is_made(self.places):
             raise DevClusterError("no cluster is up; start one with: scripts/dev-cluster up")
         return {
-            "KUBECONFIG": str(self.places.kubeconfig),
-            "PODENV_REGISTRY": images.REGISTRY,
-            "PODENV_BASE_IMAGE": images.BASE_PATTERN,
-            "PODENV_UV_IMAGE": images.UV.reference,
-            **store.variables(made.network),
+            **cluster.variables(self.places),
             "PATH": f"{ROOT / '.venv' / 'bin'}:{self.places.bin}:{os.environ.get('PATH', '')}",
         }
 
