@@ -18,3 +18,5 @@ find_python() {
 PYTHON=$(find_python) || die "no Python 3.11 or newer on PATH; install one, or name it in PODENV_PYTHON."
 "$PYTHON" scripts/setup_venv.py
 PATH="$PWD/.venv/bin:$PATH"
+# Where it is set, each of the many processes of a run compiles podenv, and each of pytest rewrites every test, anew.
+unset PYTHONDONTWRITEBYTECODE
