@@ -12,6 +12,8 @@ from tests.packageindex import Index
 
 # Tests that were started in the background ignore Ctrl-C, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Of all that the tests install they import little.
+os.environ["UV_COMPILE_BYTECODE"] = "0"
 
 
 def missing_for_cluster_tests() -> str | None:

@@ -61,17 +61,18 @@ def damaged(environment: Environment) -> Environment:
 
 
 def test_a_sync_installs_exactly_what_the_lock_names_on_the_python_that_the_values_name(
-    catalogue: Catalogue, own_cache: Path
+    catalogue: Catalogue, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment = catalogue["small"]
+    monkeypatch.delenv("UV_COMPILE_BYTECODE")
     log: list[str] = []
     done = venv.sync(environment, log=log.append)
     assert (done.environment, done.key, done.created) == ("small", key_of(environment), True)
     assert done.path == own_cache / "venvs" / done.key
+    assert (done.path / "lib/python3.11/site-packages/__pycache__/six.cpython-311.pyc").is_file()
     assert imports(done.path, "six") == "1.16.0"
     installed = {path.name.split("-")[0] for path in done.path.glob("lib/python3.11/site-packages/*.dist-info")}
     assert installed == {"six"}
-    assert (done.path / "lib/python3.11/site-packages/__pycache__/six.cpython-311.pyc").is_file()
     assert json.loads((done.path / "podenv.json").read_text()) == {
         "key": done.key,
         "content": lock.lock_hash(environment),
@@ -288,6 +289,7 @@ def test_a_full_disk_says_so_and_leaves_nothing(
 ) -> None:
     disk = mounted(f"size={size}")
     monkeypatch.setenv("PODENV_CACHE", str(disk))
+    monkeypatch.delenv("UV_COMPILE_BYTECODE")
     with pytest.raises(LocalEnvironmentError) as raised:
         venv.sync(catalogue["small"])
     assert re.fullmatch(

@@ -32,14 +32,15 @@ def install(
     Raises `ProgramFailed`, `PackageUnusable`.
     """
     uv = lock.uv()
+    variables = {"UV_COMPILE_BYTECODE": "1", **lock.uv_variables()}  # else the first task of many would compile it
 
     def run(*words: str | Path) -> None:
         argv = [uv, *words, "--color=never", "--no-progress"]
-        process.run(argv, cwd=environment.folder, env=lock.uv_variables(), pass_fds=pass_fds)
+        process.run(argv, cwd=environment.folder, env=variables, pass_fds=pass_fds)
 
     own = [wheels.build(environment, package, log=log) for package in packages.of(environment)]
     run("venv", "--no-project", "--no-config", "--no-python-downloads", "--python", base, folder)
-    target = ("--python", folder / "bin" / "python", "--compile-bytecode")
+    target = ("--python", folder / "bin" / "python")
     with tempfile.TemporaryDirectory(prefix="podenv-sync-") as scratch:
         run("pip", "sync", *target, *installation.words(environment, Path(scratch)))
         if own:
