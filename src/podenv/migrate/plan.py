@@ -90,7 +90,9 @@ def line_after(change: FileChange, line: int) -> int:
 
 
 def _read(change: FileChange, migration: Migration, namer: Namer, python: str) -> None:
-    source, functions = _parse(change)
+    functions, source = _parse(change)
+    if source is None:
+        return
     found = uses.find(source)
     migration.left += [Left(change.file, *other) for other in found.others]
     decider = Decider(source, functions, change.file, python=python)
@@ -111,12 +113,13 @@ def _read(change: FileChange, migration: Migration, namer: Namer, python: str) -
     change.after = edit(source, decisions).bytes if decisions else change.before
 
 
-def _parse(change: FileChange) -> tuple[Source, Functions]:
+def _parse(change: FileChange) -> tuple[Functions, Source | None]:
+    """What the file holds, and its layout where there may be something to change."""
     file = change.file
     try:
         change.before = change.after = file.read_bytes()
         functions = Functions(change.before, file)
-        return Source(cst.parse_module(change.before)), functions
+        return functions, Source(cst.parse_module(change.before)) if uses.may_be_in(change.before) else None
     except OSError as error:
         raise DagFileInvalid(f"{file} cannot be read: {error.strerror}; check the path.") from None
     except SyntaxError as error:
