@@ -217,7 +217,8 @@ USES = """
     """
 
 
-def test_modules_beside_it(python: str, root: Path) -> None:
+def test_modules_beside_it(python: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # of what this process loads
     write(root, MODULES)
     names = load(root, USES)
     ran = run(python, names["f"], popen={"cwd": root.parent})
