@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from podenv.check.run import Options, check
 from podenv.check.standard import HERE
 from podenv.local import imports
 from podenv.lock.lockfile import lock_hash
+from podenv.release import Releases
 from podenv.release.room import room
 
 ROOT = Path(__file__).parents[2]
@@ -86,8 +88,8 @@ def test_a_cluster_is_asked_three_times_and_the_smaller_amount_holds(index: Inde
     asked = []
 
     class Answers:
-        def list(self, api_version: str, kind: str) -> object:
-            asked.append(kind)
+        def list_in(self, api_version: str, kind: str, namespaces: Iterable[str]) -> object:
+            asked.append((kind, *namespaces))
             where = {"namespace": "podenv-a"}
             answers: dict[str, object] = {
                 "LimitRange": [
@@ -105,13 +107,18 @@ def test_a_cluster_is_asked_three_times_and_the_smaller_amount_holds(index: Inde
             return answers[kind]
 
     catalogue = Catalogue(project.root / "envs")
-    found = room(Answers(), [catalogue["a"]], "podenv-")  # type: ignore[arg-type]  # it only lists
-    assert asked == ["LimitRange", "ResourceQuota", "Node"]
-    assert found == Room(
-        {"a": {"memory": "4Gi"}},
-        {"a": {"limits.cpu": "4", "pods": "2"}},
-        ({"cpu": "2", "memory": "64Gi"}, {"cpu": "3", "memory": "8Gi"}),
-    )
+    releases = Releases()
+    releases.cluster = Answers()  # type: ignore[assignment]  # it only lists
+    found, refused = room(releases, [catalogue["a"]])
+    assert asked == [("LimitRange", "podenv-a"), ("ResourceQuota", "podenv-a"), ("Node", "")]
+    assert refused == {}
+    assert found == {
+        "a": Room(
+            {"memory": "4Gi"},
+            {"limits.cpu": "4", "pods": "2"},
+            ({"cpu": "2", "memory": "64Gi"}, {"cpu": "3", "memory": "8Gi"}),
+        )
+    }
     project.dag("""
         @task.env("a", cpu="3500m")
         def f(): ...
@@ -119,7 +126,7 @@ def test_a_cluster_is_asked_three_times_and_the_smaller_amount_holds(index: Inde
         @task.env("a", memory="5Gi")
         def g(): ...
         """)
-    assert [one.message for one in held(project, Options(rules=("limit",), room=found))] == [
+    assert [one.message for one in held(project, Options(rules=("limit",), rooms=found))] == [
         "`f` asks for cpu 3500m, and the largest node has 3.",
         "`g` may use memory 5Gi, and the namespace's LimitRange allows 4Gi.",
         "Of 'a', 3 idle pods take 3 x 1 of pods, and the quota has 2 (the namespace's ResourceQuota).",

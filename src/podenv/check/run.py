@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,15 +43,16 @@ class Options:
     """How a check is done.
 
     ``environments``: only these; ``rules``: only these. ``sync``: unpack locks that are not unpacked yet. ``engine``:
-    ask the type checker where no result is kept. ``room`` is what a cluster allows, ``graph`` what Airflow loaded;
-    ``probe``: import what tasks import, in virtual environments.
+    ask the type checker where no result is kept. ``rooms`` is what clusters allow, by environment, and ``untold`` what
+    they do not say; ``graph`` is what Airflow loaded; ``probe``: import what tasks import, in virtual environments.
     """
 
     environments: Collection[str] = ()
     rules: Collection[str] = tuple(RULES)
     sync: bool = True
     engine: bool = True
-    room: Room | None = None
+    rooms: Mapping[str, Room] = field(default_factory=dict)
+    untold: Sequence[str] = ()
     graph: Graph | None = None
     probe: bool = False
     roots: Sequence[Path] = ()
@@ -92,6 +93,8 @@ class _Check:
         self._judge()
         for subject in self.subjects:
             self._rules(subject)
+        for why in self.options.untold:
+            self._skip("limit", why, failed=True)
         self._graph(found)
         self._probe()
         self._unused(found, paths)
@@ -119,7 +122,7 @@ class _Check:
                 Finding("dag-syntax", shown(Path(file)), 1, 1, f"Airflow cannot import this file: {why}", "Correct it.")
             )
         for subject in self.subjects:
-            self.findings += limits.mapped(subject, graph, self.options.room)
+            self.findings += limits.mapped(subject, graph, self.options.rooms.get(subject.name))
         if program is None:
             self._skip("edge-type", judging.NO_ENGINE)
         elif "edge-type" in self.options.rules:
@@ -200,7 +203,7 @@ class _Check:
         self.findings += imports.through_others(subject)
         self.findings += imports.needless(subject)
         self.findings += environments.commands(subject)
-        self.findings += limits.above(subject, self.options.room)
+        self.findings += limits.above(subject, self.options.rooms.get(subject.name))
         if subject.environment.python != standard.HERE and not standard.is_known():
             python = subject.environment.python
             why = f"stdlib-list, which knows Python {python}, is not installed: `pip install 'podenv[check]'`."

@@ -14,7 +14,7 @@ import typer
 from rich.text import Text
 
 from podenv.call import beside
-from podenv.catalogue.environment import Catalogue
+from podenv.catalogue.environment import Catalogue, Environment
 from podenv.catalogue.rules import RULES, SEVERITIES, Severity
 from podenv.check import writers
 from podenv.check.findings import Finding, Report
@@ -23,8 +23,8 @@ from podenv.check.rules.limits import Room
 from podenv.check.run import ASKED_FOR, Options
 from podenv.check.run import check as run_check
 from podenv.cli import output
-from podenv.cli.choice import complete, no_environment
-from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix
+from podenv.cli.choice import complete, no_environment, readable
+from podenv.cli.target import DEFAULT_PREFIX, Context, Kubeconfig, Prefix, clusters
 from podenv.errors import CatalogueNotFound, PodenvError, SettingError, nearest
 
 IMPOSSIBLE = 2  # exit code: something could not be checked
@@ -86,7 +86,7 @@ def check(
         typer.Option("--dag-graph", help="Also load the DAGs with Airflow: what feeds what, mapped limits."),
     ] = False,
     cluster: Annotated[
-        bool, typer.Option("--cluster", help="Also ask the cluster for its limit ranges, quotas and nodes.")
+        bool, typer.Option("--cluster", help="Also ask the clusters for their limit ranges, quotas and nodes.")
     ] = False,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -120,12 +120,15 @@ def check(
         catalogue = Catalogue.find()
         chosen_paths = _paths(paths, catalogue)
         names, folders = _environments(env, catalogue), roots(chosen_paths, catalogue)
-        room = _room(catalogue, kubeconfig, context, namespace_prefix) if cluster else None
+        asked = readable(catalogue, names or catalogue.names()) if cluster else []
+        rooms, untold = _rooms(asked, context, kubeconfig, namespace_prefix)
         graph = _graph(chosen_paths) if dag_graph else None
     except PodenvError as error:
         output.error(str(error))
         raise typer.Exit(IMPOSSIBLE) from None
-    options = Options(names, rules, sync=not no_sync, room=room, graph=graph, probe=probe, roots=folders)
+    options = Options(
+        names, rules, sync=not no_sync, rooms=rooms, untold=untold, graph=graph, probe=probe, roots=folders
+    )
     with output.waiting("checking") as (_, doing):
         report = run_check(chosen_paths, catalogue, options, log=doing)
     _write(report, format, time.monotonic() - began)
@@ -158,13 +161,15 @@ def roots(paths: Sequence[Path], catalogue: Catalogue) -> list[Path]:
     return list(dict.fromkeys(folder.absolute() for folder in found))
 
 
-def _room(catalogue: Catalogue, kubeconfig: Path | None, context: str | None, prefix: str) -> Room:
-    """What the cluster allows. Raises `ReleaseError`."""
-    from podenv.cli.choice import readable
-    from podenv.release.cluster import Cluster
-    from podenv.release.room import room
+def _rooms(
+    environments: Sequence[Environment], context: str | None, kubeconfig: Path | None, prefix: str
+) -> tuple[dict[str, Room], list[str]]:
+    """What the clusters of ``environments`` allow, and what they do not say. Raises `ReleaseError`."""
+    if not environments:
+        return {}, []
+    from podenv.release.room import rooms  # most often no cluster is asked
 
-    return room(Cluster(kubeconfig, context), readable(catalogue, catalogue.names()), prefix)
+    return rooms(clusters(context, kubeconfig, prefix), environments)
 
 
 def _graph(paths: Sequence[Path]) -> Graph:

@@ -53,6 +53,27 @@ class Clusters:
             found.setdefault(id(releases), (releases, []))[1].append(one)
         return list(found.values())
 
+    def each(
+        self, environments: Iterable[Environment], question: Callable[[Releases, Sequence[Environment]], _T]
+    ) -> list[tuple[Releases, list[Environment], _T | ReleaseError]]:
+        """Ask each cluster of the environments, side by side: with its environments its answer, or why there is none.
+
+        The error of the only cluster is raised.
+        """
+        groups = self.groups(environments)
+
+        def one(group: tuple[Releases, list[Environment]]) -> _T | ReleaseError:
+            try:
+                return question(*group)
+            except ReleaseError as error:
+                if len(groups) == 1:
+                    raise
+                return error
+
+        with ThreadPoolExecutor(_PARALLEL_CLUSTERS, thread_name_prefix="podenv-clusters") as pool:
+            answers = pool.map(one, groups)
+            return [(*group, answer) for group, answer in zip(groups, answers, strict=True)]
+
     def ask(
         self,
         environments: Iterable[Environment],
@@ -62,24 +83,14 @@ class Clusters:
 
         The error of the only cluster is raised.
         """
-        groups = self.groups(environments)
         answers: dict[str, _T] = {}
         errors: dict[str, ReleaseError] = {}
-
-        def one(group: tuple[Releases, list[Environment]]) -> Mapping[str, _T] | ReleaseError:
-            try:
-                return question(*group)
-            except ReleaseError as error:
-                if len(groups) == 1:
-                    raise
-                return error
-
-        with ThreadPoolExecutor(_PARALLEL_CLUSTERS, thread_name_prefix="podenv-clusters") as pool:
-            for (releases, members), answer in zip(groups, pool.map(one, groups), strict=True):
-                if isinstance(answer, ReleaseError):
-                    errors |= {member.name: _of(answer, member.name, releases.target.context) for member in members}
-                else:
-                    answers |= answer
+        for releases, members, answer in self.each(environments, question):
+            if isinstance(answer, ReleaseError):
+                for member in members:
+                    errors[member.name] = type(answer)(f"Environment {member.name!r}, in {place(releases)}: {answer}")
+            else:
+                answers |= answer
         return answers, errors
 
     def survey(self, environments: Iterable[Environment]) -> tuple[dict[str, State], dict[str, ReleaseError]]:
@@ -87,7 +98,7 @@ class Clusters:
         return self.ask(environments, lambda releases, members: releases.survey(releases.places(members)))
 
 
-def _of(error: ReleaseError, name: str, context: str | None) -> ReleaseError:
-    """The error of a cluster, for one of its environments."""
-    where = f"context {context!r}" if context else "the current context"
-    return type(error)(f"Environment {name!r}, in {where}: {error}")
+def place(releases: Releases) -> str:
+    """The cluster in the words of a sentence: ``context 'eu-west'``."""
+    context = releases.target.context
+    return f"context {context!r}" if context else "the current context"

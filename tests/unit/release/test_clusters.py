@@ -21,15 +21,26 @@ from podenv.release.clusters import Clusters
 IMAGE = f"image: {{registry: 127.0.0.1:1, repository: r, digest: 'sha256:{'1' * 64}', external: true}}"
 
 
+KINDS = {
+    "pods": "Pod", "secrets": "Secret", "limitranges": "LimitRange", "resourcequotas": "ResourceQuota", "nodes": "Node",
+}  # fmt: skip
+
+
 def empty(asked: Asked) -> Answer:
-    """A cluster without a release."""
+    """A cluster without a release, with one small node, whose quotas are not for everybody."""
     path = asked.path.partition("?")[0]
     if path == "/api/v1":
-        kinds = [
-            {"name": "pods", "kind": "Pod", "namespaced": True},
-            {"name": "secrets", "kind": "Secret", "namespaced": True},
+        kinds: list[dict[str, object]] = [
+            {"name": one, "kind": kind, "namespaced": True} for one, kind in KINDS.items()
         ]
+        kinds.append({"name": "nodes", "kind": "Node", "namespaced": False})
         return Answer(200, {}, json.dumps({"resources": kinds}).encode())
+    if path == "/api/v1/nodes":
+        return Answer(200, {}, b'{"items": [{"status": {"allocatable": {"cpu": "4", "memory": "8Gi"}}}]}')
+    if path.endswith("/limitranges"):
+        return Answer(200, {}, b'{"items": []}')
+    if path.endswith("/resourcequotas"):
+        return Answer(403, {}, b'{"message": "resourcequotas is forbidden"}')
     return Answer(200, {}, b'{"items": []}') if path.endswith(("/pods", "/secrets")) else Answer(404)
 
 
@@ -106,3 +117,26 @@ def test_a_context_that_the_kubeconfig_does_not_have_is_one_error(tmp_path: Path
         "error: There is no context 'her' in the kubeconfig. Did you mean 'here'? It has: away, here. Correct "
         "--context, or cluster.context in the values."
     ]
+
+
+def test_a_check_asks_the_cluster_of_each_environment_and_says_what_is_not_known(tmp_path: Path) -> None:
+    tasks = [f"@task.env({name!r}, cpu='6')\ndef {name}(): ...\n" for name in ("etl", "report", "train")]
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "d.py").write_text("from airflow.sdk import task\n\n" + "\n".join(tasks))
+    words = ["check", "--cluster", "--select", "limit", "--kubeconfig", os.environ["KUBECONFIG"]]
+    result = CliRunner().invoke(app, words)
+    assert re.findall(r": (`.*)", result.stdout) == [
+        f"`{name}` asks for cpu 6, and the largest node has 4." for name in ("etl", "train")
+    ]
+    assert [
+        re.split(": | http", one)[2:4] for one in result.stderr.splitlines() if one.startswith("could not check: limit")
+    ] == [
+        ["what the quotas of the current context allow", "The cluster refuses it"],
+        ["what the cluster of context 'away' allows report", "The API server"],
+        ["what the quotas of context 'here' allow", "The cluster refuses it"],
+    ]
+    assert result.exit_code == 1
+    # One environment asks its own cluster only, whose error is the command's.
+    result = CliRunner().invoke(app, [*words, "--env", "report"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "The API server http://127.0.0.1:1 does not answer" in result.stderr

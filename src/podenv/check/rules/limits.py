@@ -22,13 +22,14 @@ _RESOURCES = frozenset({"cpu", "memory", "max_memory", "gpu", "container_resourc
 
 @dataclass(frozen=True)
 class Room:
-    """What a cluster allows, beside what the values say: for each namespace, and for one pod on the largest node.
+    """What its cluster allows an environment, beside what the values say.
 
-    ``ranges``: the limit ranges' ``max`` for a container, ``quotas``: the hard limits, both by environment.
+    ``range``: the ``max`` for a container of the namespace's limit ranges; ``quota``: its hard limits; ``nodes``: what
+    each node has for pods.
     """
 
-    ranges: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    quotas: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    range: Mapping[str, str] = field(default_factory=dict)
+    quota: Mapping[str, str] = field(default_factory=dict)
     nodes: tuple[Mapping[str, str], ...] = ()
 
 
@@ -51,10 +52,9 @@ def above(subject: Subject, room: Room | None = None) -> Iterator[Finding]:
         yield subject.about("limit", subject.values_file, f"A task of {subject.name!r} {message}", remedy)
     # A quota of the values themselves is held against them where they are read.
     idle = subject.environment.spec.warm.idle or 0
-    for hard in _of(room.quotas, subject.name):
-        for figures in beyond_quota(idle, given.requests, given.limits, hard):
-            message = f"Of {subject.name!r}, {figures} (the namespace's ResourceQuota)."
-            yield subject.about("limit", subject.values_file, message, "Lower warm.idle, or raise the quota.")
+    for figures in beyond_quota(idle, given.requests, given.limits, room.quota):
+        message = f"Of {subject.name!r}, {figures} (the namespace's ResourceQuota)."
+        yield subject.about("limit", subject.values_file, message, "Lower warm.idle, or raise the quota.")
 
 
 def mapped(subject: Subject, graph: Graph, room: Room | None = None) -> Iterator[Finding]:
@@ -83,14 +83,12 @@ def _of_task(subject: Subject, task: Task, message: str, remedy: str) -> Finding
 def _refusals(subject: Subject, asked: Resources, room: Room) -> Iterator[tuple[str, str]]:
     """What of ``asked`` can never be had: the rest of a sentence that begins with the task, and what to do."""
     spec, file = subject.environment.spec, shown(subject.values_file)
-    ranges: list[tuple[Mapping[str, str], str]] = [(spec.limit_range.max, f"limitRange.max in {file}")]
-    ranges += [(one, "the namespace's LimitRange") for one in _of(room.ranges, subject.name)]
+    ranges = (spec.limit_range.max, f"limitRange.max in {file}"), (room.range, "the namespace's LimitRange")
     for allowed, where in ranges:
         for name, limit in asked.limits.items():
             if name in allowed and _more(limit, allowed[name]):
                 yield _sentence("may use", name, limit, f"{where} allows {allowed[name]}")
-    quotas: list[tuple[Mapping[str, str], str]] = [(spec.resource_quota.hard, f"resourceQuota.hard in {file}")]
-    quotas += [(one, "the namespace's ResourceQuota") for one in _of(room.quotas, subject.name)]
+    quotas = (spec.resource_quota.hard, f"resourceQuota.hard in {file}"), (room.quota, "the namespace's ResourceQuota")
     for allowed, where in quotas:
         yield from _beyond_quota(asked, allowed, where)
     nodes = [spec.check.largest_node] if spec.check.largest_node else []
@@ -99,10 +97,6 @@ def _refusals(subject: Subject, asked: Resources, room: Room) -> Iterator[tuple[
         for name, request in asked.requests.items():
             if name in node and _more(request, node[name]):
                 yield _sentence("asks for", name, request, f"{where} {node[name]}")
-
-
-def _of(found: Mapping[str, Mapping[str, str]], name: str) -> list[Mapping[str, str]]:
-    return [found[name]] if name in found else []
 
 
 def _beyond_quota(asked: Resources, allowed: Mapping[str, str], where: str) -> Iterator[tuple[str, str]]:
