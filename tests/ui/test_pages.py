@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+import threading
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.registryserver import Answer, Asked, serving
 from tests.ui.conftest import HOSTILE, LOCK, Get
 
 RUN = "run/report/manual__1+00:00/total/{MAP_INDEX}"
@@ -143,9 +147,69 @@ def test_without_a_cluster_the_pages_say_why_releases_are_not_known(get: Get) ->
     assert get("releases?name=reporting&name=elsewhere").json().keys() == {"reporting"}
     known = get("releases?name=reporting").json()["reporting"]
     assert (known["health"], known["revision"], known["image"]) == ("not known", "", "")
-    assert "kubeconfig cannot be used" in known["why"]
-    assert "The releases are not known here: The kubeconfig cannot be used" in text(get("releases/reporting"))
+    why = "Connection 'kubernetes_default': it cannot be used ("
+    assert known["why"].startswith(why)
+    assert f"The releases are not known here: {why}" in text(get("releases/reporting"))
     assert get("releases/elsewhere").status_code == 404
+
+
+def test_each_cluster_is_asked_and_one_that_does_not_answer_costs_only_its_environments(
+    get: Get, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+
+    def late(asked: Asked) -> Answer:
+        over.wait(30)
+        return Answer(500)
+
+    with serving(no_release) as (here, _), serving(late) as (slow, _):
+        servers = {"k8s_here": here, "k8s_slow": slow, "k8s_away": "127.0.0.1:1"}
+        for name, server in servers.items():
+            connection = {"conn_type": "kubernetes", "extra": {"kube_config": json.dumps(kubeconfig(server))}}
+            monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(connection))
+        for name in (*servers, "k8s_none"):
+            folder = tmp_path / name.replace("_", "-")
+            folder.mkdir()
+            (folder / "values.yaml").write_text(f'python: "3.11"\ncluster: {{connection: {name}}}\n')
+        monkeypatch.setenv("PODENV_CATALOGUE", str(tmp_path))
+        monkeypatch.setattr("podenv.airflow.ui.releases.WAIT_SECONDS", 3.0)
+        found = get("releases?" + "&".join(f"name=k8s-{one}" for one in ("here", "slow", "away", "none"))).json()
+        one = text(get("releases/k8s-here"))
+        over.set()
+    assert "It is not deployed." in one
+    assert {name: state["health"] for name, state in found.items()} == {
+        "k8s-here": "not deployed", "k8s-slow": "not known", "k8s-away": "not known", "k8s-none": "not known",
+    }  # fmt: skip
+    assert found["k8s-slow"]["why"] == (
+        "Connection 'k8s_slow': its cluster has not answered within 3 s; reload the page to ask again."
+    )
+    assert found["k8s-away"]["why"].startswith(
+        "Connection 'k8s_away': The API server http://127.0.0.1:1 does not answer ("
+    )
+    assert found["k8s-none"]["why"] == (
+        "Connection 'k8s_none': it cannot be used (The conn_id `k8s_none` isn't defined). Add it to Airflow, with "
+        "conn_type kubernetes, or correct cluster.connection in the values."
+    )
+    assert "Cluster Connection k8s_here" in text(get("env/k8s-here"))
+
+
+def no_release(asked: Asked) -> Answer:
+    """A cluster without a release."""
+    path = asked.path.partition("?")[0]
+    if path == "/api/v1":
+        kinds = [{"name": f"{one.lower()}s", "kind": one, "namespaced": True} for one in ("Pod", "Secret")]
+        return Answer(200, {}, json.dumps({"resources": kinds}).encode())
+    return Answer(200, {}, b'{"items": []}') if path.endswith(("/pods", "/secrets")) else Answer(404)
+
+
+def kubeconfig(server: str) -> dict[str, Any]:
+    """A kubeconfig that leads to ``server``."""
+    return {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": f"http://{server}"}}],
+        "users": [{"name": "u", "user": {}}],
+    }
 
 
 def test_an_installation_without_environments_says_how_to_begin(get: Get, monkeypatch: pytest.MonkeyPatch) -> None:

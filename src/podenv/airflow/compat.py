@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -220,11 +221,18 @@ def pod_from_dict(pod: Mapping[str, Any]) -> V1Pod:
     return PodGenerator.deserialize_model_dict(dict(pod))
 
 
-def kubernetes_client() -> CoreV1Api:
-    """The client of the connection ``kubernetes_default``, or of the cluster that this process runs in."""
+_loading = threading.Lock()
+
+
+def kubernetes_client(connection: str = "") -> CoreV1Api:
+    """The client of a Connection; without one that of ``kubernetes_default``, or of the cluster this process runs in.
+
+    The hook goes through a configuration that the whole process shares, so one thread at a time makes a client.
+    """
     from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 
-    return KubernetesHook(conn_id=KubernetesHook.default_conn_name).core_v1_client
+    with _loading:
+        return KubernetesHook(conn_id=connection or KubernetesHook.default_conn_name).core_v1_client
 
 
 def runs_whole_dag() -> bool:

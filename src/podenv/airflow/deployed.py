@@ -1,7 +1,8 @@
 """The catalogue that the cluster itself is, for an Airflow that gets its DAGs without ``envs/`` beside them.
 
 ``[podenv] catalogue = cluster``: names, namespaces, Pythons and default resources come from the PodTemplates that are
-deployed. They are read once in a process, in one request.
+deployed. They are read once in a process, in one request. It is one cluster: of several, the one that is away would
+make the names of all tasks unknown, and the same name in two of them would mean either.
 """
 
 from __future__ import annotations
@@ -52,7 +53,11 @@ class DeployedCatalogue(Catalogue):
         return self._environments[name]
 
     def refusal(self, name: str) -> PodenvError:
-        return UnknownEnvironment(name, _PLACE, self.names(), remedy=f"`podenv deploy {name}` deploys it.")
+        remedy = (
+            f"`podenv deploy {name}` deploys it. Of several clusters only that of the Connection kubernetes_default is "
+            "read; for the environments of the others Airflow needs a copy of envs/."
+        )
+        return UnknownEnvironment(name, _PLACE, self.names(), remedy=remedy)
 
 
 class _Failure:

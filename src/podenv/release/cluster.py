@@ -35,10 +35,12 @@ class Cluster:
     Every method raises `NoCluster` if the server does not answer, `AccessRefused` if the user may not do it.
     """
 
-    def __init__(self, kubeconfig: Path | None = None, context: str | None = None) -> None:
+    def __init__(
+        self, kubeconfig: Path | None = None, context: str | None = None, *, client: ApiClient | None = None
+    ) -> None:
         self.kubeconfig = kubeconfig
         self.context = context
-        self._client = _client(kubeconfig, context)
+        self._client = client or _client(kubeconfig, context)
         self._resources: dict[str, dict[str, tuple[str, bool]]] = {}
         self._lock = threading.Lock()
         self._ahead = 0.0

@@ -200,8 +200,8 @@ def _facts_of(use: Use | None) -> known.Facts | None:
     return None if use is None else known.facts([use.environment]).get(use.environment)
 
 
-def _places(names: Collection[str]) -> dict[str, str]:
-    return {name: one.namespace for name, one in known.facts(names).items()}
+def _places(names: Collection[str]) -> dict[str, releases.Place]:
+    return {name: releases.Place(one.connection, one.namespace) for name, one in known.facts(names).items()}
 
 
 def _readable(user: Any) -> set[str]:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class Facts:
     """An environment as its files say it. ``problem`` is what keeps them from being read, empty if nothing does.
 
-    ``direct`` are the names that are asked for; ``packages`` all of the lock, name to version; ``requests`` and
+    ``connection`` leads to its cluster, empty where the values name none. ``direct`` are the names that are asked for;
+    ``packages`` all of the lock, name to version; ``requests`` and
     ``limits`` are by ``cpu``, ``memory`` …; ``settings`` is what the files say of the pods, by dotted key.
     """
 
@@ -33,6 +34,7 @@ class Facts:
     description: str = ""
     python: str = ""
     namespace: str = ""
+    connection: str = ""
     lock: str = ""
     direct: tuple[str, ...] = ()
     packages: Mapping[str, str] = field(default_factory=dict)
@@ -103,6 +105,7 @@ def _read(environment: Environment) -> Facts:
         description=spec.description,
         python=environment.python,
         namespace=settings.namespace(environment.name, _file()),
+        connection=spec.cluster.connection,
         lock=lock,
         direct=direct,
         packages=dict(sorted(packages.items())),

@@ -1,4 +1,4 @@
-"""What Helm and the cluster say of environments, asked for after the page is there: a cluster may be slow, or away.
+"""What Helm and the clusters say of environments, asked for after the page is there: one may be slow, or away.
 
 Values of environment variables are never shown; of changed values only the keys are.
 """
@@ -8,12 +8,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
+from podenv.airflow import compat
+from podenv.airflow.cluster import DEFAULT
 from podenv.catalogue import values
-from podenv.errors import PodenvError
+from podenv.errors import NoCluster, PodenvError
 from podenv.plan.lockdiff import PackageChange, between
+from podenv.pods.client import plain
 from podenv.release import records, state
 from podenv.release.cluster import Cluster
 from podenv.release.records import Record
@@ -22,6 +26,11 @@ from podenv.release.status import health_of
 
 FRESH_SECONDS = 30.0
 """For how long an answer counts for all who look."""
+WAIT_SECONDS = 10.0
+"""For how long a page waits for the slowest cluster."""
+_PARALLEL = 8  # questions to clusters
+_Places = tuple[tuple[str, str], ...]  # names of environments of one cluster, each with its namespace
+_Answer = tuple[float, Any]  # when it came, and a text where the cluster could not be asked
 
 
 @dataclass(frozen=True)
@@ -68,41 +77,95 @@ class Change:
     values: Sequence[str]
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where an environment is: the Connection to its cluster, empty for the default one, and its namespace."""
+
+    connection: str
+    namespace: str
+
+
 class Releases:
-    """The releases of a cluster, read at most twice a minute, by one thread at a time."""
+    """The releases of all clusters, each read at most twice a minute; one that does not answer hides no other."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[tuple[str, ...], tuple[float, Any]] = {}
+        self._pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="podenv-page")
+        self._kept: dict[object, Future[_Answer]] = {}
 
-    def survey(self, places: Mapping[str, str]) -> dict[str, Deployed]:
-        """How each environment in ``places`` (name -> namespace) is deployed; never raises."""
-
-        def ask() -> dict[str, Deployed]:
-            cluster = Cluster()
-            return {name: _deployed(cluster, one) for name, one in state.survey(cluster, dict(places)).items()}
-
-        found = self._fresh(("survey", *sorted(places)), ask)
-        return {name: Deployed(unknown=found) for name in places} if isinstance(found, str) else found
-
-    def history(self, name: str, namespace: str) -> list[Record] | str:
-        """All revisions of an environment, the newest first; why they are not known as text; never raises."""
-        found: list[Record] | str = self._fresh(
-            ("history", name, namespace), lambda: records.read(Cluster(), {name: namespace}, history=True)[name]
-        )
+    def survey(self, places: Mapping[str, Place]) -> dict[str, Deployed]:
+        """How each environment in ``places`` is deployed; never raises."""
+        by_cluster: dict[str, dict[str, str]] = {}
+        for name, place in places.items():
+            by_cluster.setdefault(place.connection, {})[name] = place.namespace
+        asked = {one: self._ask(one, tuple(sorted(some.items())), _survey) for one, some in by_cluster.items()}
+        wait(asked.values(), timeout=WAIT_SECONDS)
+        found: dict[str, Deployed] = {}
+        for connection, some in by_cluster.items():
+            answer = _said(asked[connection], connection)
+            found |= {name: Deployed(unknown=answer) for name in some} if isinstance(answer, str) else answer
         return found
 
-    def _fresh(self, key: tuple[str, ...], ask: Callable[[], Any]) -> Any:
+    def history(self, name: str, place: Place) -> list[Record] | str:
+        """All revisions of an environment, the newest first; why they are not known as text; never raises."""
+        asked = self._ask(place.connection, ((name, place.namespace),), _history)
+        wait([asked], timeout=WAIT_SECONDS)
+        found: list[Record] | str = _said(asked, place.connection)
+        return found
+
+    def _ask(self, connection: str, places: _Places, question: Callable[[Cluster, _Places], Any]) -> Future[_Answer]:
+        """What the cluster answers, or is being asked already."""
         with self._lock:
-            now = time.monotonic()
-            self._kept = {one: had for one, had in self._kept.items() if now - had[0] < FRESH_SECONDS}
+            self._kept = {key: one for key, one in self._kept.items() if not one.done() or _is_fresh(one.result())}
+            key = connection, places, question
             if key not in self._kept:
-                try:
-                    answer = ask()
-                except PodenvError as error:
-                    answer = str(error)
-                self._kept[key] = (time.monotonic(), answer)
-            return self._kept[key][1]
+                self._kept[key] = self._pool.submit(_answer, connection, places, question)
+            return self._kept[key]
+
+
+def _answer(connection: str, places: _Places, question: Callable[[Cluster, _Places], Any]) -> _Answer:
+    try:
+        found = question(_cluster(connection), places)
+    except PodenvError as error:
+        found = f"{_words(connection)}: {error}"
+    return time.monotonic(), found
+
+
+def _cluster(connection: str) -> Cluster:
+    """The cluster of a Connection. Raises `NoCluster`."""
+    try:
+        return Cluster(client=compat.kubernetes_client(connection).api_client)
+    except Exception as error:  # noqa: BLE001 - a Connection may hold anything, and Airflow raises what it likes
+        why = plain(str(error)).rstrip(".") or type(error).__name__
+        raise NoCluster(
+            f"it cannot be used ({why}). Add it to Airflow, with conn_type kubernetes, or correct cluster.connection "
+            "in the values."
+        ) from None
+
+
+def _survey(cluster: Cluster, places: _Places) -> dict[str, Deployed]:
+    return {name: _deployed(cluster, one) for name, one in state.survey(cluster, dict(places)).items()}
+
+
+def _history(cluster: Cluster, places: _Places) -> list[Record]:
+    return records.read(cluster, dict(places), history=True)[places[0][0]]
+
+
+def _said(asked: Future[_Answer], connection: str) -> Any:
+    """The answer; where there is none, why."""
+    if asked.done():
+        return asked.result()[1]
+    return (
+        f"{_words(connection)}: its cluster has not answered within {WAIT_SECONDS:.0f} s; reload the page to ask again."
+    )
+
+
+def _words(connection: str) -> str:
+    return f"Connection {connection or DEFAULT!r}"
+
+
+def _is_fresh(answer: _Answer) -> bool:
+    return time.monotonic() - answer[0] < FRESH_SECONDS
 
 
 def _deployed(cluster: Cluster, found: State) -> Deployed:
