@@ -34,16 +34,19 @@ print("airflow" in sys.modules)
 """
 
 
-def started(server: ApiServer, folder: Path, seconds: float) -> subprocess.Popen[str]:
+def started(server: ApiServer, folder: Path, seconds: float, *, current: str = "c") -> subprocess.Popen[str]:
     """The script, on a machine whose kubeconfig leads to the server."""
     token = {"name": "u", "user": {"token": "t"}}
     config: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {"server": server.url}}],
+        "clusters": [
+            {"name": "c", "cluster": {"server": server.url}},
+            {"name": "away", "cluster": {"server": "http://127.0.0.1:1"}},
+        ],
         "users": [token],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "c",
+        "contexts": [{"name": one, "context": {"cluster": one, "user": "u"}} for one in ("c", "away")],
+        "current-context": current,
     }
     (folder / "kubeconfig").write_text(json.dumps(config))
     (folder / "script.py").write_text(SCRIPT)
@@ -71,6 +74,13 @@ def test_a_script_needs_no_airflow(deployed: ApiServer, tmp_path: Path) -> None:
     output, _ = started(deployed, tmp_path, 0).communicate(timeout=60)
     assert output.splitlines() == ["doubling", "value 42", "False"]
     until(lambda: deployed.pods("podenv-etl") == [])
+
+
+def test_a_script_calls_in_the_cluster_of_the_environment(deployed: ApiServer, tmp_path: Path) -> None:
+    (tmp_path / "envs" / "etl").mkdir(parents=True)
+    (tmp_path / "envs" / "etl" / "values.yaml").write_text('python: "3.11"\ncluster: {context: c}\n')
+    output, _ = started(deployed, tmp_path, 0, current="away").communicate(timeout=60)
+    assert output.splitlines() == ["doubling", "value 42", "False"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)

@@ -54,8 +54,8 @@ class DeployedCatalogue(Catalogue):
 
     def refusal(self, name: str) -> PodenvError:
         remedy = (
-            f"`podenv deploy {name}` deploys it. Of several clusters only that of the Connection kubernetes_default is "
-            "read; for the environments of the others Airflow needs a copy of envs/."
+            f"`podenv deploy {name}` deploys it. Airflow knows only what is in the cluster of the Connection "
+            "kubernetes_default; for another cluster it needs a copy of envs/."
         )
         return UnknownEnvironment(name, _PLACE, self.names(), remedy=remedy)
 

@@ -136,8 +136,7 @@ def namespace(environment: str, file: str | Path | None) -> str:
     Raises `UnknownEnvironment`, `ValuesError`.
     """
     known = catalogue_or_none(file)
-    chosen = known[environment].spec.namespace if known is not None else None
-    return chosen or names.namespace(environment, _prefix())
+    return names.namespace(environment, _prefix()) if known is None else known[environment].namespace(_prefix())
 
 
 def catalogue(file: str | Path | None) -> Catalogue:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from podenv.catalogue import placeholders, units, values
+from podenv.catalogue import names, placeholders, units, values
 from podenv.catalogue.automemory import AUTO, FIRST, QUOTA_NAMES, Defaults
 from podenv.catalogue.names import check_environment_name
 from podenv.catalogue.spec import EnvironmentSpec, dependencies, explain, validate
@@ -46,6 +46,10 @@ class Environment:
     def python(self) -> str:
         """The Python version, like ``3.13``."""
         return self.spec.python
+
+    def namespace(self, prefix: str) -> str:
+        """Where it is deployed: in what the values say, else in a namespace of its own that begins with ``prefix``."""
+        return self.spec.namespace or names.namespace(self.name, prefix)
 
     @property
     def resources(self) -> Defaults:

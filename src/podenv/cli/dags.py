@@ -64,8 +64,8 @@ def run(
     """Run a DAG here, each task in its environment.
 
     The tasks run one after the other in local virtual environments, which are made first where they are missing; or,
-    with --backend kubernetes, as pods in the cluster of the kubeconfig in force, where `podenv up` has deployed their
-    environments. What they print goes to stderr; then come a table of the tasks and what the last one returned. The
+    with --backend kubernetes, as pods where `podenv up` has deployed their environments: in the cluster of the
+    kubeconfig in force, or in that of cluster.context where the values name a Connection too. What they print goes to stderr; then come a table of the tasks and what the last one returned. The
     exit code is 1 when the run failed. Nothing starts where `podenv check` knows that a task is certain to fail.
 
     Here a variable that comes from a Secret or a ConfigMap has the value of your shell's variable of that name;
@@ -77,6 +77,8 @@ def run(
               podenv run multi_env_dag --conf '{"rows": 100}' --json | jq .tasks
     """
     path, catalogue = prepare("run", folder)
+    if backend is Backend.KUBERNETES:
+        home.connect(catalogue)
     with output.waiting("starting Airflow") as (print_line, doing), _stopped_by_signals() as check:
 
         def on_line(task: str, line: str) -> None:

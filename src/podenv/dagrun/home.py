@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import sys
+from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
-from podenv.errors import SettingError
+from podenv.catalogue.environment import Catalogue
+from podenv.errors import PodenvError, SettingError
 
 # Set where the home is podenv's own, which may be changed.
 _OWN = "_PODENV_AIRFLOW_HOME"
@@ -49,6 +52,19 @@ def started() -> None:
 def is_own() -> bool:
     """True if the Airflow home is podenv's own, and no other Airflow reads its database."""
     return _OWN in os.environ
+
+
+def connect(catalogue: Catalogue) -> None:
+    """Let the Connections that values name lead to the contexts that they name, in podenv's own Airflow home.
+
+    A user's own home has them already, and so may the shell (``AIRFLOW_CONN_...``).
+    """
+    for name in catalogue.names() if is_own() else ():
+        with suppress(PodenvError):  # the task says what is wrong
+            cluster = catalogue[name].spec.cluster
+            if cluster.connection and cluster.context:
+                told = {"conn_type": "kubernetes", "extra": {"cluster_context": cluster.context}}
+                os.environ.setdefault(f"AIRFLOW_CONN_{cluster.connection.upper()}", json.dumps(told))
 
 
 def ensure_database() -> None:

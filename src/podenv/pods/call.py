@@ -92,26 +92,37 @@ def call(
 def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """`podenv.run_in_env` on Kubernetes where there is no Airflow: what the function prints goes to stdout.
 
-    The cluster is the one of the kubeconfig in force (``KUBECONFIG``), or the one that this process runs in.
+    The cluster is that of the context of the kubeconfig (``KUBECONFIG``) that the values name, else of the current one,
+    else the one that this process runs in.
     """
     names.check_environment_name(name)
-    client = KubernetesClient(name, _Clients())
+    environment = None
+    with suppress(CatalogueNotFound):
+        environment = Catalogue.of_function(function)[name]
+    client = KubernetesClient(name, _Clients("" if environment is None else environment.spec.cluster.context))
+    prefix = os.environ.get("PODENV_NAMESPACE_PREFIX") or os.environ.get("AIRFLOW__PODENV__NAMESPACE_PREFIX")
+    prefix = prefix or names.NAMESPACE_PREFIX
+    namespace = names.namespace(name, prefix) if environment is None else environment.namespace(prefix)
     address = os.environ.get(VARIABLE)
     exchange = Exchange(plain_store(address), keys.of_call(function)) if address else None
-    place = Place(_namespace(name, function), exchange=exchange)
+    place = Place(namespace, exchange=exchange)
     return call(client, place, function, args, kwargs, events=_Printed())
 
 
 class _Clients:
-    """Makes the generated client once; threads share it."""
+    """Makes the generated client once, for a context where one is named; threads share it."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: str) -> None:
+        self._context = context
         self._made: CoreV1Api | None = None
 
     def __call__(self) -> CoreV1Api:
         if self._made is None:
             settings = Configuration()
-            config.load_config(client_configuration=settings)
+            if self._context:
+                config.load_kube_config(context=self._context, client_configuration=settings)
+            else:
+                config.load_config(client_configuration=settings)
             self._made = CoreV1Api(ApiClient(settings))
         return self._made
 
@@ -120,12 +131,3 @@ class _Printed(PodEvents):
     def line(self, line: str) -> None:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
-
-
-def _namespace(name: str, function: Callable[..., Any]) -> str:
-    """Where the environment is deployed: as the catalogue nearest to the function's file says, else by its name."""
-    prefix = os.environ.get("PODENV_NAMESPACE_PREFIX") or os.environ.get("AIRFLOW__PODENV__NAMESPACE_PREFIX")
-    chosen = None
-    with suppress(CatalogueNotFound):
-        chosen = Catalogue.of_function(function)[name].spec.namespace
-    return chosen or names.namespace(name, prefix or names.NAMESPACE_PREFIX)

@@ -93,11 +93,11 @@ class Releases:
     def spec_with_image(self, environment: Environment, ref: ImageRef, *, lock_hash: str = "") -> ReleaseSpec:
         """The same for an image whose digest is known."""
         merged = spec.release_values(environment, ref, lock_hash=lock_hash)
-        return ReleaseSpec(environment.name, spec.namespace(environment, self.target.prefix), self.chart, merged)
+        return ReleaseSpec(environment.name, environment.namespace(self.target.prefix), self.chart, merged)
 
     def places(self, environments: Sequence[Environment]) -> dict[str, str]:
         """Name -> namespace."""
-        return {one.name: spec.namespace(one, self.target.prefix) for one in environments}
+        return {one.name: one.namespace(self.target.prefix) for one in environments}
 
     def survey(self, places: Mapping[str, str]) -> dict[str, State]:
         """The state of the releases; see `state.survey`."""

@@ -109,11 +109,6 @@ def packages(environment: Environment) -> list[str]:
     return []
 
 
-def namespace(environment: Environment, prefix: str) -> str:
-    """The namespace of an environment's release."""
-    return environment.spec.namespace or names.namespace(environment.name, prefix)
-
-
 def lock_of(environment: Environment) -> str:
     """The hash of the lock that the environment's image is made from; empty for an image built elsewhere."""
     if environment.spec.image.external:

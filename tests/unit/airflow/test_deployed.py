@@ -89,7 +89,8 @@ def test_a_wrong_name_names_the_nearest_one_and_how_to_deploy_it(monkeypatch: py
         TaskRequest(env="model-trainin").check("Task 't'", lambda: settings.catalogue_or_none("dags/x.py"))
     assert str(raised.value) == (
         "There is no environment 'model-trainin' in the cluster. Did you mean 'model-training'? "
-        "`podenv deploy model-trainin` deploys it."
+        "`podenv deploy model-trainin` deploys it. Airflow knows only what is in the cluster of the Connection "
+        "kubernetes_default; for another cluster it needs a copy of envs/."
     )
 
 
