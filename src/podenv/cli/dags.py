@@ -65,8 +65,9 @@ def run(
 
     The tasks run one after the other in local virtual environments, which are made first where they are missing; or,
     with --backend kubernetes, as pods where `podenv up` has deployed their environments: in the cluster of the
-    kubeconfig in force, or in that of cluster.context where the values name a Connection too. What they print goes to stderr; then come a table of the tasks and what the last one returned. The
-    exit code is 1 when the run failed. Nothing starts where `podenv check` knows that a task is certain to fail.
+    kubeconfig in force, or in that of cluster.context where the values name a Connection too. What they print goes to
+    stderr; then come a table of the tasks and what the last one returned. The exit code is 1 when the run failed.
+    Nothing starts where `podenv check` knows that a task is certain to fail.
 
     Here a variable that comes from a Secret or a ConfigMap has the value of your shell's variable of that name;
     PODENV_PASS_ENV names further variables of your shell that the tasks get, like "AWS_*,JAVA_HOME".
