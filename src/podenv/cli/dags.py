@@ -126,7 +126,8 @@ def ui(
     Example:  podenv run multi_env_dag
               podenv ui
     """
-    prepare("ui", folder)
+    _, catalogue = prepare("ui", folder)
+    home.connect(catalogue)
     try:
         listener = socket.create_server(("127.0.0.1", port))
     except OSError as error:
