@@ -43,6 +43,11 @@ class ImageRef:
         return f"{self.registry}/{self.repository}"
 
     @property
+    def tagged(self) -> str:
+        """Host and path, with the tag where it has one."""
+        return f"{self.name}:{self.tag}" if self.tag else self.name
+
+    @property
     def is_local(self) -> bool:
         """True if the image is in a builder's own store only, not in a registry."""
         return self.registry == LOCAL

@@ -240,9 +240,10 @@ def run_test(
     Example:  podenv test model-training
     """
     target, namespace = _find(name, context, kubeconfig, namespace_prefix)
+    left: list[str] = []
     failure, log = None, ""
     try:
-        log = target.test(name, namespace, timeout=timeout)
+        log = target.test(name, namespace, timeout=timeout, say=left.append)
     except ReleaseTestFailed as error:
         failure, log = error, error.log
     if json:
@@ -251,6 +252,8 @@ def run_test(
         output.text(log)
         if failure is None:
             output.say(f"{name}: the test passed")
+    for line in left:
+        output.say(f"{name}: {line}", stderr=True)
     if failure is not None:
         raise failure
 

@@ -142,7 +142,7 @@ def _written_out(environment: Environment, variable: str, environ: Mapping[str, 
 
 
 def _text(ref: ImageRef) -> str:
-    return f"{ref.name}:{ref.tag}@{ref.digest}" if ref.tag and ref.digest else str(ref)
+    return f"{ref.tagged}@{ref.digest}" if ref.tag and ref.digest else str(ref)
 
 
 def image_ref(environment: Environment, lock_hash: str, chosen: ImageSettings) -> ImageRef:

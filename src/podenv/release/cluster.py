@@ -193,13 +193,11 @@ class Cluster:
         if status == 401:
             return AccessRefused(f"The API server {self.server} does not accept the credentials ({reason}). {REMEDY}")
         if status == 403:
-            return AccessRefused(
-                f"The cluster refuses it: {reason}. Ask the cluster's administrator for that permission; "
-                "`podenv rights` prints all that a deploy needs."
-            )
+            return AccessRefused(f"The cluster refuses it: {reason}. {ASK_FOR_RIGHTS}")
         return ReleaseError(f"The API server {self.server} answered {method} {path} with {status}: {reason}")
 
 
+ASK_FOR_RIGHTS = "Ask the cluster's administrator for that permission; `podenv rights` prints all that a deploy needs."
 REMEDY = "Check KUBECONFIG, --kubeconfig and --context; `kubectl get namespaces` must work with the same."
 
 
@@ -225,7 +223,7 @@ def _client(kubeconfig: Path | None, context: str | None) -> ApiClient:
         known = _contexts(kubeconfig)
         if context is not None and known and context not in known:
             raise NoCluster(
-                f"There is no context {context!r} in the kubeconfig.{nearest(context, known)} It has: "
+                f"The kubeconfig has no context {context!r}.{nearest(context, known)} Its contexts are "
                 f"{', '.join(known)}. Correct --context, or cluster.context in the values."
             ) from None
         why = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__

@@ -7,7 +7,6 @@ are never touched.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from typing import Any
 import yaml
 
 from podenv import image
+from podenv.catalogue import scaffold
 from podenv.catalogue.environment import Environment
 from podenv.catalogue.reference import ImageRef
 from podenv.catalogue.values import dump
@@ -72,7 +72,7 @@ class ReleaseFiles:
         """
         wanted = image.wanted(environment)
         name, _, digest = self.images.get(environment.name, "").partition("@")
-        return wanted.at(digest) if digest and name == _named(wanted) else None
+        return wanted.at(digest) if digest and name == wanted.tagged else None
 
     def resolved(self, releases: Releases, environment: Environment, *, offline: bool, refresh: bool) -> ImageRef:
         """The same, asked of the registry where it is not recorded, or with ``refresh``.
@@ -85,7 +85,7 @@ class ReleaseFiles:
         wanted = image.wanted(environment)
         if offline:
             raise ImageMissing(
-                f"{self.folder / IMAGES} does not have {_named(wanted)}, which {environment.name!r} needs now; run "
+                f"{self.folder / IMAGES} does not have {wanted.tagged}, which {environment.name!r} needs now; run "
                 "`podenv template --all` where the registry answers, without --offline, and commit what it writes."
             )
         digest = releases.images.digest(environment)
@@ -103,12 +103,12 @@ class ReleaseFiles:
             return self.render(releases, environment, ref)
         wanted = image.wanted(environment)
         digest = self.images.get(environment.name, "").partition("@")[2] or f"sha256:{'0' * 64}"
-        return replace(self.render(releases, environment, wanted.at(digest)), image=_named(wanted))
+        return replace(self.render(releases, environment, wanted.at(digest)), image=wanted.tagged)
 
     def render(self, releases: Releases, environment: Environment, ref: ImageRef) -> Rendered:
         """The manifests of an environment, for an image whose digest is known. Raises `ReleaseError`."""
         spec = releases.spec_with_image(environment, ref, lock_hash=lock_of(environment))
-        recorded = f"{_named(image.wanted(environment))}@{ref.digest}"
+        recorded = f"{image.wanted(environment).tagged}@{ref.digest}"
         text = releases.template(environment, spec, kubernetes=self.kubernetes)
         return Rendered(environment.name, recorded, text, self.images.get(environment.name, ""))
 
@@ -181,10 +181,6 @@ def read(folder: Path, *, kubernetes: str = "") -> ReleaseFiles:
 _RESTORE = "Take it from Git again, or delete it and run `podenv template --all` to have the registry asked anew."
 
 
-def _named(ref: ImageRef) -> str:
-    return f"{ref.name}:{ref.tag}" if ref.tag else ref.name
-
-
 def _objects(file: Path, text: str) -> list[dict[str, Any]]:
     try:
         return manifest.parse(text)
@@ -198,7 +194,4 @@ def _write(file: Path, text: str) -> None:
     with suppress(FileNotFoundError, UnicodeDecodeError):
         if file.read_text(encoding="utf-8") == text:
             return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, file)  # noqa: PTH105
+    scaffold.put(file, text.encode())

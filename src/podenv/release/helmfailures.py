@@ -18,6 +18,7 @@ from podenv.errors import (
     ReleaseTimedOut,
     ValuesRefused,
 )
+from podenv.release.cluster import ASK_FOR_RIGHTS
 
 _RUN_AGAIN = "Run the command again."
 # Kind of cause in `causes.HELM` -> type, what to do.
@@ -30,10 +31,7 @@ _KINDS: dict[str, tuple[type[ReleaseError], str]] = {
     "kubeconfig": (NoCluster, "Correct the kubeconfig."),
     "no answer": (NoCluster, "Check that the cluster answers (`kubectl get namespaces`), then run it again."),
     "quota": (QuotaRefused, "Ask for less in the values, or raise the quota."),
-    "rights": (
-        AccessRefused,
-        "Ask the cluster's administrator for that permission; `podenv rights` prints all that a deploy needs.",
-    ),
+    "rights": (AccessRefused, ASK_FOR_RIGHTS),
     "lock": (ReleaseBusy, "`podenv status` shows it; wait until it is done, and run the command again."),
     "conflict": (Conflict, "Remove that object, or take it out of the values, and run the command again."),
     "admission": (AdmissionRefused, "Correct values.yaml, or ask who keeps that policy."),

@@ -114,7 +114,7 @@ def test_a_context_that_the_kubeconfig_does_not_have_is_one_error(tmp_path: Path
     code, stdout, errors = run(*command)
     assert (code, stdout) == (1, "")
     assert errors == [
-        "error: There is no context 'her' in the kubeconfig. Did you mean 'here'? It has: away, here. Correct "
+        "error: The kubeconfig has no context 'her'. Did you mean 'here'? Its contexts are away, here. Correct "
         "--context, or cluster.context in the values."
     ]
 

@@ -80,13 +80,19 @@ def _facts(known: Catalogue, name: str) -> Facts:
         stamp = environment.lock_file.stat().st_mtime_ns if environment.lock_file.is_file() else 0
         before = _cached.get(environment.folder)
         if before is None or before[0] is not environment or before[1] != stamp:
-            before = _cached[environment.folder] = (environment, stamp, _read(environment))
+            before = (environment, stamp, _read(environment))
+            _cached.pop(environment.folder, None)
+            _cached[environment.folder] = before
+            while len(_cached) > _KEPT:
+                _cached.pop(next(iter(_cached)), None)
         return before[2]
     except (PodenvError, OSError) as error:
         return Facts(name, problem=str(error))
 
 
-_cached: dict[Path, tuple[Environment, int, Facts]] = {}  # with what it was read from, and the stamp of its lock
+_KEPT = 4096  # environments: each version of a bundle has folders of its own
+# With what it was read from, and the stamp of its lock; that which was read first is first.
+_cached: dict[Path, tuple[Environment, int, Facts]] = {}
 
 
 def _read(environment: Environment) -> Facts:
