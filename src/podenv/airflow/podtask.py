@@ -29,7 +29,7 @@ from podenv.pods.client import Json, KubernetesClient
 from podenv.pods.compose import Identity
 from podenv.pods.life import PodLife
 from podenv.pods.manifest import CONTAINER, base_container, merge, to_json, with_base
-from podenv.pods.request import FinishAction, PodRequest, Relaunches
+from podenv.pods.request import FinishAction, PodRequest, Relaunches, addresses
 from podenv.pods.template import EnvironmentTemplate
 from podenv.runtime.reference import references
 
@@ -138,13 +138,6 @@ class PodTask:
         given = task.timeouts("")
         return stores.of_task(task, self._context, waits=given.room + given.schedule + given.start)
 
-    def _ticket(self, call: Call) -> dict[str, Any] | None:
-        """Addresses for one pod, which are secret: who has them may read and write."""
-        ticket = None if self._exchange is None else self._exchange.ticket(call)
-        for variable in compose.ticket_variables(ticket).values():
-            compat.mask_secret(variable)
-        return ticket
-
     def _value(self, result: Result, request: PodRequest) -> Any:
         value = value_of(result, request.environment)
         if not references(value):  # a task that goes on may find its store's Connection gone
@@ -217,7 +210,7 @@ class PodTask:
         found = template.read(self._client, self._namespace())
         asked = self.memory.settle(found.defaults, found.lock or str(task.image))
         own = {"metadata": {"annotations": self.memory.annotations}}
-        call = self._call(found)
+        call, exchange = self._call(found), self._exchange
         task.travelled = call.travels
         pod = compose.pod(
             found,
@@ -227,9 +220,10 @@ class PodTask:
             identity=Identity(self._name(), self._labels(), identity.call_key()),
             where=task.where,
             discard=task.discards_value,
-            ticket=self._ticket(call),
+            ticket=None if exchange is None else exchange.ticket(call),
             trace=tracing.variables(),
         )
+        _masked(addresses(pod))
         pod = self._mutated(pod)
         secret: dict[str, str] = task.secret_variables()
         if settings.payload() == "secret":
@@ -238,7 +232,7 @@ class PodTask:
         request = replace(
             self._with_terms(pod, secret=secret, relaunch=found.relaunch),
             pool=None if task.deferrable else found.pool,
-            renewed=None if self._exchange is None else lambda: compose.ticket_variables(self._ticket(call)),
+            renewed=None if exchange is None else lambda: _masked(compose.ticket_variables(exchange.ticket(call))),
         )
         task.show(pod)
         same = base_container(pod).get("image") == base_container(found.template).get("image")
@@ -329,6 +323,12 @@ class PodTask:
                 context=self._context,
             )
         return dict(to_json(model))
+
+
+def _masked(variables: Mapping[str, str]) -> Mapping[str, str]:
+    for value in variables.values():
+        compat.mask_secret(value)
+    return variables
 
 
 def _is_out_of_time(event: Mapping[str, Any]) -> bool:

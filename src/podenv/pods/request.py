@@ -208,14 +208,19 @@ class PodRequest:
         if any(name in self.secret for name in new):
             kept = {name: value for name, value in self.secret.items() if not _is_of_addresses(name)}
             return replace(self, secret={**kept, **new})
-        old = [one["name"] for one in base_container(self.pod).get("env") or [] if _is_of_addresses(one["name"])]
         env = [{"name": name, "value": value} for name, value in new.items()]
-        return replace(self, pod=merge(without_env(self.pod, old), with_base(env=env)))
+        return replace(self, pod=merge(without_env(self.pod, addresses(self.pod)), with_base(env=env)))
 
     def _as(self, name: str, starts: int) -> PodRequest:
         metadata = self.pod["metadata"]
         annotations = {**(metadata.get("annotations") or {}), names.STARTS_ANNOTATION: str(starts)}
         return replace(self, pod={**self.pod, "metadata": {**metadata, "name": name, "annotations": annotations}})
+
+
+def addresses(pod: Json) -> dict[str, str]:
+    """The variables by which a pod gets addresses in a store, which are secret: who has them may read and write."""
+    variables = base_container(pod).get("env") or []
+    return {one["name"]: one["value"] for one in variables if _is_of_addresses(one["name"])}
 
 
 def _is_of_addresses(variable: str) -> bool:

@@ -285,9 +285,7 @@ class Releases:
         try:
             self.cluster.delete(self._test_pod(name, namespace))
         except AccessRefused as error:
-            say(
-                f"pod {names.part(name, 'test')!r} in namespace {namespace!r} stays, and so the next test fails. {error}"
-            )
+            say(f"pod {names.part(name, 'test')!r} in namespace {namespace!r} stays. {error}")
         return log
 
     def _test_log(self, name: str, namespace: str) -> str:

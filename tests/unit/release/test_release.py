@@ -11,8 +11,8 @@ import yaml
 from podenv import errors
 from podenv.catalogue.environment import Catalogue
 from podenv.catalogue.reference import ImageRef
-from podenv.errors import NoCluster, ProgramNotFound, ReleaseError
-from podenv.release import chart, helm, lease
+from podenv.errors import AccessRefused, NoCluster, ProgramNotFound, ReleaseError
+from podenv.release import Releases, chart, helm, lease
 from podenv.release.cluster import Cluster, selector
 from podenv.release.helmfailures import failure
 from podenv.release.spec import release_values
@@ -119,3 +119,33 @@ def test_a_selector_takes_one_value_or_one_of_several() -> None:
 
 def test_two_processes_are_two_holders() -> None:
     assert lease.identity() != lease.identity()
+
+
+def test_a_test_that_passed_stays_passed_where_its_pod_may_not_be_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Program:
+        async def test(self, seconds: float) -> None:
+            """It passes."""
+
+    class Passed(Cluster):
+        def __init__(self) -> None:
+            """No server is asked."""
+
+        def path(self, *names: str) -> str:
+            return "/".join(names)
+
+        def get(self, path: str) -> None:
+            return None
+
+        def text(self, path: str) -> str:
+            return "all packages can be imported"
+
+        def delete(self, path: str, *, version: str = "") -> None:
+            raise AccessRefused("The cluster refuses it: no.")
+
+    releases = Releases()
+    releases.cluster = Passed()
+    monkeypatch.setattr(Releases, "own_history", lambda *_: [])
+    monkeypatch.setattr(Releases, "program", lambda *_: Program())
+    said: list[str] = []
+    assert releases.test("etl", "podenv-etl", say=said.append) == "all packages can be imported"
+    assert said == ["pod 'etl-test' in namespace 'podenv-etl' stays. The cluster refuses it: no."]
