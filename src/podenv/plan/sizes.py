@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -106,8 +107,9 @@ def _packages(
         argv: list[str | Path] = [
             lock.uv(), "pip", "compile", root / "pins.txt", *extra, "--no-deps", "--format", "pylock.toml",
             "--output-file", output, "--project", root, "--no-header", "--quiet", "--no-progress",
-            "--python-version", subject.python, "--python-platform", platforms.triple(subject.spec.image.platform),
-            "--no-python-downloads", "--only-binary", ":all:",
+            # Named, or uv would start each Python on PATH until it finds one of that version.
+            "--python", sys.executable, "--python-version", subject.python, "--no-python-downloads",
+            "--python-platform", platforms.triple(subject.spec.image.platform), "--only-binary", ":all:",
             *(word for name in sorted(from_source) for word in ("--no-binary", name)),
             *(["--offline"] if offline else []),
         ]  # fmt: skip
