@@ -54,6 +54,13 @@ def test_a_shim_that_fails_or_starts_another_version_is_passed_over(bare: Path, 
     assert find(HERE).samefile(BASE)
 
 
+def test_a_shim_of_pyenv_is_not_started(bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shim = script(tmp_path / "pyenv" / "shims" / f"python{HERE}", "exit 0")
+    monkeypatch.setenv("PATH", f"{shim.parent}:{bare}")
+    own = script(tmp_path / "pyenv" / "versions" / f"{HERE}.9" / "bin" / f"python{HERE}", "exit 0")
+    assert list(python.candidates(HERE)) == [own]
+
+
 def test_an_interpreter_that_hangs_is_not_trusted(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(python, "PROBE_SECONDS", 0.2)
     hanging = script(bare / "python3", "while :; do :; done")

@@ -63,10 +63,11 @@ def _first_that_runs(possible: Iterator[Path], version: str) -> Path | None:
 
 
 def _on_path(names: tuple[str, ...]) -> Iterator[Path]:
+    shims = _pyenv_root() / "shims"  # each starts a dozen shells, and what stands behind them comes by itself
     for name in names:
         for folder in os.get_exec_path():
             candidate = Path(folder, name)
-            if folder and os.access(candidate, os.X_OK) and candidate.is_file():
+            if folder and candidate.parent != shims and os.access(candidate, os.X_OK) and candidate.is_file():
                 yield candidate.absolute()
 
 
