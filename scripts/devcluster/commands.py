@@ -66,12 +66,12 @@ def _parser() -> argparse.ArgumentParser:
 def up(places: Places, progress: Progress, _: argparse.Namespace) -> int:
     """Make the cluster run; safe and quick to repeat.
 
-    It has etcd, API server, controllers, scheduler, kubelet, containerd, a pod network, a registry on 127.0.0.1:5000
-    with the base images, and a bucket (S3) for the tables and files that tasks hand on, which is empty after each
-    start. runit, Debian's supervisor, starts anew what ends. A cluster that is not healthy, or of an earlier boot, is
-    taken down and made anew. Everything listens on loopback or on a link of this machine that leads nowhere. Pods
-    reach each other, the API server and the outside; there is no cluster DNS, no kube-proxy (of all services only
-    `kubernetes` has a working address) and no host ports.
+    It has etcd, API server, controllers, scheduler, kubelet, containerd, a network for pods (10.211.0.0/16), a registry
+    on 127.0.0.1:5000 with the base images, and a bucket (S3) for the tables and files that tasks hand on, which is
+    empty after each start. runit, Debian's supervisor, starts anew what ends. A cluster that is not healthy, or of an
+    earlier boot, is taken down and made anew. Everything listens on loopback or on a link of this machine that leads
+    nowhere. Pods reach each other, the API server and the outside; there is no cluster DNS, no kube-proxy (of all
+    services only `kubernetes` has a working address) and no host ports.
     """
     if other := answering_cluster(places, os.environ):
         progress.say(f"A cluster answers at {other} already ({_kubeconfig(os.environ)}): nothing is needed.")
@@ -135,8 +135,7 @@ def table(rows: Sequence[Part]) -> str:
     """The rows of `status` in columns."""
     cells = [("component", "pid", "healthy", "listens")]
     cells += [(row.name, str(row.pid or "-"), "yes" if row.healthy else "no", row.where) for row in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(3)]
-    return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(3)), row[3]]) for row in cells)
+    return "\n".join("{:<11}  {:<7}  {:<7}  {}".format(*line) for line in cells)
 
 
 def environment(places: Places, environ: Mapping[str, str]) -> str:

@@ -1,12 +1,14 @@
 """Debian's packages: installed, only unpacked, or as source; the machine's own configuration stays as it is."""
 
 import shlex
-import shutil
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from devcluster.errors import DevClusterError
+from devcluster.places import made_whole
 from devcluster.programs import run
+from devcluster.progress import Progress
 
 # Another apt may be at work: wait for it.
 APT = ("apt-get", "-o", "DPkg::Lock::Timeout=300", "-o", "APT::Sandbox::User=root")
@@ -21,32 +23,26 @@ BOOTSTRAPPING = ("mmdebstrap", "debian-archive-keyring")
 UNPACKED = ("etcd-server", "docker-registry", "containerd", "runc", "containernetworking-plugins", "runit")
 
 
-def missing(packages: Iterable[str]) -> list[str]:
-    """Those of `packages` that dpkg does not list as installed."""
+def provide(debian: Path, building: Sequence[str], log: Path, progress: Progress) -> None:
+    """Install what runs here and what `building` names; unpack what is not to be installed into the folder `debian`."""
     listed = run(["dpkg-query", "--show", "--showformat", "${db:Status-Abbrev} ${Package}\n"])
     installed = {line.split()[1] for line in listed.splitlines() if line.startswith("ii ")}
-    return [package for package in packages if package not in installed]
-
-
-def install(packages: Sequence[str], log: Path) -> None:
-    """Install `packages`; the caller has refreshed the index."""
-    silent = {"DEBIAN_FRONTEND": "noninteractive"}
-    run([*APT, "install", "--yes", "--no-install-recommends", *packages], log=log, env=silent)
-
-
-def refresh(log: Path) -> None:
-    """Read the package index anew; an old one names files that are gone."""
-    run([*APT, "update"], log=log)
-
-
-def unpack(packages: Sequence[str], folder: Path, log: Path) -> None:
-    """Download `packages` and lay their files out below `folder`."""
-    downloads = folder / "downloads"
-    downloads.mkdir(parents=True)
-    run([*APT, "download", *packages], log=log, cwd=downloads)
-    for file in sorted(downloads.glob("*.deb")):
-        run(["dpkg-deb", "--extract", file, folder])
-    shutil.rmtree(downloads)
+    absent = [package for package in dict.fromkeys([*RUNNING, *building]) if package not in installed]
+    unpacked = (debian / "usr/bin/runsvdir").is_file()
+    # An old index names files that are gone; and apt knows its places for Debian, which a build asks for, only by it.
+    if absent or building or not unpacked:
+        with progress.step("read Debian's package index"):
+            run([*APT, "update"], log=log)
+    if absent:
+        with progress.step(f"install {', '.join(absent)}"):
+            silent = {"DEBIAN_FRONTEND": "noninteractive"}
+            run([*APT, "install", "--yes", "--no-install-recommends", *absent], log=log, env=silent)
+    if not unpacked:
+        what = f"unpack {', '.join(UNPACKED)} (not installed: no service starts)"
+        with progress.step(what), made_whole(debian) as folder, tempfile.TemporaryDirectory() as downloads:
+            run([*APT, "download", *UNPACKED], log=log, cwd=Path(downloads))
+            for file in Path(downloads).glob("*.deb"):
+                run(["dpkg-deb", "--extract", file, folder])
 
 
 def fetch_source(package: str, folder: Path, log: Path) -> Path:

@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 
 from devcluster import images, kubernetes, packages, store, tools
-from devcluster.places import Places, made_whole
+from devcluster.places import Places
 from devcluster.progress import Progress
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is made by `make`, with Debian's `packages`, and logged under `name`."""
+    """What `make` makes with Debian's `packages`, unless it is `there`; logged under `name`."""
 
     name: str
     there: object
@@ -38,28 +38,12 @@ def provide(places: Places, progress: Progress) -> None:
         make = partial(images.make_base, release)
         jobs.append(Job(release, image.is_made(places), f"make {image.reference}", make, packages.BOOTSTRAPPING))
     absent = [job for job in jobs if not job.there]
-    install(places, progress, [package for job in absent for package in job.packages])
+    building = [package for job in absent for package in job.packages]
+    packages.provide(places.debian, building, places.cache / "logs" / "apt.log", progress)
     do_all(places, progress, absent)
     if not pause.is_made(places):
         # Its program was built with Kubernetes.
         do_all(places, progress, [Job("pause", None, f"make {pause.reference}", images.make_pause)])
-
-
-def install(places: Places, progress: Progress, building: Sequence[str]) -> None:
-    """Install Debian's packages, those for building too, and unpack those that are not to be installed."""
-    log, unpacked = places.cache / "logs" / "apt.log", (places.debian / "usr/bin/runsvdir").is_file()
-    absent = packages.missing(dict.fromkeys([*packages.RUNNING, *building]))
-    # apt knows its places for Debian, which a build asks for, once it has read their indexes.
-    if absent or building or not unpacked:
-        with progress.step("read Debian's package index"):
-            packages.refresh(log)
-    if absent:
-        with progress.step(f"install {', '.join(absent)}"):
-            packages.install(absent, log)
-    if not unpacked:
-        what = f"unpack {', '.join(packages.UNPACKED)} (not installed: no service starts)"
-        with progress.step(what), made_whole(places.debian) as folder:
-            packages.unpack(packages.UNPACKED, folder, log)
 
 
 def do_all(places: Places, progress: Progress, jobs: Sequence[Job]) -> None:

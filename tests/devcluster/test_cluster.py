@@ -32,9 +32,7 @@ def kubectl(*words: str, stdin: str | None = None) -> str:
 def namespace() -> Iterator[str]:
     name = f"devcluster-{uuid.uuid4().hex[:8]}"
     kubectl("create", "namespace", name)
-    deadline = time.monotonic() + 20
-    while "default" not in kubectl("get", "serviceaccounts", "-n", name, "-o", "name") and time.monotonic() < deadline:
-        time.sleep(0.1)
+    kubectl("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=20s")
     yield name
     kubectl("delete", "namespace", name, "--wait=false")
 

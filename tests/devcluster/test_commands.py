@@ -44,9 +44,9 @@ def test_env_tells_of_cluster_registry_and_bucket_and_puts_the_tools_first_on_th
 def test_status_is_a_table() -> None:
     rows = [Part("etcd", 12, True, "127.0.0.1:12379"), Part("node", None, False, "10.211.0.1")]
     assert commands.table(rows) == (
-        "component  pid  healthy  listens\n"
-        "etcd       12   yes      127.0.0.1:12379\n"
-        "node       -    no       10.211.0.1"
+        "component    pid      healthy  listens\n"
+        "etcd         12       yes      127.0.0.1:12379\n"
+        "node         -        no       10.211.0.1"
     )
 
 
