@@ -46,7 +46,8 @@ def serving(respond: Respond) -> Iterator[tuple[str, list[Asked]]]:
 
         def _any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            asked = Asked(self.command, self.path, dict(self.headers), body)
+            headers = {name.title(): one for name, one in self.headers.items()}  # urllib3 writes authorization
+            asked = Asked(self.command, self.path, headers, body)
             requests.append(asked)
             answer = respond(asked)
             self.send_response(answer.status)
