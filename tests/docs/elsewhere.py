@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-# What runs a command: a file that has it word by word, or a test that does the same.
+from tests.docs.pages import ROOT, commands, on
+
+_ALL = ["*"]  # of the page's commands
+# What runs a command: a file that has it word by word, or a test that does the same with other names.
 RUN_BY = {
     ".ci/run": {
         "README.md": ["scripts/quickstart", "scripts/test"],
         "CONTRIBUTING.md": ["scripts/quickstart", "scripts/test"],
         "docs/tutorial.md": ["scripts/dev-cluster up", 'eval "$(scripts/dev-cluster env)"'],
         "docs/guides/official-chart.md": ["scripts/dev-cluster up", 'eval "$(scripts/dev-cluster env)"'],
+    },
+    "tests/airflow/test_clusters.py::test_a_task_runs_in_the_cluster_of_its_environment": {
+        "docs/guides/teams.md": [
+            """airflow connections add k8s_eu --conn-type kubernetes --conn-extra '{"kube_config": "..."}'""",
+        ],
     },
     "tests/docs/test_walks.py::test_the_pages_hold_on_a_cluster": {"docs/dags.md": ["podenv check --cluster"]},
     "tests/image/test_image.py::test_an_image_takes_packages_from_their_own_index_and_from_git_and_keeps_no_login": {
@@ -23,8 +31,17 @@ RUN_BY = {
 }
 # What cannot run in a test, and why.
 NOT_RUN = {
+    "needs Airflow in pods: by hand, after a change of the page, and by scripts/dev-cluster airflow --check": {
+        "docs/guides/official-chart.md": [
+            "scripts/dev-cluster airflow",
+            "kubectl -n airflow exec deployment/af-scheduler -c scheduler -- airflow dags unpause multi_env_dag",
+            "kubectl -n airflow exec deployment/af-scheduler -c scheduler -- airflow dags trigger multi_env_dag",
+            "kubectl get pods -A --watch",
+            "scripts/dev-cluster airflow --executor KubernetesExecutor",
+        ],
+    },
     "needs an Airflow with a login": {
-        "docs/dags.md": [
+        "docs/guides/sizes.md": [
             "podenv sizes report --airflow https://airflow.example.com --user ada --plot sizes.svg",
         ],
     },
@@ -35,7 +52,10 @@ NOT_RUN = {
         ],
     },
     "needs Docker and kind": {
-        "docs/tutorial.md": ["kind create cluster", "export PODENV_REGISTRY=localhost:5001"],
+        "docs/guides/kind.md": _ALL,
+    },
+    "needs a foreign cloud": {
+        "docs/guides/clouds.md": _ALL,
     },
     "the tests have an installation": {
         "docs/tutorial.md": [
@@ -49,7 +69,7 @@ NOT_RUN = {
 
 def left_out() -> Iterator[tuple[str, str]]:
     """Page and command of each of them."""
-    for table in (RUN_BY, NOT_RUN):
-        for pages in table.values():
-            for page, commands in pages.items():
-                yield from ((page, one) for one in commands)
+    for page, texts in [one for table in (RUN_BY, NOT_RUN) for pages in table.values() for one in pages.items()]:
+        if texts is _ALL:
+            texts = [one.text for snippet in on(ROOT / page) for one in commands(snippet)]
+        yield from ((page, one) for one in texts)

@@ -62,6 +62,11 @@ def commands(snippet: Snippet) -> Iterator[Command]:
         yield Command(snippet.page, " ".join(re.split(r" {2,}# ", line)[0].split()), shown)
 
 
+def asked() -> list[Command]:
+    """The commands of all pages."""
+    return [one for page in PAGES for snippet in on(page) for one in commands(snippet)]
+
+
 def without_code(page: Path) -> str:
     """The prose of ``page``."""
     return _FENCE.sub("", page.read_text(encoding="utf-8"))

@@ -6,13 +6,14 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 import yaml
-from tests.docs.pages import PAGES, ROOT, Snippet, snippets, without_code
+from tests.docs.pages import PAGES, ROOT, Snippet, asked, snippets, without_code
 
 from podenv import image
 from podenv.catalogue.environment import Catalogue
@@ -47,13 +48,11 @@ def _command_lines() -> Iterator[tuple[str, list[str]]]:
         for code in _CODE.findall(without_code(page)):
             if code.startswith("podenv "):
                 yield f"{page.name}: {code}", _words(code)
-    for snippet in snippets("console"):
-        joined = snippet.text.replace("\\\n", " ")
-        for line in re.findall(r"^\$ (.+)$", joined, re.MULTILINE):
-            for part in re.split(r"\||&&", line):
-                words = _words(part)
-                if words[:1] == ["podenv"]:
-                    yield f"{snippet}: {line}", words
+    for command in asked():
+        for part in re.split(r"\||&&", command.text):
+            words = _words(part)
+            if words[:1] == ["podenv"]:
+                yield f"{command.page}: {command.text}", words
 
 
 def _words(line: str) -> list[str]:
@@ -80,19 +79,17 @@ def test_every_podenv_command_and_option_in_the_pages_exists() -> None:
 
 
 def test_every_script_and_option_in_the_pages_exists() -> None:
-    lines = [
-        line for one in snippets("console") for line in re.findall(r"^\$ .*?(scripts/.+)$", one.text, re.MULTILINE)
-    ]
-    asked: dict[str, set[str]] = {}
-    for line in lines:
-        name, *words = shlex.split(line.rstrip('")'), comments=True)
-        asked.setdefault(name, set()).update(word for word in words if word.startswith("--"))
-    assert asked.keys() >= {"scripts/quickstart", "scripts/test", "scripts/dev-cluster"}
-    assert [name for name in asked if not (ROOT / name).is_file()] == []
-    for name, options in asked.items():
-        if options:
-            help_text = subprocess.run([ROOT / name, "--help"], capture_output=True, text=True, check=True).stdout
-            assert [option for option in options if option not in help_text] == []
+    options: dict[tuple[str, ...], set[str]] = {}
+    for line in {found for one in asked() for found in re.findall(r"scripts/[^\")]+", one.text)}:
+        words = shlex.split(line)
+        begin = tuple(takewhile(lambda word: not word.startswith("-"), words))
+        options.setdefault(begin, set()).update(word for word in words if word.startswith("--"))
+    assert {begin[0] for begin in options} >= {"scripts/quickstart", "scripts/test", "scripts/dev-cluster"}
+    assert [begin for begin in options if not (ROOT / begin[0]).is_file()] == []
+    for begin, named in options.items():
+        if named:
+            told = subprocess.run([*begin, "--help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+            assert [option for option in named if option not in told] == []
 
 
 @pytest.mark.parametrize("snippet", snippets("python"), ids=str)

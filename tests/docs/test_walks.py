@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from tests import sourcetree
 from tests.cluster.releases import swept
 from tests.docs import elsewhere
-from tests.docs.pages import PAGES, ROOT, commands, on
+from tests.docs.pages import ROOT, Command, asked
 from tests.docs.test_tutorial import PAGES as AFTER_THE_TUTORIAL
 from tests.docs.walk import OnACluster, Walk
 from tests.packageindex import Index, served
@@ -50,6 +51,61 @@ def report():
 report()
 """
 
+# What the pages have people write before their commands.
+REPORT = """\
+resources: {requests: {cpu: 10m, memory: 64Mi}, limits: {cpu: 500m, memory: 256Mi}}
+warm: {idle: 1}
+"""
+ACCESS = """
+access:
+  serviceAccounts:
+    - {name: af-airflow-scheduler, namespace: airflow}
+    - {name: af-airflow-worker, namespace: airflow}
+"""
+ADVISORY = {
+    "id": "GHSA-34jh-p97f-mpxf",
+    "affected": [{"package": {"ecosystem": "PyPI", "name": "numpy"}, "versions": ["1.26.4"]}],
+}
+
+# What people have done before a page's command.
+FIRST = {
+    ("docs/releases.md", "podenv status report"): (
+        "kubectl annotate podtemplate report hello=world -n podenv-report\n"
+        "kubectl patch podtemplate report -n podenv-report --type json --patch '[{"
+        '"op": "replace", "path": "/template/spec/containers/0/resources/limits/memory", "value": "512Mi"}]\''
+    ),
+    ("docs/releases.md", "mkdir -p deploy && podenv template report > deploy/report.yaml"): (
+        "sed -i /^warm:/d envs/report/values.yaml"  # else the cluster's version has to be named
+    ),
+    ("docs/releases.md", "podenv template report | kubectl apply -f -"): "podenv uninstall report --yes",
+    (
+        "docs/releases.md",
+        "podenv values report --reveal | "
+        "helm upgrade --install report charts/airflow-env -n podenv-report --create-namespace -f -",
+    ): "kubectl delete -f deploy/report.yaml",
+    (
+        "docs/releases.md",
+        "helm upgrade --install report charts/airflow-env -n podenv-report --create-namespace "
+        "-f envs/defaults.yaml -f envs/report/values.yaml "
+        "--set image.registry=$PODENV_REGISTRY,image.repository=podenv-report,image.digest=$DIGEST",
+    ): "DIGEST=$(podenv values report --reveal | sed -n 's/^ *digest: //p')",
+    ("docs/guides/gitops.md", "kubectl apply -f deploy/report"): "podenv uninstall report --yes",
+    (
+        "docs/guides/gitops.md",
+        "helm upgrade --install report oci://127.0.0.1:5000/airflow-env --plain-http -n podenv-report "
+        "--create-namespace -f values.yaml",
+    ): "kubectl delete -f deploy/report",
+    ("docs/guides/teams.md", "podenv rollback model-training"): (
+        "sed -i 's/memory: 2Gi/memory: 3Gi/' envs/model-training/values.yaml; podenv deploy model-training"
+    ),
+}
+# What ends with an exit code of its own.
+ENDS = {
+    "podenv plan --upgrade numpy==2.4.0": 1,
+    "podenv affected 'numpy==1.26.4'": 1,
+    "podenv affected GHSA-34jh-p97f-mpxf.json": 1,
+}
+
 
 def environment(project: Path, name: str, asked: str = "", values: str = "") -> None:
     folder = project / "envs" / name
@@ -59,10 +115,10 @@ def environment(project: Path, name: str, asked: str = "", values: str = "") -> 
 
 
 def test_each_command_of_a_page_is_walked_or_has_its_reason() -> None:
-    asked = {(one.page, one.text) for page in PAGES for snippet in on(page) for one in commands(snippet)}
+    there = {(one.page, one.text) for one in asked()}
     left_out = set(elsewhere.left_out())
-    assert left_out - asked == set(), "not in the pages (any more)"
-    assert {one for one in asked - left_out if one[0] not in WALKED} == set(), "walk its page, or say why not"
+    assert left_out - there == set(), "not in the pages (any more)"
+    assert {one for one in there - left_out if one[0] not in WALKED} == set(), "walk its page, or say why not"
 
 
 def test_what_runs_a_command_elsewhere_is_there() -> None:
@@ -97,8 +153,13 @@ def test_the_pages_hold_on_this_machine(project: Path, tmp_path: Path, monkeypat
 def test_the_pages_hold_on_a_cluster(project: Path, on_a_cluster: OnACluster) -> None:
     for name in ("envs", "dags", "charts"):
         shutil.copytree(ROOT / name, project / name)
-    walk = Walk(project, here=on_a_cluster.here)
+    environment(project, "report", values=REPORT)
+    with (project / "envs" / "defaults.yaml").open("a") as file:
+        file.write(ACCESS)
+    (project / "GHSA-34jh-p97f-mpxf.json").write_text(json.dumps(ADVISORY))
+    walk = Walk(project, first=FIRST, ends=dict(ENDS), here=on_a_cluster.here)
     with swept(Cluster(), on_a_cluster.prefix):
         for page in ON_A_CLUSTER:
             walk.follow(page)
+        walk.run(Command("docs/dags.md", "podenv check --cluster", []))
     assert walk.missing == {}

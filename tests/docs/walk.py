@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tests.docs import elsewhere, pages
 
-# They ask, and a test has nobody to answer.
-_ASKS = re.compile(r"podenv (rollback|uninstall) |podenv deploy .*--repair")
+# What a command asks, a test says at once: nobody is there, and its registry has the chart of earlier commits.
+_ANSWERS = {r"podenv rollback |podenv deploy .*--repair": "--yes", r"podenv chart push": "--overwrite"}
 _VARIES = re.compile(r"\b[0-9a-f]{12}(?:[0-9a-f]{4})?\b|\d+(\.\d+)+|\d+")
 _TOOK = re.compile(r" \([\d.]+ s\)$")  # a task of less than a second says no time
 _FILE = re.compile(r"`(dags/[\w./]+)`.*:$")
@@ -55,10 +55,11 @@ class Walk:
         if command.text.startswith("export "):
             self._exports.append(self.here(command.text))
             return
-        asked = f"{command.text} --yes" if _ASKS.match(command.text) else command.text
+        answers = [one for asks, one in _ANSWERS.items() if re.match(asks, command.text)]
+        asked = " ".join([command.text, *answers])
         first = self.first.get((command.page, command.text), "")
         done = subprocess.run(
-            ["/bin/bash", "-ec", "\n".join([*self._exports, first, self.here(asked)])],
+            ["/bin/bash", "-ec", "\n".join([*self._exports, self.here(first), self.here(asked)])],
             cwd=self.project,
             capture_output=True,
             text=True,
