@@ -40,6 +40,12 @@ NOT_RUN = {
             "scripts/dev-cluster airflow --executor KubernetesExecutor",
         ],
     },
+    "needs Airflow's chart and image from the internet": {
+        "docs/guides/official-chart.md": [
+            "helm repo add apache-airflow https://airflow.apache.org",
+            "helm upgrade --install af apache-airflow/airflow --version 1.22.0 -n airflow -f airflow-values.yaml",
+        ],
+    },
     "needs an Airflow with a login": {
         "docs/guides/sizes.md": [
             "podenv sizes report --airflow https://airflow.example.com --user ada --plot sizes.svg",

@@ -52,10 +52,7 @@ report()
 """
 
 # What the pages have people write before their commands.
-REPORT = """\
-resources: {requests: {cpu: 10m, memory: 64Mi}, limits: {cpu: 500m, memory: 256Mi}}
-warm: {idle: 1}
-"""
+REPORT = "resources: {requests: {cpu: 10m, memory: 64Mi}, limits: {cpu: 500m, memory: 256Mi}}"
 ACCESS = """
 access:
   serviceAccounts:
@@ -67,12 +64,17 @@ ADVISORY = {
     "affected": [{"package": {"ecosystem": "PyPI", "name": "numpy"}, "versions": ["1.26.4"]}],
 }
 
+# What was applied without Helm goes, but for its namespace, whose end takes seconds.
+_REMOVED = "kubectl delete podtemplates,serviceaccounts,roles,rolebindings --all -n podenv-report"
 # What people have done before a page's command.
 FIRST = {
     ("docs/releases.md", "podenv status report"): (
         "kubectl annotate podtemplate report hello=world -n podenv-report\n"
         "kubectl patch podtemplate report -n podenv-report --type json --patch '[{"
         '"op": "replace", "path": "/template/spec/containers/0/resources/limits/memory", "value": "512Mi"}]\''
+    ),
+    ("docs/releases.md", "podenv warm report"): (
+        "echo 'warm: {idle: 1}' >> envs/report/values.yaml; podenv deploy report"
     ),
     ("docs/releases.md", "mkdir -p deploy && podenv template report > deploy/report.yaml"): (
         "sed -i /^warm:/d envs/report/values.yaml"  # else the cluster's version has to be named
@@ -82,7 +84,7 @@ FIRST = {
         "docs/releases.md",
         "podenv values report --reveal | "
         "helm upgrade --install report charts/airflow-env -n podenv-report --create-namespace -f -",
-    ): "kubectl delete -f deploy/report.yaml",
+    ): _REMOVED,
     (
         "docs/releases.md",
         "helm upgrade --install report charts/airflow-env -n podenv-report --create-namespace "
@@ -94,7 +96,7 @@ FIRST = {
         "docs/guides/gitops.md",
         "helm upgrade --install report oci://127.0.0.1:5000/airflow-env --plain-http -n podenv-report "
         "--create-namespace -f values.yaml",
-    ): "kubectl delete -f deploy/report",
+    ): _REMOVED,
     ("docs/guides/teams.md", "podenv rollback model-training"): (
         "sed -i 's/memory: 2Gi/memory: 3Gi/' envs/model-training/values.yaml; podenv deploy model-training"
     ),

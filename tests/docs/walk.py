@@ -59,7 +59,14 @@ class Walk:
         asked = " ".join([command.text, *answers])
         first = self.first.get((command.page, command.text), "")
         done = subprocess.run(
-            ["/bin/bash", "-ec", "\n".join([*self._exports, self.here(first), self.here(asked)])],
+            [
+                "/bin/bash",
+                "-e",
+                "-o",
+                "pipefail",
+                "-c",
+                "\n".join([*self._exports, self.here(first), self.here(asked)]),
+            ],
             cwd=self.project,
             capture_output=True,
             text=True,
