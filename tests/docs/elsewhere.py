@@ -20,6 +20,9 @@ RUN_BY = {
             """airflow connections add k8s_eu --conn-type kubernetes --conn-extra '{"kube_config": "..."}'""",
         ],
     },
+    "tests/cluster/test_pipelines.py::test_a_pipeline_runs_unchanged_on_both_backends_and_returns_the_same": {
+        "docs/tutorial.md": ["scripts/quickstart --cluster"],
+    },
     "tests/docs/test_walks.py::test_the_pages_hold_on_a_cluster": {"docs/dags.md": ["podenv check --cluster"]},
     "tests/image/test_image.py::test_an_image_takes_packages_from_their_own_index_and_from_git_and_keeps_no_login": {
         "docs/guides/private-index.md": ["podenv build --push"],
