@@ -68,6 +68,9 @@ ADVISORY = {
 _REMOVED = "kubectl delete podtemplates,serviceaccounts,roles,rolebindings --all -n podenv-report"
 # What people have done before a page's command.
 FIRST = {
+    ("docs/environments.md", "podenv lock --check"): (
+        f"cp {ROOT}/envs/data-cleaning/requirements.txt envs/data-cleaning"  # its image is there, no newer one
+    ),
     ("docs/releases.md", "podenv status report"): (
         "kubectl annotate podtemplate report hello=world -n podenv-report\n"
         "kubectl patch podtemplate report -n podenv-report --type json --patch '[{"
