@@ -100,7 +100,7 @@ def template(
         stays = change.action == "remove" and place.exists()
         more = f"; {shown(place)} stays, since it holds other files" if stays else ""
         output.say(f"{change.environment}: {_DONE[change.action]}{more}")
-    output.say(f"{len(rendered)} environments in {shown(out)}")
+    output.say(f"{len(rendered)} environment{'' if len(rendered) == 1 else 's'} in {shown(out)}")
 
 
 def release_files(
