@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tests import bucket  # noqa: F401 - it takes the bucket out of the environment
 from tests.packageindex import Index
 
+# A busy machine takes longer for an example than Hypothesis allows.
+settings.register_profile("podenv", deadline=None)
+settings.load_profile("podenv")
 # Tests that were started in the background ignore Ctrl-C, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Of all that the tests install they import little.

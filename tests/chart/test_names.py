@@ -18,7 +18,7 @@ def test_the_chart_and_podenv_have_one_version() -> None:
 environments = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", fullmatch=True)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(name=environments)
 def test_the_chart_names_things_as_podenv_does(helm: Helm, name: str) -> None:
     namespace = names.namespace(name)

@@ -27,7 +27,7 @@ PASSED_ON = {"podSecurityContext", "securityContext", "affinity", "initContainer
 SCHEMA = json_schema()
 PLAIN = SCHEMA | {"properties": {k: v for k, v in SCHEMA["properties"].items() if k not in PASSED_ON}}
 plain_values = accepted_by(PLAIN).filter(is_valid(SCHEMA))
-quick = settings(deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(suppress_health_check=list(HealthCheck))
 
 
 def pod_specs(objects: list[Object]) -> Iterator[Object]:

@@ -15,7 +15,7 @@ from podenv.errors import ProgramFailed
 
 SCHEMA = json_schema()
 sound = accepted_by(SCHEMA).filter(is_valid(SCHEMA))
-quick = settings(deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(suppress_health_check=list(HealthCheck))
 
 
 def model_accepts(tree: Any) -> bool:

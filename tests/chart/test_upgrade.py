@@ -65,7 +65,7 @@ def test_another_version_of_the_chart_with_other_values_changes_no_immutable_fie
     assert changed(before, after) == []
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(tree=plain_values, version=st.sampled_from(["1.34", "1.35"]))
 def test_no_values_change_an_immutable_field(helm: Helm, tree: Any, version: str) -> None:
     before, after = (helm.template(of(one), kubernetes=version) for one in (EVERYTHING, tree))

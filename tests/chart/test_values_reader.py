@@ -100,7 +100,7 @@ def test_nasty_scalars_are_read_as_helm_reads_them(any_helm: Helm, printing_char
     assert typed(read_by_podenv(file)) == typed(read_by_helm(any_helm, printing_chart, file))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(cases=st.lists(st.tuples(trees, trees), min_size=20, max_size=40))
 def test_two_files_merge_as_helm_merges_them(
     helm: Helm, printing_chart: Path, tmp_path_factory: pytest.TempPathFactory, cases: list[tuple[str, str]]
@@ -119,7 +119,7 @@ values_of_any_kind = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(cases=st.lists(values_of_any_kind, min_size=20, max_size=40))
 def test_what_podenv_writes_helm_and_podenv_read_as_it_was(helm: Helm, printing_chart: Path, cases: list[Any]) -> None:
     tree = {f"case{index}": case for index, case in enumerate([*cases, *NASTY, *UNREADABLE])}

@@ -133,6 +133,25 @@ def test_a_cluster_is_asked_three_times_and_the_smaller_amount_holds(index: Inde
     ]
 
 
+def test_cores_that_look_like_thousandths_are_a_warning(project: Project) -> None:
+    project.environment("a", values="resources: {limits: {cpu: 300}}\n")
+    project.dag("""
+        @task.env("a", cpu="500", memory="1Gi")
+        def f(): ...
+
+        @task.env("a", cpu="256")
+        def g(): ...
+
+        @task.env("a", memory="2Gi")
+        def h(): ...
+        """)
+    found = held(project, Options(rules=("limit",)))
+    assert [(one.severity, one.message, one.remedy) for one in found] == [
+        ("warning", "`f` asks for cpu 500, which is 500 cores.", "Did you mean 500m, 0.5 cores?"),
+        ("warning", "A task of 'a' asks for cpu 300, which is 300 cores.", "Did you mean 300m, 0.3 cores?"),
+    ]
+
+
 def test_a_probe_sees_what_an_import_does_and_what_it_takes(index: Index, project: Project) -> None:
     hungry = "block = bytearray(80_000_000)\nfor place in range(0, len(block), 4096):\n    block[place] = 1\n"
     index.add("hungry", "1.0", files={"hungry/__init__.py": hungry})

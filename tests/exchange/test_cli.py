@@ -65,6 +65,10 @@ def test_values_are_listed_with_their_tasks_and_pruned_by_age(store: Store, pode
     assert listed.splitlines()[-1] == f"{store}: 3 values, 3 kB"
     found = json.loads(podenv("list", "--dag", "etl", "--json")[1])
     assert sorted(one["key"] for one in found) == sorted(keys[:2])
+    assert [one.key for one in store.entries("etl")] == [
+        one["key"] for one in sorted(found, key=lambda one: one["key"])
+    ]
+    assert podenv("list", "--dag", "nobody")[1] == f"{store}: no values\n"
     mapped = next(one for one in found if one["task"] == "train")
     assert (mapped["map_index"], mapped["try_number"], mapped["bytes"]) == (0, 2, 1000)
 

@@ -72,7 +72,7 @@ def through(value: Any, library: str) -> Any:
         return tables.read(path, library)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(frames())
 def test_a_frame_comes_back_to_pandas_as_it_was(frame: pd.DataFrame) -> None:
     came = through(frame, "pandas")
@@ -82,7 +82,7 @@ def test_a_frame_comes_back_to_pandas_as_it_was(frame: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(came, frame, check_freq=False)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(frames())
 def test_polars_gets_the_same_values(frame: pd.DataFrame) -> None:
     came = through(frame, "polars")

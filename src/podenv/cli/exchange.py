@@ -18,7 +18,7 @@ from podenv.cli.target import Yes
 from podenv.errors import SettingError
 from podenv.exchange.address import StoreAddress, parse
 from podenv.exchange.calls import VARIABLE, plain_store
-from podenv.exchange.keys import PART, Place, place_of
+from podenv.exchange.keys import PART, Place, folder_of, place_of
 from podenv.exchange.store import Entry, Store, older
 from podenv.local import exchange_folder
 
@@ -114,7 +114,7 @@ def _values(address: str | None, dag: str | None) -> tuple[Store, list[Value]]:
 
 
 def _of(store: Store, dag: str | None) -> Iterator[Value]:
-    for entry in store.entries():
+    for entry in store.entries("" if dag is None else folder_of(dag)):
         place = place_of(entry.key.removesuffix(PART))
         if place is not None and dag in (None, place.dag):
             yield Value(place, entry)

@@ -34,6 +34,11 @@ class Place:
         return "/".join(map(_escaped, own))
 
 
+def folder_of(dag: str) -> str:
+    """The first part of the keys of a DAG's values; another DAG may share it where the name is long."""
+    return _escaped(dag)
+
+
 def of_call(function: Any) -> Place:
     """The place of a call by `run_in_env` that no task makes: its day stands for the run."""
     return Place("run_in_env", datetime.now(UTC).date().isoformat(), str(getattr(function, "__name__", "function")))

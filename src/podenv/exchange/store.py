@@ -70,14 +70,14 @@ class Store:
         """By key, the address of each value. Raises `StoreUnreachable`, `SettingError`."""
         return {one["key"]: one for one in self._addresses("GET", keys, lifetime)}
 
-    def entries(self) -> Iterator[Entry]:
-        """All that is in it, by key. Raises `StoreUnreachable`, `SettingError`."""
+    def entries(self, below: str = "") -> Iterator[Entry]:
+        """All that is in it, or in the folder ``below``, by key. Raises `StoreUnreachable`, `SettingError`."""
         if self.address.scheme == "file" and not Path(self.address.prefix).is_dir():
             return
         import obstore
 
         with _reaching(self):
-            for batch in obstore.list(self._bucket, chunk_size=_AT_ONCE):
+            for batch in obstore.list(self._bucket, prefix=below or None, chunk_size=_AT_ONCE):
                 for one in batch:
                     yield Entry(one["path"], one["size"], one["last_modified"])
 

@@ -51,7 +51,7 @@ def cases(draw: st.DrawFn) -> tuple[int, list[Group]]:
     return count, draw(st.lists(groups, max_size=14))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(cases())
 @example((3, [frozenset({0, 1, 2})]))  # each two fit, all three do not
 @example(
@@ -67,7 +67,7 @@ def test_the_number_is_that_of_brute_force_and_is_proven(case: tuple[int, list[G
     assert not found.unsure
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(cases(), st.data())
 def test_without_all_answers_the_true_number_lies_between_the_bounds(
     case: tuple[int, list[Group]], data: st.DataObject
@@ -80,7 +80,7 @@ def test_without_all_answers_the_true_number_lies_between_the_bounds(
     assert found.at_least <= brute_force(count, oracle(clashes)) <= len(found.groups)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(cases(), st.data())
 def test_a_guess_of_who_is_to_blame_changes_no_result(case: tuple[int, list[Group]], data: st.DataObject) -> None:
     count, clashes = case

@@ -101,13 +101,12 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(VALUES)
 def test_every_argument_arrives_as_it_left(value: Any) -> None:
     assert same(round_trip(value), value)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_a_damaged_result_is_refused_and_nothing_else_happens(data: bytes) -> None:
     with pytest.raises(Refused):
@@ -301,7 +300,7 @@ def serde(tmp_path_factory: pytest.TempPathFactory) -> Any:
         return pytest.importorskip("airflow.sdk.serde")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(value=VALUES)
 def test_what_a_result_accepts_airflow_keeps(serde: Any, value: Any) -> None:
     import msgspec

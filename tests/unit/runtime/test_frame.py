@@ -114,7 +114,7 @@ TEXT = st.lists(st.sampled_from(["a", "", "é✓", "x" * 300, "\r", "@@podenv ",
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TEXT, st.binary(max_size=3000), st.lists(st.integers(1, 700), max_size=40), st.booleans())
 def test_however_the_bytes_are_cut_the_log_and_the_result_are_the_same(
     text: str, payload: bytes, cuts: list[int], ends: bool

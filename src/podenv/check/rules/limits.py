@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from podenv.catalogue import quantity
+from podenv.catalogue.automemory import Defaults
 from podenv.catalogue.request import Resources, TaskRequest
 from podenv.catalogue.spec.warm import beyond_quota
 from podenv.check.findings import Finding
@@ -17,6 +18,7 @@ from podenv.check.tasks import Task
 from podenv.errors import ResourceError
 
 _SHORT = {"nvidia.com/gpu": "gpu"}
+_MANY_CORES = 256  # few nodes have more
 _RESOURCES = frozenset({"cpu", "memory", "max_memory", "gpu", "container_resources"})
 
 
@@ -36,6 +38,7 @@ class Room:
 def above(subject: Subject, room: Room | None = None) -> Iterator[Finding]:
     """Tasks that ask for more than they can ever get, and values that no task could have."""
     room = room or Room()
+    given = subject.environment.resources
     for task in subject.tasks:
         if task.kind == "call" or not _RESOURCES & set(task.arguments):
             continue
@@ -47,9 +50,14 @@ def above(subject: Subject, room: Room | None = None) -> Iterator[Finding]:
             continue
         for message, remedy in _refusals(subject, resources, room):
             yield _of_task(subject, task, f"`{task.task}` {message}", remedy)
-    given = subject.environment.resources
-    for message, remedy in _refusals(subject, Resources(dict(given.requests), dict(given.limits)), room):
+        for message, remedy in _slips(resources, but=given):
+            yield replace(_of_task(subject, task, f"`{task.task}` {message}", remedy), weight="warning")
+    own_of_values = Resources(dict(given.requests), dict(given.limits))
+    for message, remedy in _refusals(subject, own_of_values, room):
         yield subject.about("limit", subject.values_file, f"A task of {subject.name!r} {message}", remedy)
+    for message, remedy in _slips(own_of_values):
+        found = subject.about("limit", subject.values_file, f"A task of {subject.name!r} {message}", remedy)
+        yield replace(found, weight="warning")
     # A quota of the values themselves is held against them where they are read.
     idle = subject.environment.spec.warm.idle or 0
     for figures in beyond_quota(idle, given.requests, given.limits, room.quota):
@@ -72,6 +80,17 @@ def mapped(subject: Subject, graph: Graph, room: Room | None = None) -> Iterator
 
 def _request(task: Task) -> TaskRequest:
     return replace(TaskRequest.of(task.arguments), env=task.environment)
+
+
+def _slips(asked: Resources, *, but: Defaults | None = None) -> Iterator[tuple[str, str]]:
+    """Amounts of cpu that look as if they were meant in thousandths, those of ``but`` left out."""
+    known = set() if but is None else {but.requests.get("cpu"), but.limits.get("cpu")}
+    for cores in sorted({asked.requests.get("cpu", ""), asked.limits.get("cpu", "")} - known):
+        if cores.isdecimal() and int(cores) > _MANY_CORES:
+            yield (
+                f"asks for cpu {cores}, which is {cores} cores.",
+                f"Did you mean {cores}m, {int(cores) / 1000:g} cores?",
+            )
 
 
 def _of_task(subject: Subject, task: Task, message: str, remedy: str) -> Finding:
