@@ -9,6 +9,7 @@
     ├── ProjectFileRefused      a file that a project starts with cannot be made or added to
     ├── ProgramError            a program could not start, failed or ran too long
     │   ├── ProgramNotFound
+    │   ├── ProgramUnsupported  another version of it is needed
     │   ├── ProgramFailed
     │   └── ProgramTimedOut
     ├── LockError               requirements.in -> requirements.txt
@@ -162,6 +163,10 @@ class ProgramError(PodenvError):
 
 class ProgramNotFound(ProgramError):
     """A program that is needed is not on this machine."""
+
+
+class ProgramUnsupported(ProgramError):
+    """A program is on this machine in a version that podenv cannot use."""
 
 
 class ProgramFailed(ProgramError):

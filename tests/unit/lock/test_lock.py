@@ -1,11 +1,8 @@
-import sys
 from pathlib import Path
 
-import pytest
 from tests.lock.project import environment
 
 from podenv import lock
-from podenv.errors import ProgramNotFound
 
 
 def test_pinned_reads_markers_for_this_machine_and_the_python_of_the_environment(tmp_path: Path) -> None:
@@ -26,17 +23,3 @@ def test_pinned_reads_markers_for_this_machine_and_the_python_of_the_environment
         "wheel": "3.1",
         "archive": "https://example.org/main.tar.gz",
     }
-
-
-def test_uv_is_the_one_beside_podenv_else_on_path_else_an_error_that_says_how_to_get_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert lock.uv() == Path(sys.executable).parent / "uv"
-    monkeypatch.setitem(sys.modules, "uv", None)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ProgramNotFound) as caught:
-        lock.uv()
-    assert str(caught.value) == ("uv is not on PATH. Install it with `pip install 'podenv[cli]'` or `pip install uv`.")
-    (tmp_path / "uv").write_text("#!/bin/sh\n")
-    (tmp_path / "uv").chmod(0o755)
-    assert lock.uv() == tmp_path / "uv"
