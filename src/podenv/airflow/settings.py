@@ -147,7 +147,7 @@ def catalogue(file: str | Path | None) -> Catalogue:
         if isinstance(found, str):
             raise CatalogueNotFound(f"[podenv] catalogue = cluster, and the cluster cannot be read: {found}.")
         return found
-    return _catalogue(None if file is None else str(file), variable)
+    return _catalogue(None if file is None else str(file), variable, _prefix())
 
 
 def folder_catalogue(file: str | Path | None) -> Catalogue:
@@ -169,8 +169,8 @@ def catalogue_or_none(file: str | Path | None) -> Catalogue | None:
 
 
 @lru_cache(maxsize=256)  # 500 tasks of a file search once; a catalogue that was not found is searched for again
-def _catalogue(file: str | None, variable: str | None) -> Catalogue:
-    return _Delivered.find(None if file is None else Path(file), configured=_configured())
+def _catalogue(file: str | None, variable: str | None, prefix: str) -> Catalogue:
+    return _Delivered.find(None if file is None else Path(file), configured=_configured(), prefix=prefix)
 
 
 class _Delivered(Catalogue):

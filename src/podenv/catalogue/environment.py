@@ -85,15 +85,17 @@ class Catalogue:
     ``catalogue[name]`` reads that one and none of the others; it raises `UnknownEnvironment`, `ValuesError`.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, prefix: str | None = None) -> None:
         self.root = root.absolute()
+        self._prefix = prefix
 
     @classmethod
-    def find(cls, start: Path | None = None, *, configured: str | None = None) -> Catalogue:
+    def find(cls, start: Path | None = None, *, configured: str | None = None, prefix: str | None = None) -> Catalogue:
         """The catalogue in force.
 
         ``PODENV_CATALOGUE``, then ``configured`` (Airflow's option ``[podenv] catalogue``), then the nearest ``envs/``
-        upwards of ``start`` (a DAG file or a folder; the working directory when None). Raises `CatalogueNotFound`.
+        upwards of ``start`` (a DAG file or a folder; the working directory when None). ``prefix`` is how namespaces
+        begin, by default as the variables of this process say. Raises `CatalogueNotFound`.
         """
         for setting, chosen in (
             ("PODENV_CATALOGUE", os.environ.get("PODENV_CATALOGUE")),
@@ -105,11 +107,11 @@ class Catalogue:
                     raise CatalogueNotFound(
                         f"{setting} names {chosen}, which is not a folder; set it to an envs/ folder."
                     )
-                return cls(folder)
+                return cls(folder, prefix=prefix)
         begin = (start or Path.cwd()).absolute()
         for above in (begin, *begin.parents):
             if _is_catalogue(folder := above / "envs"):
-                return cls(folder)
+                return cls(folder, prefix=prefix)
         raise CatalogueNotFound(
             f"There is no envs/ folder with environments in {begin} or above it; "
             "go to a project that has one, set PODENV_CATALOGUE, or begin with `podenv init`."
@@ -143,7 +145,8 @@ class Catalogue:
         own_stamp = _stamp(folder / VALUES)
         if own_stamp is None:
             raise self.refusal(name)
-        return _load(folder, own_stamp, _stamp(self.root / DEFAULTS))
+        prefix = names.namespace_prefix() if self._prefix is None else self._prefix
+        return _load(folder, own_stamp, _stamp(self.root / DEFAULTS), prefix)
 
     def refusal(self, name: str) -> PodenvError:
         """The error for a ``name`` that is not an environment here."""
@@ -185,14 +188,24 @@ def _stamp(file: Path) -> tuple[int, int] | None:
     return stat.st_mtime_ns, stat.st_size
 
 
+def _filled(defaults: dict[str, Any], own: dict[str, Any], folder: Path, prefix: str) -> dict[str, Any]:
+    """The defaults with their placeholders replaced for the environment in ``folder``."""
+    python = own.get("python", defaults.get("python"))
+    words = {"name": folder.name} | ({"python": python} if isinstance(python, str) else {})
+    file = folder.parent / DEFAULTS
+    shared = placeholders.fill(defaults.get("namespace"), words, file, ("namespace",))
+    chosen = own.get("namespace", shared)
+    words["namespace"] = chosen if isinstance(chosen, str) else names.namespace(folder.name, prefix)
+    found: dict[str, Any] = placeholders.fill(defaults, words, file)
+    return found
+
+
 @lru_cache(maxsize=4096)
-def _load(folder: Path, own_stamp: tuple[int, int], defaults_stamp: tuple[int, int] | None) -> Environment:
+def _load(folder: Path, own_stamp: tuple[int, int], defaults_stamp: tuple[int, int] | None, prefix: str) -> Environment:
     """The environment in ``folder``; the stamps make a changed file be read anew (500 tasks, one read)."""
     own = values.read(folder / VALUES)
     defaults = values.read(folder.parent / DEFAULTS) if defaults_stamp else {}
-    python = own.get("python", defaults.get("python"))
-    words = {"name": folder.name} | ({"python": python} if isinstance(python, str) else {})
-    merged = values.merge(placeholders.fill(defaults, words, folder.parent / DEFAULTS), own)
+    merged = values.merge(_filled(defaults, own, folder, prefix), own)
     try:
         spec = validate(merged)
         given = _defaults(spec)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from podenv.errors import InvalidName
@@ -9,6 +10,7 @@ from podenv.errors import InvalidName
 MAX_NAME_CHARACTERS = 40
 MAX_POD_NAME_CHARACTERS = 52  # of a pod's name; what is added when it starts again fits into a host's name (63)
 NAMESPACE_PREFIX = "podenv-"
+PREFIX_VARIABLES = ("PODENV_NAMESPACE_PREFIX", "AIRFLOW__PODENV__NAMESPACE_PREFIX")
 ENVIRONMENT_LABEL = "podenv.dev/environment"
 COMPONENT_LABEL = "app.kubernetes.io/component"  # what kind of pod or object: `selector` names the kinds of pods
 # The label holds the digest's first 32 hex digits (a label's value ends at 63 characters), the annotation the whole.
@@ -89,6 +91,14 @@ def release(environment: str) -> str:
 def namespace(environment: str, prefix: str = NAMESPACE_PREFIX) -> str:
     """The namespace of an environment that has one of its own."""
     return f"{prefix}{environment}"
+
+
+def namespace_prefix() -> str:
+    """How namespaces begin, as the variables of this process say; Airflow's own setting may say it otherwise."""
+    for variable in PREFIX_VARIABLES:
+        if chosen := os.environ.get(variable):
+            return chosen
+    return NAMESPACE_PREFIX
 
 
 def part(environment: str, role: str) -> str:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from podenv.catalogue.names import NAMESPACE_PREFIX
+from podenv.catalogue.names import NAMESPACE_PREFIX, PREFIX_VARIABLES
 
 if TYPE_CHECKING:
     from podenv.release import Releases
     from podenv.release.clusters import Clusters
+
+
+def _prefix(context: typer.Context, parameter: typer.CallbackParam, value: str) -> str:
+    # The catalogue needs it for `{namespace}` in the defaults.
+    source = context.get_parameter_source(parameter.name or "")
+    if source is not None and source.name == "COMMANDLINE":
+        os.environ[PREFIX_VARIABLES[0]] = value
+    return value
+
 
 Context = Annotated[
     str | None,
@@ -31,7 +41,8 @@ Prefix = Annotated[
     typer.Option(
         "--namespace-prefix",
         metavar="TEXT",
-        envvar=["PODENV_NAMESPACE_PREFIX", "AIRFLOW__PODENV__NAMESPACE_PREFIX"],
+        envvar=list(PREFIX_VARIABLES),
+        callback=_prefix,
         help="What the namespaces of environments begin with.",
     ),
 ]

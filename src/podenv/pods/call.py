@@ -100,8 +100,7 @@ def run_in_env(name: str, function: Callable[..., Any], /, *args: Any, **kwargs:
     with suppress(CatalogueNotFound):
         environment = Catalogue.of_function(function)[name]
     client = KubernetesClient(name, _Clients("" if environment is None else environment.spec.cluster.context))
-    prefix = os.environ.get("PODENV_NAMESPACE_PREFIX") or os.environ.get("AIRFLOW__PODENV__NAMESPACE_PREFIX")
-    prefix = prefix or names.NAMESPACE_PREFIX
+    prefix = names.namespace_prefix()
     namespace = names.namespace(name, prefix) if environment is None else environment.namespace(prefix)
     address = os.environ.get(VARIABLE)
     exchange = Exchange(plain_store(address), keys.of_call(function)) if address else None

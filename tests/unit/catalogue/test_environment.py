@@ -394,11 +394,33 @@ def test_a_placeholder_in_the_defaults_is_filled_for_each_environment(tmp_path: 
         }  # fmt: skip
 
 
+def test_the_namespace_is_that_of_the_values_else_one_with_the_prefix_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIRFLOW__PODENV__NAMESPACE_PREFIX", raising=False)
+    monkeypatch.delenv("PODENV_NAMESPACE_PREFIX", raising=False)
+    write(tmp_path, "defaults", "podAnnotations: {where: '{namespace}'}\n")
+    write(tmp_path, "etl", 'python: "3.12"\n')
+    write(tmp_path, "report", 'python: "3.12"\nnamespace: shared\n')
+
+    def found(catalogue: Catalogue) -> list[str]:
+        return [one.values["podAnnotations"]["where"] for one in catalogue]
+
+    assert found(Catalogue(tmp_path)) == ["podenv-etl", "shared"]
+    monkeypatch.setenv("PODENV_NAMESPACE_PREFIX", "stage-")
+    assert found(Catalogue(tmp_path)) == ["stage-etl", "shared"]
+    assert found(Catalogue(tmp_path, prefix="airflow-")) == ["airflow-etl", "shared"]
+    write(tmp_path, "defaults", "namespace: 'team-{name}'\npodAnnotations: {where: '{namespace}'}\n")
+    assert found(Catalogue(tmp_path)) == ["team-etl", "shared"]
+    write(tmp_path, "defaults", "namespace: '{namespace}-x'\n")
+    assert refusal(tmp_path, "etl").key == "namespace"
+
+
 def test_an_unknown_placeholder_is_refused_with_its_key(tmp_path: Path) -> None:
-    file = write(tmp_path, "defaults", "imagePullSecrets: [{name: '{namespace}-x'}]\n")
+    file = write(tmp_path, "defaults", "imagePullSecrets: [{name: '{nmae}-x'}]\n")
     write(tmp_path, "etl", 'python: "3.12"\n')
     found = refusal(tmp_path, "etl")
-    why = "there is no placeholder {namespace}; known: {name}, {python}. As plain text write {{namespace}}."
+    why = "there is no placeholder {nmae}; known: {name}, {python}, {namespace}. As plain text write {{nmae}}."
     assert (found.file, found.key, found.why) == (file, "imagePullSecrets.0.name", why)
 
 
