@@ -39,7 +39,11 @@ def test_the_clusters_processes_are_found_by_program_and_folder_and_pods_by_thei
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a mount namespace needs root")
 @pytest.mark.skipif(not (REAL.debian / "usr/bin/runsvdir").is_file(), reason="runit is not in the dev cluster's cache")
-def test_a_component_that_ends_is_started_anew_until_all_of_the_cluster_is_ended(tmp_path: Path) -> None:
+def test_a_component_that_ends_is_started_anew_until_all_of_the_cluster_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Or the pods of a cluster that is up on this machine would be ended with it.
+    monkeypatch.setattr(supervisor, "GROUP", "of-no-cluster")
     state, cache = tmp_path / "state", tmp_path / "cache"
     places = Places(cache, state)
     (places.debian / "usr").mkdir(parents=True)
