@@ -77,7 +77,13 @@ def test_cosign_signs_and_verifies_with_whom_the_values_name(
     assert signature.verify(keyed, ref, image.settings(keyed)) == ""
     named = subject("image: {signature: {identity: 'https://ci.example/a', issuer: 'https://issuer.example'}}\n")
     assert signature.sign(named, ref, image.settings(named))
-    recorded.rules({"words": ["verify"], "code": 1, "says": "Error: no signatures found\nmain.go:74: no"})
+    private = subject("image: {signature: {key: cosign.key, publicKey: cosign.pub, transparencyLog: false}}\n")
+    assert signature.sign(private, ref, image.settings(private))
+    assert signature.verify(private, ref, image.settings(private)) == ""
+    asks = {"words": ["sign"], "code": 1, "says": "Enter password for private key: Error: signing [x]: reading key"}
+    recorded.rules(asks, {"words": ["verify"], "code": 1, "says": "Error: no signatures found\nmain.go:74: no"})
+    with pytest.raises(ImageError, match=r"not signed: cosign\.key has another password; set COSIGN_PASSWORD\.$"):
+        signature.sign(private, ref, image.settings(private))
     assert signature.verify(named, ref, image.settings(named)) == (
         "its signature does not hold: cosign says: Error: no signatures found"
     )
@@ -86,6 +92,9 @@ def test_cosign_signs_and_verifies_with_whom_the_values_name(
         ["cosign", "sign", "--key", "awskms:///alias/a", plain, "--yes", str(ref)],
         ["cosign", "verify", "--key", str(tmp_path / "envs" / "cosign.pub"), plain, str(ref)],
         ["cosign", "sign", plain, "--yes", str(ref)],
+        ["cosign", "sign", "--key", f"{folder}/cosign.key", "--tlog-upload=false", plain, "--yes", str(ref)],
+        ["cosign", "verify", "--key", f"{folder}/cosign.pub", "--private-infrastructure", plain, str(ref)],
+        ["cosign", "sign", "--key", f"{folder}/cosign.key", "--tlog-upload=false", plain, "--yes", str(ref)],
         ["cosign", "verify", "--certificate-identity", "https://ci.example/a",
          "--certificate-oidc-issuer", "https://issuer.example", plain, str(ref)],
     ]  # fmt: skip

@@ -131,6 +131,20 @@ def test_layers_come_from_a_registry_and_go_there_where_images_are_pushed(
     assert (f" --cache-to {place},mode=max,ignore-error=true " in docker) is fills
 
 
+def test_a_builder_that_fills_no_cache_builds_all_the_same(record: Record, job: Job) -> None:
+    recorded = record("docker")
+    refused = "ERROR: Cache export is not supported for the docker driver.\nSwitch to a different driver, …"
+    recorded.rules({"words": ["buildx", "build"], "code": 1, "says": refused, "once": True})
+    said: list[str] = []
+    Docker().build(replace(job, cache="127.0.0.1:5000/layers", fills_cache=True), said.append)
+    first, second = recorded.calls()
+    to = first.index("--cache-to")
+    assert second == first[:to] + first[to + 2 :]
+    assert (
+        "its layers are not kept in 127.0.0.1:5000/layers: the chosen builder of docker buildx keeps none elsewhere"
+    ) in said
+
+
 def test_buildah_takes_the_isolation_that_works_here(record: Record, job: Job) -> None:
     recorded = record("buildah")
     recorded.rules({"words": ["run", "--isolation", "oci"], "code": 1, "says": "no runtime"})

@@ -10,7 +10,7 @@ from podenv.catalogue.environment import Catalogue
 from podenv.cli import output
 from podenv.cli.choice import AsJson, Names, chosen, complete
 from podenv.errors import BuildFailed
-from podenv.image import attested
+from podenv.image import attested, settings
 from podenv.image import sbom as bills
 from podenv.image import verify as verifying
 from podenv.image.attested import Attested
@@ -18,6 +18,7 @@ from podenv.image.build import Built, Images, Options
 from podenv.image.verify import Verified
 
 PARALLEL_BUILDS = 16  # most of them wait for a registry; builds themselves are as many as there are cores
+Platform = Annotated[str | None, typer.Option(metavar="OS/ARCH", help="Like linux/arm64; goes before values.")]
 _STATES = {"there": "there already", "pushed": "pushed", "built": "built, not pushed", "external": "external, there"}
 
 
@@ -31,9 +32,7 @@ def build(
             "--refresh", help="Rebuild with today's system packages, and today's base image where it is not pinned."
         ),
     ] = False,
-    platform: Annotated[
-        str | None, typer.Option(metavar="OS/ARCH", help="Like linux/arm64; goes before values.")
-    ] = None,
+    platform: Platform = None,
     json: AsJson = False,
 ) -> None:
     """Build the images of environments.
@@ -88,21 +87,25 @@ def verify(
     signature: Annotated[
         bool, typer.Option("--signature", help="Check who signed the images and what is attached, by cosign.")
     ] = False,
+    platform: Platform = None,
     json: AsJson = False,
 ) -> None:
     """Look into the images: are they what the locks say?
 
     Inside each image: exactly the packages of the lock are installed; every file is as its package recorded it; every
     top-level module can be imported; the Python is the one of the values. It looks at the image in the registry, else
-    at the one on this machine.
+    at the one on this machine; of several platforms at this machine's, else at the first.
 
     With --signature it looks at the registry instead: a signature of whom image.signature names, a bill of materials,
     and a provenance that is about this image.
 
     \b
     Example:  podenv verify
+              podenv verify --platform linux/arm64
               podenv verify --signature
     """
+    if signature and platform:
+        raise typer.BadParameter("give it without --signature, which looks at all.", param_hint="--platform")
     catalogue, wanted = chosen(names)
     images = Images()
     if signature:
@@ -110,7 +113,7 @@ def verify(
         return
 
     def work(name: str, say: output.Say) -> Verified:
-        return verifying.verify(catalogue[name], images, say=say)
+        return verifying.verify(catalogue[name], images, platform=platform, say=say)
 
     outcomes = output.side_by_side(wanted, work, lambda outcome: None)
     if json:
@@ -182,6 +185,7 @@ def _end(outcomes: list[output.Outcome[Built]], what: str) -> None:
 
 def sbom(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The environment.", autocompletion=complete)],
+    platform: Platform = None,
 ) -> None:
     """Print an environment's bill of materials.
 
@@ -190,4 +194,5 @@ def sbom(
     \b
     Example:  podenv sbom model-training > model-training.cdx.json
     """
-    output.as_json(bills.bill(Catalogue.find()[name]))
+    environment = Catalogue.find()[name]
+    output.as_json(bills.bill(environment, settings(environment, platform=platform).platform))

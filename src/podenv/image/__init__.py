@@ -153,19 +153,15 @@ def image_ref(environment: Environment, lock_hash: str, chosen: ImageSettings) -
     return ImageRef(chosen.registry, chosen.repository, tag=content(environment, lock_hash, chosen).tag)
 
 
-def wanted(environment: Environment) -> ImageRef:
-    """The image that the environment needs now; raises `LockError` where its lock is not fresh."""
+def wanted(environment: Environment, *, platform: str | None = None) -> ImageRef:
+    """The image that the environment needs now, all of it or for one ``platform``.
+
+    Raises `LockError` where its lock is not fresh.
+    """
     if environment.spec.image.external:
         return external(environment)
     lock.check(environment)
-    return image_ref(environment, lock.lock_hash(environment), settings(environment))
-
-
-def local(environment: Environment) -> ImageRef:
-    """The image in a builder's store, which holds no index; of several platforms that for the first."""
-    if environment.spec.image.external:
-        return external(environment)
-    return image_ref(environment, lock.lock_hash(environment), settings(environment).each()[0])
+    return image_ref(environment, lock.lock_hash(environment), settings(environment, platform=platform))
 
 
 def external(environment: Environment) -> ImageRef:

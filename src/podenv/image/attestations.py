@@ -52,7 +52,7 @@ def attach(
     there = {one.get("artifactType") for one in referrers.listed(registries, subject)}
     new = []
     if SBOM not in there:
-        system = inside.report(builder, local, "inventory.py", inventory.MARK)
+        system = inside.report(builder, local, "inventory.py", inventory.MARK, platform=chosen.platform)
         document = sbom.with_system(sbom.bill(environment, chosen.platform), system)
         referrers.attach(registries, subject, Document(SBOM, _bytes(document), {}))
         new.append(SBOM)

@@ -72,10 +72,10 @@ class Builder(ABC):
         """Whether the image is in the store."""
 
     @abstractmethod
-    def run(self, ref: ImageRef, argv: list[str], *, input: bytes) -> str:
+    def run(self, ref: ImageRef, argv: list[str], *, input: bytes, platform: str = "") -> str:
         """Run a program in the image, without network, as the image's own user; returns its stdout.
 
-        Raises `ProgramFailed`.
+        ``platform`` is that of the image; empty where the builder is to choose. Raises `ProgramFailed`.
         """
 
     @abstractmethod
@@ -115,16 +115,24 @@ class Docker(Builder):
 
     def build(self, job: Job, tell: Listener) -> None:
         fixed = ["--tag", str(job.target), "--load", "--progress", "plain", "--provenance", "false"]
-        fixed += ["--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}", *self._cache(job)]
-        self._start(
-            ["docker", "buildx", "build", *fixed, *self._common(job), str(job.context)], tell, hidden=job.hidden
-        )
-
-    def _cache(self, job: Job) -> list[str]:
+        fixed += ["--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}"]
         place = f"type=registry,ref={job.cache}:{job.environment}"
-        words = ["--cache-from", place] if job.cache else []
+        taken = ["--cache-from", place] if job.cache else []
         # mode=max: the layer of the packages is not of the last stage.
-        return words + (["--cache-to", f"{place},mode=max,ignore-error=true"] if job.cache and job.fills_cache else [])
+        brought = ["--cache-to", f"{place},mode=max,ignore-error=true"] if job.cache and job.fills_cache else []
+        common = [*self._common(job), str(job.context)]
+
+        def build(cache: list[str]) -> None:
+            self._start(["docker", "buildx", "build", *fixed, *cache, *common], tell, hidden=job.hidden)
+
+        try:
+            build([*taken, *brought])
+        except ProgramFailed as error:
+            if "Cache export is not supported" not in error.stderr:
+                raise
+            # The engine's own builder without the containerd image store says so before it builds (seen with 26.1).
+            tell(f"its layers are not kept in {job.cache}: the chosen builder of docker buildx keeps none elsewhere")
+            build(taken)
 
     def push(self, ref: ImageRef, tell: Listener) -> None:
         self._start(["docker", "image", "push", str(ref)], tell)
@@ -138,9 +146,8 @@ class Docker(Builder):
         if platform not in known:
             raise BuilderNotFound(f"its builder is one for {', '.join(sorted(known)) or 'no platform'}")
 
-    def run(self, ref: ImageRef, argv: list[str], *, input: bytes) -> str:
-        contained = ["--rm", "--interactive", "--network", "none", "--read-only", "--entrypoint", argv[0]]
-        return process.run(["docker", "run", *contained, str(ref), *argv[1:]], input=input).stdout
+    def run(self, ref: ImageRef, argv: list[str], *, input: bytes, platform: str = "") -> str:
+        return process.run(["docker", "run", *_contained(ref, argv, platform)], input=input).stdout
 
 
 class _Containers(Builder):
@@ -197,10 +204,10 @@ class Podman(_Containers):
     def has(self, ref: ImageRef) -> bool:
         return self._answers(["podman", "image", "exists", str(ref)])
 
-    def run(self, ref: ImageRef, argv: list[str], *, input: bytes) -> str:
-        contained = ["--rm", "--interactive", "--network", "none", "--read-only", "--entrypoint", argv[0]]
-        started = ["podman", "run", *self._tls(ref), *contained, str(ref), *argv[1:]]
-        return process.run(started, input=input).stdout
+    def run(self, ref: ImageRef, argv: list[str], *, input: bytes, platform: str = "") -> str:
+        # With a platform it pulls, and an image without digest is in the store alone.
+        words = _contained(ref, argv, platform if ref.digest else "")
+        return process.run(["podman", "run", *self._tls(ref), *words], input=input).stdout
 
 
 class Buildah(_Containers):
@@ -254,8 +261,8 @@ class Buildah(_Containers):
     def has(self, ref: ImageRef) -> bool:
         return self._answers(["buildah", "inspect", "--type", "image", "--format", "{{.FromImageID}}", str(ref)])
 
-    def run(self, ref: ImageRef, argv: list[str], *, input: bytes) -> str:
-        return self._run_once(self._container(ref), argv, input)
+    def run(self, ref: ImageRef, argv: list[str], *, input: bytes, platform: str = "") -> str:
+        return self._run_once(self._container(ref, platform), argv, input)
 
     def _run_once(self, container: str, argv: list[str], input: bytes) -> str:
         """Run a program in a container that is gone afterwards, by the isolation that works here."""
@@ -306,6 +313,12 @@ class Buildah(_Containers):
             tell(f"buildah {' '.join(isolation)} does not work here: {last[0]}")
             return False
         return True
+
+
+def _contained(ref: ImageRef, argv: list[str], platform: str) -> list[str]:
+    """What docker and podman run a program with, in a container that is gone afterwards."""
+    words = ["--rm", "--interactive", "--network", "none", "--read-only", "--entrypoint", argv[0]]
+    return [*words, *(["--platform", platform] if platform else []), str(ref), *argv[1:]]
 
 
 def _isolations() -> list[list[str]]:

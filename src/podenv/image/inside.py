@@ -11,14 +11,14 @@ from podenv.errors import ImageUnusable, ProgramFailed
 from podenv.image.builder import Builder
 
 
-def report(builder: Builder, ref: ImageRef, program: str, mark: str) -> dict[str, Any]:
+def report(builder: Builder, ref: ImageRef, program: str, mark: str, *, platform: str) -> dict[str, Any]:
     """The JSON that ``program``, a file beside this one, prints after ``mark`` when the image's Python runs it.
 
-    Raises `ImageUnusable`.
+    ``platform`` is that of the image; empty where the builder is to choose. Raises `ImageUnusable`.
     """
     script = (resources.files(__package__) / program).read_bytes()
     try:
-        said = builder.run(ref, ["python", "-I", "-"], input=script)
+        said = builder.run(ref, ["python", "-I", "-"], input=script, platform=platform)
     except ProgramFailed as error:
         last = (error.stderr.strip().splitlines() or ["it said nothing"])[-1].rstrip(".")
         raise ImageUnusable(f"No `python` could be run in {ref}: {last}. An image needs one on its PATH.") from None

@@ -25,10 +25,16 @@ def sign(environment: Environment, ref: ImageRef, chosen: ImageSettings) -> bool
     if shutil.which("cosign") is None:
         return False
     key = _key(environment, os.environ)
-    words = [*(["--key", _place(environment, key)] if key else []), *_plain(ref, chosen), "--yes", str(ref)]
+    words = ["--key", _place(environment, key)] if key else []
+    words += [] if environment.spec.image.signature.transparency_log else ["--tlog-upload=false"]
+    words += [*_plain(ref, chosen), "--yes", str(ref)]
     try:
         process.run(["cosign", "sign", *words], timeout=_TIMEOUT)
     except ProgramFailed as error:
+        if "Enter password" in error.stderr or "decryption failed" in error.stderr:
+            raise ImageError(
+                f"{ref} is pushed and not signed: {key} has another password; set COSIGN_PASSWORD."
+            ) from None
         raise ImageError(
             f"{ref} is pushed and not signed: cosign says: {_last(error)}. Correct image.signature of "
             f"{environment.name!r} or the login, then run `podenv build {environment.name} --rebuild --push`."
@@ -53,6 +59,7 @@ def verify(environment: Environment, ref: ImageRef, chosen: ImageSettings) -> st
         )
     if shutil.which("cosign") is None:
         raise ImageError("A signature cannot be checked without cosign, which is not on PATH; install it.")
+    who += [] if named.transparency_log else ["--private-infrastructure"]
     try:
         process.run(["cosign", "verify", *who, *_plain(ref, chosen), str(ref)], timeout=_TIMEOUT)
     except ProgramFailed as error:

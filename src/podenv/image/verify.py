@@ -13,9 +13,9 @@ from podenv import image, lock
 from podenv.catalogue.environment import Environment
 from podenv.catalogue.reference import ImageRef
 from podenv.errors import ImageMissing
-from podenv.image import audit, inside
+from podenv.image import ImageSettings, audit, inside
 from podenv.image.build import Images
-from podenv.lock import packages, requirements
+from podenv.lock import packages, platforms, requirements
 
 
 @dataclass(frozen=True)
@@ -35,23 +35,35 @@ class Verified:
         return not self.differences
 
 
-def verify(environment: Environment, images: Images, *, say: Callable[[str], None] = lambda _: None) -> Verified:
+def verify(
+    environment: Environment, images: Images, *,
+    platform: str | None = None, say: Callable[[str], None] = lambda _: None,
+) -> Verified:  # fmt: skip
     """Compare the image that ``environment`` needs now with its lock; the registry's, else the one on this machine.
 
+    Of several platforms it looks at ``platform``, else at this machine's, else at the first.
     Raises `LockError`, `RegistryError`, `ImageMissing`, `ImageUnusable`, `BuilderNotFound`.
     """
-    ref = image.wanted(environment)
-    chosen = image.settings(environment)
+    chosen = image.settings(environment, platform=platform)
+    of = platform or _of(environment, chosen)
+    ref = image.wanted(environment, platform=platform)
     digest = None if ref.is_local else images.registries(chosen).digest(ref)
     builder = images.builder(chosen)
     if digest is not None:
         ref = ref.at(digest)
-    elif not builder.has(ref := image.local(environment)):
+    elif not builder.has(ref := image.wanted(environment, platform=of or None)):  # which holds no index
         raise ImageMissing(
             f"{ref} is neither in its registry nor in {builder.name}'s store; run `podenv build {environment.name}`."
         )
     say(f"looks into {ref}")
-    return judge(environment, ref, inside.report(builder, ref, "audit.py", audit.MARK))
+    return judge(environment, ref, inside.report(builder, ref, "audit.py", audit.MARK, platform=of))
+
+
+def _of(environment: Environment, chosen: ImageSettings) -> str:
+    """The platform to look at; empty where the values do not say of which an external image is."""
+    if environment.spec.image.external:
+        return ""
+    return platforms.here() if platforms.here() in chosen.platforms else chosen.platform
 
 
 def judge(environment: Environment, ref: ImageRef, report: Mapping[str, Any]) -> Verified:

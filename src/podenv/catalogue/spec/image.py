@@ -65,6 +65,11 @@ class SignatureSpec(Model):
     issuer: Annotated[str, Form(_WORD, "issuer; write it like https://token.actions.githubusercontent.com", 400)] = (
         Field(default="", description="Who vouches for the identity.")
     )
+    transparency_log: bool = Field(
+        default=True,
+        description="Have cosign write the signature into sigstore's public log and look for it there; false with a "
+        "key, where nothing may or can go there.",
+    )
 
 
 class ImageSpec(Model):
@@ -125,6 +130,8 @@ def check(image: ImageSpec) -> None:
     """Raise ValueError where the values that a person wrote contradict each other; a release's values have more."""
     if bool(image.signature.identity) != bool(image.signature.issuer):
         raise ValueError("signature: an identity and its issuer go together; give both or neither.")
+    if image.signature.identity and not image.signature.transparency_log:
+        raise ValueError("signature: an identity's signature holds by the log alone; leave transparencyLog true.")
     if image.platform not in image.built_for:
         raise ValueError(
             f"platforms: {image.platform}, which is image.platform, is not among them; set image.platform to one."
