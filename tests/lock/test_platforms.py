@@ -54,8 +54,9 @@ def test_a_package_for_one_kind_of_machine_is_locked_where_the_project_has_no_ot
         versions(tmp_path)
     assert str(caught.value).endswith(
         "podenv: The lock must hold for linux/amd64 and macos/arm64. For a package that only Linux has, write "
-        "`NAME ; sys_platform == 'linux'`; a platform that this project does not use leave out of `platforms` in "
-        f"{tmp_path}/envs/etl/values.yaml."
+        "`NAME ; sys_platform == 'linux'`, for one that only amd64 has, `NAME ; platform_machine == 'x86_64'`; a "
+        f"platform that this project does not use leave out of `platforms` or `image.platforms` in {tmp_path}/envs/etl/"
+        "values.yaml."
     )
 
 

@@ -52,8 +52,10 @@ def verify(
     if digest is not None:
         ref = ref.at(digest)
     elif not builder.has(ref := image.wanted(environment, platform=of or None)):  # which holds no index
+        asked = f" --platform {platform}" if platform else ""
         raise ImageMissing(
-            f"{ref} is neither in its registry nor in {builder.name}'s store; run `podenv build {environment.name}`."
+            f"{ref} is neither in its registry nor in {builder.name}'s store; run `podenv build {environment.name}"
+            f"{asked}`."
         )
     say(f"looks into {ref}")
     return judge(environment, ref, inside.report(builder, ref, "audit.py", audit.MARK, platform=of))

@@ -54,8 +54,9 @@ def _way_out(environment: Environment, said: str) -> str:
     if "for split" in said and _OTHER_PYTHON not in said:
         return (
             f"\n\npodenv: The lock must hold for {' and '.join(platforms.of(environment))}. For a package that only "
-            "Linux has, write `NAME ; sys_platform == 'linux'`; a platform that this project does not use leave out of "
-            f"`platforms` in {environment.folder / 'values.yaml'}."
+            "Linux has, write `NAME ; sys_platform == 'linux'`, for one that only amd64 has, `NAME ; platform_machine "
+            "== 'x86_64'`; a platform that this project does not use leave out of `platforms` or `image.platforms` in "
+            f"{environment.folder / 'values.yaml'}."
         )
     return (
         "\n\npodenv: Only wheels are used; a line `--no-binary NAME` in requirements.in lets one package be built from "
