@@ -174,6 +174,16 @@ def test_a_gate_of_somebody_else_is_named(engine: Engine, server: ApiServer) -> 
         engine.call(functions.double, 1, schedule_timeout=0.2, room_timeout=0.5)
 
 
+def test_a_pod_that_no_node_is_for_tells_which_nodes_it_selects(engine: Engine, server: ApiServer) -> None:
+    said = "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."
+    server.kubelet.plans = [lambda pod: pod.unschedulable(said)]
+    overrides = [{"spec": {"nodeSelector": {"kubernetes.io/arch": "arm64"}}}]
+    with pytest.raises(
+        Unschedulable, match=r"selector\.\), for it selects nodes with kubernetes\.io/arch=arm64 \(nodeSelector"
+    ):
+        engine.call(functions.double, 1, schedule_timeout=0.2, overrides=overrides)
+
+
 def test_a_pod_that_was_admitted_and_that_no_node_takes_is_not_waited_for_as_in_a_queue(
     engine: Engine, server: ApiServer
 ) -> None:

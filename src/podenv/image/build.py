@@ -176,10 +176,11 @@ class Images:
         try:
             made.try_platform(ref, platform)
         except (ProgramFailed, BuilderNotFound) as error:
+            foreign = isinstance(error, ProgramFailed) and builder.is_foreign(error)
+            why = f"{made.name} starts no program of it" if foreign else builder.reason(made.name, error)
             raise BuilderNotFound(
-                f"No image for {platform} can be built here: {builder.reason(made.name, error)}. Register an emulator "
-                "(Debian: apt-get install qemu-user-static), or build that one on such a machine: "
-                f"`podenv build {environment.name} --platform {platform} --push`."
+                f"No image for {platform} can be built here: {why}. {builder.EMULATOR}, or build that one on such a "
+                f"machine: `podenv build {environment.name} --platform {platform} --push`."
             ) from None
         say(f"builds for {platform}, which is slow where it is emulated")
 

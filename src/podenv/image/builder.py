@@ -20,6 +20,7 @@ from podenv.image import registry
 
 # 1980-01-01: times of files in an image are the same for all, and zip files know none before.
 EPOCH = 315_532_800
+EMULATOR = "Register an emulator (Debian: apt-get install qemu-user-static)"
 _PROBE_TIMEOUT = 60.0  # seconds
 Listener = Callable[[str], None]
 
@@ -360,6 +361,11 @@ def find(chosen: str = "", plain_http: Collection[str] = ()) -> Builder:
         f"{what}: {'; '.join(reasons)}. Install buildah (Debian: apt-get install buildah), or start docker's engine; "
         "PODENV_BUILDER chooses one."
     )
+
+
+def is_foreign(error: ProgramFailed) -> bool:
+    """Whether the program that was to be started is one of another platform, without an emulator."""
+    return "exec format error" in error.stderr.lower()
 
 
 def reason(name: str, error: PodenvError) -> str:

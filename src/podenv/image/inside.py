@@ -8,7 +8,7 @@ from typing import Any
 
 from podenv.catalogue.reference import ImageRef
 from podenv.errors import ImageUnusable, ProgramFailed
-from podenv.image.builder import Builder
+from podenv.image.builder import EMULATOR, Builder, is_foreign
 
 
 def report(builder: Builder, ref: ImageRef, program: str, mark: str, *, platform: str) -> dict[str, Any]:
@@ -20,6 +20,11 @@ def report(builder: Builder, ref: ImageRef, program: str, mark: str, *, platform
     try:
         said = builder.run(ref, ["python", "-I", "-"], input=script, platform=platform)
     except ProgramFailed as error:
+        if is_foreign(error):
+            raise ImageUnusable(
+                f"{ref} is for {platform or 'another platform'}, of which this machine starts no program. {EMULATOR}, "
+                "or look at it on such a machine."
+            ) from None
         last = (error.stderr.strip().splitlines() or ["it said nothing"])[-1].rstrip(".")
         raise ImageUnusable(f"No `python` could be run in {ref}: {last}. An image needs one on its PATH.") from None
     line = next((line for line in said.splitlines() if line.startswith(mark)), None)

@@ -205,6 +205,14 @@ def _memory_hint(request: PodRequest) -> str:
     return f"Raise {'max_memory' if request.max_memory else 'memory'} of the task, or let it hold less at a time."
 
 
+def _selected(pod: Json, scheduler: str) -> str:
+    """The nodes that the pod selects, where it is for them that the ``scheduler`` found none; else nothing."""
+    selected = ", ".join(f"{key}={value}" for key, value in sorted((pod["spec"].get("nodeSelector") or {}).items()))
+    if not selected or not re.search("affinity|selector", scheduler):
+        return ""
+    return f", for it selects nodes with {selected} (nodeSelector, image.platform)"
+
+
 def _late(request: PodRequest, scheduled: bool, words: dict[str, str], wait: room.Wait) -> TaskFailure:
     waited = f"{time.monotonic() - wait.turn:.0f} s"
     if not scheduled and wait.gated:
@@ -223,9 +231,10 @@ def _late(request: PodRequest, scheduled: bool, words: dict[str, str], wait: roo
             f"({words['scheduler']}); ask for less, add nodes, or raise room_timeout."
         )
     if not scheduled:
+        selected = _selected(request.pod, words["scheduler"])
         return Unschedulable(
             f"Environment {request.environment!r}: no node took the pod within {request.timeouts.schedule:.0f} s "
-            f"({words['scheduler'] or 'the scheduler gives no reason'}); "
+            f"({words['scheduler'] or 'the scheduler gives no reason'}){selected}; "
             "ask for less, add nodes, or raise schedule_timeout_seconds."
         )
     return StartTimedOut(

@@ -212,6 +212,9 @@ def test_a_pod_that_no_node_takes_tells_the_schedulers_words(run: Run, waiting: 
     outcome = run(one, node_selector={"no": "where"}, schedule_timeout_seconds=2, **waiting)
     assert isinstance(outcome.error, Unschedulable)
     assert "no node took the pod within 2 s (0/1 nodes are available: 1 node(s) didn't match" in outcome.message
+    assert ", for it selects nodes with kubernetes.io/arch=amd64, no=where (nodeSelector, image.platform); ask" in (
+        outcome.message
+    )
 
 
 @deferred_too
