@@ -12,8 +12,8 @@ from tests.registryserver import Answer, Asked, serving
 from podenv import image, lock
 from podenv.catalogue.environment import Catalogue, Environment
 from podenv.catalogue.reference import ImageRef
-from podenv.errors import BuilderNotFound, ImageMissing
-from podenv.image import index, verify
+from podenv.errors import BuilderNotFound, ImageMissing, ImageUnusable
+from podenv.image import audit, index, inside, verify
 from podenv.image.build import Images, Options
 from podenv.image.builder import Buildah, Podman
 from podenv.image.registry import Registries
@@ -171,6 +171,38 @@ def test_buildah_and_podman_try_a_program_of_the_platform(record: Record) -> Non
         ["buildah", "run", *rest[3][2:-7], "--network", "none", container, "--", "/bin/sh", "-c", ":"],
         ["buildah", "rm", container],
     ]  # fmt: skip
+
+
+def test_without_an_emulator_it_is_said_what_would_help(tmp_path: Path, record: Record, use: Use) -> None:
+    recorded, subject = record("buildah"), environment(tmp_path)
+    says = "process failed to start with error: fork/exec /bin/sh: exec format error\nError: exit status 1"
+    recorded.rules({"words": ["inspect"], "code": 1}, {"words": ["run"], "code": 1, "says": says})
+    with serving(Registry(recorded)) as (host, _):
+        use(host)
+        with pytest.raises(BuilderNotFound) as caught:
+            Images(Options(push=True)).build(subject)
+    assert str(caught.value) == (
+        "No image for linux/arm64 can be built here: buildah starts no program of it. Register an emulator (Debian: "
+        "apt-get install qemu-user-static), or build that one on such a machine: `podenv build etl --platform "
+        "linux/arm64 --push`."
+    )
+    with pytest.raises(ImageUnusable, match=r" is for linux/arm64, of which this machine starts no program\. Register"):
+        inside.report(Buildah(), BASE, "audit.py", audit.MARK, platform="linux/arm64")
+
+
+@pytest.mark.parametrize(("platform", "looked_at"), [(None, "linux/amd64"), ("linux/arm64", "linux/arm64")])
+def test_one_image_of_an_index_is_verified(
+    tmp_path: Path, record: Record, use: Use, platform: str | None, looked_at: str
+) -> None:
+    recorded, subject = record("docker"), environment(tmp_path)
+    recorded.rules({"words": ["image", "inspect"]}, {"words": ["run"], "code": 125})
+    with serving(Registry(recorded)) as (host, _):
+        use(host)
+        of = tags(subject)[looked_at]
+        with pytest.raises(ImageUnusable):
+            verify.verify(subject, Images(), platform=platform)
+    (run,) = [call for call in recorded.calls() if call[1] == "run"]
+    assert run[run.index("--platform") + 1 :][:2] == [looked_at, f"{host}/podenv-etl:{of}"]
 
 
 @pytest.mark.cluster
