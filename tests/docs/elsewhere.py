@@ -23,6 +23,9 @@ RUN_BY = {
     "tests/cluster/test_pipelines.py::test_a_pipeline_runs_unchanged_on_both_backends_and_returns_the_same": {
         "docs/tutorial.md": ["scripts/quickstart --cluster"],
     },
+    "tests/check/test_asked.py::test_a_loaded_dag_shows_annotations_that_do_not_fit_and_environments_with_computed_names": {
+        "docs/dags.md": ["podenv check --dag-graph"],
+    },
     "tests/docs/test_walks.py::test_the_pages_hold_on_a_cluster": {"docs/dags.md": ["podenv check --cluster"]},
     "tests/image/test_image.py::test_an_image_takes_packages_from_their_own_index_and_from_git_and_keeps_no_login": {
         "docs/guides/private-index.md": ["podenv build --push"],
