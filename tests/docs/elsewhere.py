@@ -23,7 +23,8 @@ RUN_BY = {
     "tests/cluster/test_pipelines.py::test_a_pipeline_runs_unchanged_on_both_backends_and_returns_the_same": {
         "docs/tutorial.md": ["scripts/quickstart --cluster"],
     },
-    "tests/check/test_asked.py::test_a_loaded_dag_shows_annotations_that_do_not_fit_and_environments_with_computed_names": {
+    "tests/check/test_asked.py::"
+    "test_a_loaded_dag_shows_annotations_that_do_not_fit_and_environments_with_computed_names": {
         "docs/dags.md": ["podenv check --dag-graph"],
     },
     "tests/docs/test_walks.py::test_the_pages_hold_on_a_cluster": {"docs/dags.md": ["podenv check --cluster"]},
