@@ -95,12 +95,12 @@ def tags(subject: Environment) -> dict[str, str]:
 
 def test_several_platforms_are_an_index_of_an_image_for_each(tmp_path: Path, record: Record, use: Use) -> None:
     recorded, subject = record("docker"), environment(tmp_path)
-    said: list[str] = []
+    warned: list[str] = []
     recorded.rules(ABSENT, DOCKER)
     registry = Registry(recorded)
     with serving(registry) as (host, _):
         use(host)
-        built = Images(Options(push=True)).build(subject, say=said.append)
+        built = Images(Options(push=True)).build(subject, warn=warned.append)
         of = tags(subject)
     expected = {
         "schemaVersion": 2,
@@ -117,7 +117,7 @@ def test_several_platforms_are_an_index_of_an_image_for_each(tmp_path: Path, rec
     }
     assert {tag: json.loads(body) for tag, body in registry.uploaded.items()} == {built.ref.tag: expected}
     assert (built.state, built.digest) == ("pushed", _digest(registry.uploaded[built.ref.tag]))
-    assert "builds for linux/arm64, which is slow where it is emulated" in said
+    assert warned == ["builds for linux/arm64, which is slow where it is emulated"]
     assert built.ref.tag == image.wanted(environment(tmp_path, "platforms: [linux/amd64, linux/arm64]")).tag
 
 

@@ -48,7 +48,10 @@ def build(
     images = Images(Options(push=push, rebuild=rebuild, refresh=refresh, platform=platform))
 
     def work(name: str, say: output.Say) -> Built:
-        return images.build(catalogue[name], say=say)
+        def warn(text: str) -> None:
+            output.say(f"warning: {name}: {text}", stderr=True)
+
+        return images.build(catalogue[name], say=say, warn=warn)
 
     def show(outcome: output.Outcome[Built]) -> None:
         if outcome.error is not None:

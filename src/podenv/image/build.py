@@ -82,11 +82,11 @@ class Images:
         ref = image.wanted(environment)
         return None if ref.is_local else self.registries(image.settings(environment)).digest(ref)
 
-    def build(self, environment: Environment, *, say: Say = lambda _: None) -> Built:
+    def build(self, environment: Environment, *, say: Say = lambda _: None, warn: Say | None = None) -> Built:
         """Have the image of ``environment``; one that is there is not built again.
 
-        Raises `LockError`, `RegistryError` (also when it cannot be told whether it is there), `BuilderNotFound`,
-        `BuildFailed`, `SettingError`.
+        ``warn`` gets what somebody without a terminal should know too. Raises `LockError`, `RegistryError` (also when it
+        cannot be told whether it is there), `BuilderNotFound`, `BuildFailed`, `SettingError`.
         """
         if environment.spec.image.external:
             return self._external(environment)
@@ -106,7 +106,7 @@ class Images:
             there = {one: self._found(environment, of_one, one, say) for one, of_one in each.items()}
         for one in each:  # before anything is built
             if not there.get(one):
-                self._try_platform(environment, one, say)
+                self._try_platform(environment, one, warn or say)
         built = [there.get(one) or self._one(environment, lock_hash, one, say) for one in each]
         return built[0] if len(each) == 1 else self._several(environment, ref, chosen, built, say)
 
@@ -156,7 +156,7 @@ class Images:
             )
         return Built(environment.name, ref, digest, "pushed", log, _signed(environment, chosen, ref.at(digest), say))
 
-    def _try_platform(self, environment: Environment, chosen: ImageSettings, say: Say) -> None:
+    def _try_platform(self, environment: Environment, chosen: ImageSettings, warn: Say) -> None:
         """Return where programs of the image's platform run here.
 
         Raises `ImageMissing` where the base image or uv's is not made for it, `BuilderNotFound`.
@@ -182,7 +182,7 @@ class Images:
                 f"No image for {platform} can be built here: {why}. {builder.EMULATOR}, or build that one on such a "
                 f"machine: `podenv build {environment.name} --platform {platform} --push`."
             ) from None
-        say(f"builds for {platform}, which is slow where it is emulated")
+        warn(f"builds for {platform}, which is slow where it is emulated")
 
     def pin(self, environment: Environment, *, upgrade: bool = False) -> tuple[base.State, str]:
         """Pin the base image of ``environment``, as `base.pin` does; each registry is asked once for each image."""

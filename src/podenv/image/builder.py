@@ -206,9 +206,8 @@ class Podman(_Containers):
         return self._answers(["podman", "image", "exists", str(ref)])
 
     def run(self, ref: ImageRef, argv: list[str], *, input: bytes, platform: str = "") -> str:
-        # With a platform it pulls, and an image without digest is in the store alone.
-        words = _contained(ref, argv, platform if ref.digest else "")
-        return process.run(["podman", "run", *self._tls(ref), *words], input=input).stdout
+        words = ["podman", "run", *self._tls(ref), *_contained(ref, argv, platform)]
+        return process.run(words, input=input).stdout
 
 
 class Buildah(_Containers):
