@@ -85,8 +85,8 @@ class Images:
     def build(self, environment: Environment, *, say: Say = lambda _: None, warn: Say | None = None) -> Built:
         """Have the image of ``environment``; one that is there is not built again.
 
-        ``warn`` gets what somebody without a terminal should know too. Raises `LockError`, `RegistryError` (also when it
-        cannot be told whether it is there), `BuilderNotFound`, `BuildFailed`, `SettingError`.
+        ``warn`` gets what somebody without a terminal should know too. Raises `LockError`, `RegistryError` (also when
+        it cannot be told whether it is there), `BuilderNotFound`, `BuildFailed`, `SettingError`.
         """
         if environment.spec.image.external:
             return self._external(environment)

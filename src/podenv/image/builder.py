@@ -181,6 +181,10 @@ class _Containers(Builder):
     def push(self, ref: ImageRef, tell: Listener) -> None:
         self._start([self.name, "push", *self._tls(ref), str(ref)], tell)
 
+    def _named(self, ref: ImageRef, platform: str) -> str:
+        """``platform`` where a registry has several; by a variant (amd64/v2) a store finds nothing (1.28)."""
+        return platform if ref.digest else ""
+
     def _tls(self, ref: ImageRef) -> list[str]:
         return ["--tls-verify=false"] if registry.is_plain(ref.host, self._plain_http) else []
 
@@ -206,7 +210,7 @@ class Podman(_Containers):
         return self._answers(["podman", "image", "exists", str(ref)])
 
     def run(self, ref: ImageRef, argv: list[str], *, input: bytes, platform: str = "") -> str:
-        words = ["podman", "run", *self._tls(ref), *_contained(ref, argv, platform)]
+        words = ["podman", "run", *self._tls(ref), *_contained(ref, argv, self._named(ref, platform))]
         return process.run(words, input=input).stdout
 
 
@@ -283,7 +287,7 @@ class Buildah(_Containers):
 
     def _container(self, ref: ImageRef, platform: str = "") -> str:
         container = f"podenv-{uuid.uuid4().hex}"
-        of = ["--platform", platform] if platform else []
+        of = ["--platform", chosen] if (chosen := self._named(ref, platform)) else []
         if ref.digest:
             process.run(["buildah", "pull", *self._tls(ref), *of, str(ref)])
         process.run(["buildah", "from", "--pull=never", *of, "--name", container, str(ref)])
