@@ -64,7 +64,7 @@ NOT_RUN = {
             "export BUILDX_BUILDER=team",
         ],
     },
-    "needs Docker and kind": {
+    "needs images of kind and Airflow from the internet": {
         "docs/guides/kind.md": _ALL,
     },
     "needs a foreign cloud": {
