@@ -164,7 +164,8 @@ def test_buildah_and_podman_try_a_program_of_the_platform(record: Record) -> Non
     assert pulled == ["podman", "pull", "--tls-verify=false", *of, str(BASE)]
     container = rest[2][6]
     assert rest == [
-        ["podman", "run", "--tls-verify=false", "--rm", "--pull", "never", *of, "--entrypoint", "/bin/sh", str(BASE),
+        ["podman", "run", "--tls-verify=false", "--rm", "--pull", "never", "--network", "none", *of,
+         "--entrypoint", "/bin/sh", str(BASE),
          "-c", ":"],
         ["buildah", "pull", "--tls-verify=false", *of, str(BASE)],
         ["buildah", "from", "--pull=never", *of, "--name", container, str(BASE)],

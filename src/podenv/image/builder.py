@@ -203,8 +203,8 @@ class Podman(_Containers):
 
     def try_platform(self, base: ImageRef, platform: str) -> None:
         self._pull(base, platform, lambda _: None)
-        words = ["--rm", "--pull", "never", "--platform", platform, "--entrypoint", "/bin/sh", str(base), "-c", ":"]
-        process.run(["podman", "run", *self._tls(base), *words])
+        words = ["--rm", "--pull", "never", "--network", "none", "--platform", platform, "--entrypoint", "/bin/sh"]
+        process.run(["podman", "run", *self._tls(base), *words, str(base), "-c", ":"])
 
     def has(self, ref: ImageRef) -> bool:
         return self._answers(["podman", "image", "exists", str(ref)])
