@@ -14,7 +14,11 @@ from devcluster.airflow import check, install
 from devcluster.errors import DevClusterError
 from devcluster.places import Places
 from devcluster.programs import run
+from podenv.catalogue.environment import Catalogue
+from podenv.lock import lockfile as locking
+from podenv.lock import packages
 
+PLACES = Places(cache=Path("/absent"), state=Path("/absent"))
 KNOWN = {"databaseHost": "10.0.0.1", "apiHost": "10.0.0.2"}
 
 
@@ -75,18 +79,28 @@ def test_a_bundle_is_the_same_bytes_whenever_it_is_made(tmp_path: Path) -> None:
         assert tar.getnames() == ["dags", "dags/pipeline.py", "envs", "envs/defaults.yaml"]
 
 
-def test_without_a_cluster_the_command_says_how_to_get_one(tmp_path: Path) -> None:
-    airflow = install.Airflow(Places(cache=tmp_path, state=tmp_path))
+def test_without_a_cluster_the_command_says_how_to_get_one() -> None:
+    airflow = install.Airflow(PLACES)
     with pytest.raises(DevClusterError, match=r"^no cluster is up; start one with: scripts/dev-cluster up$"):
         airflow.environ()
 
 
-def test_the_checked_pipelines_differ_in_executor_and_deferral_only(tmp_path: Path) -> None:
-    names = check.write_project(tmp_path)
-    assert names == ["local_plain", "local_deferred", "kubernetes_plain", "kubernetes_deferred"]
+def test_a_checked_pipeline_differs_in_schedule_executor_and_deferral_only(tmp_path: Path) -> None:
+    airflow = install.Airflow(PLACES, project=tmp_path)
+    check.write_project(airflow)
+    assert check.write_pipeline(airflow, "KubernetesExecutor", deferrable=True) == "kubernetes_deferred"
     text = (tmp_path / "dags" / "kubernetes_deferred.py").read_text()
     head = (
-        '@dag(schedule=None, dag_id="kubernetes_deferred", '
+        '@dag(schedule="@once", dag_id="kubernetes_deferred", '
         'default_args={"executor": "KubernetesExecutor", "deferrable": True, "retries": 1})'
     )
     assert text.replace(head, check.DAG) == (install.ROOT / "dags" / "multi_env_dag.py").read_text()
+
+
+def test_the_image_of_airflow_is_made_of_podenvs_own_files_and_of_a_fresh_lock(tmp_path: Path) -> None:
+    catalogue = Catalogue(install.write_catalogue(tmp_path))
+    for environment in catalogue:
+        locking.check(environment)
+    (package,) = packages.of(catalogue["airflow"])
+    files = {file.split("/")[0] for file, _ in packages.files(catalogue["airflow"], package)}
+    assert files == {"LICENSE", "README.md", "charts", "pyproject.toml", "src"}

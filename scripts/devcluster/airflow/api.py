@@ -1,11 +1,11 @@
-"""Airflow's REST API, as its administrator: start a run of a DAG, and wait for its end."""
+"""Airflow's REST API, as its administrator: unpause a DAG, and wait for the end of the run that its schedule makes."""
 
 import json
 import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from devcluster.errors import DevClusterError
@@ -40,18 +40,19 @@ class Api:
             time.sleep(1)
 
     def start(self, dag: str) -> str:
-        """The path of a run of a DAG that begins now; the DAG is waited for, and unpaused."""
+        """The path of the run that the scheduler makes by the DAG's schedule; the DAG is waited for, and unpaused."""
         until = time.monotonic() + PATIENCE
-        while True:
+        path = f"/api/v2/dags/{dag}"
+        while time.monotonic() < until:
             try:
-                self.ask(f"/api/v2/dags/{dag}", {"is_paused": False}, "PATCH")
-                break
-            except (URLError, OSError) as error:
-                if time.monotonic() > until:
-                    raise DevClusterError(f"Airflow knows no DAG {dag}: {error}") from None
+                self.ask(path, {"is_paused": False}, "PATCH")
+                for run in self.ask(f"{path}/dagRuns")["dag_runs"]:
+                    return f"{path}/dagRuns/{run['dag_run_id']}"
+            except HTTPError as error:  # 404 until its file is read
+                if error.code != 404:
+                    raise
             time.sleep(1)
-        run = self.ask(f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None})["dag_run_id"]
-        return f"/api/v2/dags/{dag}/dagRuns/{run}"
+        raise DevClusterError(f"Airflow knows no DAG {dag}, or does not run it; see {self.url}")
 
     def end(self, run: str) -> list[dict[str, Any]]:
         """The tasks of a run, in their order in time, once it has ended well. Raises DevClusterError."""
@@ -67,7 +68,7 @@ class Api:
         return sorted(tasks, key=lambda one: str(one["end_date"]))
 
     def seconds(self, run: str) -> float:
-        """The time of a run from its trigger to its end."""
+        """The time of a run from its queue to its end."""
         found = self.ask(run)
         begin, end = (datetime.fromisoformat(found[key]) for key in ("queued_at", "end_date"))
         return (end - begin).total_seconds()

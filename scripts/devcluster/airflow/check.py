@@ -16,16 +16,16 @@ PREFIX = "podenv-check-"
 ACCESS = """
 access:
   serviceAccounts:
-    - {name: check-airflow-scheduler, namespace: airflow-check}
-    - {name: check-airflow-worker, namespace: airflow-check}
-    - {name: check-airflow-triggerer, namespace: airflow-check}
+    - {{name: {release}-airflow-scheduler, namespace: {namespace}}}
+    - {{name: {release}-airflow-worker, namespace: {namespace}}}
+    - {{name: {release}-airflow-triggerer, namespace: {namespace}}}
 """
 DAG = '@dag(schedule=None, tags=["podenv"])'
 LOST = """\
 from airflow.sdk import dag, task
 
 
-@dag(schedule=None)
+@dag(schedule="@once")
 def lost_worker():
     @task.env("data-ingestion", executor="KubernetesExecutor", retries=1, retry_delay=0.0)
     def wait() -> str:
@@ -56,12 +56,14 @@ def check(airflow: Airflow, progress: Progress) -> None:
         mine = replace(checked(airflow), project=Path(folder), more={"config": config})
         with progress.step("clear away what an earlier check left"):
             clear(airflow)
-        runs = write_project(mine.project)
+        write_project(mine)
+        dags = [write_pipeline(mine, one, deferrable=deferred) for one in EXECUTORS for deferred in (False, True)]
+        (mine.project / "dags" / "lost_worker.py").write_text(LOST)
         install(mine, progress, executor=",".join(EXECUTORS))
         with progress.step("environments, deployed by podenv up"):
             mine.run("podenv", "--catalogue", mine.project / "envs", "up", "--namespace-prefix", PREFIX)
         api = Api(mine.url())
-        for dag in runs:
+        for dag in dags:
             with progress.step(dag):
                 seen = run_pipeline(mine, api, dag)
             progress.say(f"         {seen}")
@@ -83,24 +85,22 @@ def clear(airflow: Airflow) -> None:
     remove(checked(airflow))
 
 
-def write_project(project: Path) -> list[str]:
-    """This checkout's environments and `multi_env_dag`, once for each way to run it; returns the DAGs' names."""
-    shutil.copytree(ROOT / "envs", project / "envs")
-    shutil.copytree(ROOT / "dags" / "common", project / "dags" / "common")
-    with (project / "envs" / "defaults.yaml").open("a") as defaults:
-        defaults.write(ACCESS)
+def write_project(airflow: Airflow) -> None:
+    """This checkout's environments, for the accounts of ``airflow``, and what its DAGs import."""
+    shutil.copytree(ROOT / "envs", airflow.project / "envs")
+    shutil.copytree(ROOT / "dags" / "common", airflow.project / "dags" / "common")
+    with (airflow.project / "envs" / "defaults.yaml").open("a") as defaults:
+        defaults.write(ACCESS.format(release=airflow.release, namespace=airflow.namespace))
+
+
+def write_pipeline(airflow: Airflow, executor: str, *, deferrable: bool) -> str:
+    """`multi_env_dag`, which the scheduler runs once as soon as it is unpaused; returns its name."""
+    name = f"{executor.removesuffix('Executor').lower()}_{'deferred' if deferrable else 'plain'}"
+    tasks = f'{{"executor": "{executor}", "deferrable": {deferrable}, "retries": 1}}'
     text = (ROOT / "dags" / "multi_env_dag.py").read_text()
-    names = []
-    for executor in EXECUTORS:
-        for deferrable in (False, True):
-            name = f"{executor.removesuffix('Executor').lower()}_{'deferred' if deferrable else 'plain'}"
-            arguments = (
-                f'dag_id="{name}", default_args={{"executor": "{executor}", "deferrable": {deferrable}, "retries": 1}}'
-            )
-            (project / "dags" / f"{name}.py").write_text(text.replace(DAG, f"@dag(schedule=None, {arguments})"))
-            names.append(name)
-    (project / "dags" / "lost_worker.py").write_text(LOST)
-    return names
+    head = f'@dag(schedule="@once", dag_id="{name}", default_args={tasks})'
+    (airflow.project / "dags" / f"{name}.py").write_text(text.replace(DAG, head))
+    return name
 
 
 def run_pipeline(airflow: Airflow, api: Api, dag: str) -> str:
@@ -115,7 +115,7 @@ def run_pipeline(airflow: Airflow, api: Api, dag: str) -> str:
         if ("DEFERRED" in log) != dag.endswith("deferred"):
             raise DevClusterError(f"{dag}: whether {one['task_id']} is deferred is wrong:\n{log}")
     tries = ", ".join(f"{one['task_id']} in try {one['try_number']}" for one in tasks)
-    return f"accuracy {accuracy:.3f}; {tries}; {api.seconds(run):.0f} s from the trigger to the end"
+    return f"accuracy {accuracy:.3f}; {tries}; {api.seconds(run):.0f} s from the queue to the end"
 
 
 def log_of(airflow: Airflow, task: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from devcluster.airflow.check import check, clear
+from devcluster.airflow.check import check
 from devcluster.airflow.install import EXECUTORS, ROOT, VALUES, Airflow, install, remove
 from devcluster.places import Places
 from devcluster.progress import Progress
@@ -27,24 +27,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=VALUES,
         help="values of Airflow's official chart; default: charts/airflow-values.yaml",
     )
+    parser.add_argument(
+        "--namespace", metavar="NAME", default=Airflow.namespace, help="another than `airflow`, for a second Airflow"
+    )
     either = parser.add_mutually_exclusive_group()
     either.add_argument(
         "--check",
         action="store_true",
-        help="run multi_env_dag on both executors, plain and deferred, in a second Airflow that is removed again",
+        help="run multi_env_dag on both executors, plain and deferred, and kill a worker, in an Airflow of its own, which "
+        "is removed again; after a failure it stays, for a look, until the next check",
     )
     either.add_argument("--remove", action="store_true", help="remove Airflow, its database and its logs")
 
 
 def run(places: Places, progress: Progress, arguments: argparse.Namespace) -> None:
     """Do what the options say. Raises DevClusterError."""
-    airflow = Airflow(places, project=arguments.project.absolute(), values=arguments.values.absolute())
+    project, values = arguments.project.absolute(), arguments.values.absolute()
+    airflow = Airflow(places, namespace=arguments.namespace, project=project, values=values)
     if arguments.check:
         check(airflow, progress)
     elif arguments.remove:
-        with progress.step("remove Airflow, and what a check left"):
+        with progress.step(f"remove Airflow from the namespace {airflow.namespace}"):
             remove(airflow)
-            clear(airflow)
     else:
         install(airflow, progress, executor=arguments.executor)
         progress.say(f"\nAirflow answers at {airflow.url()}, for this machine only; everyone is its administrator.")

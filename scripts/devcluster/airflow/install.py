@@ -9,6 +9,7 @@ import secrets
 import shutil
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -127,13 +128,25 @@ def install(airflow: Airflow, progress: Progress, *, executor: str | None = None
 def build(airflow: Airflow) -> dict[str, str]:
     """The images by environment; built where the registry lacks them."""
     run([sys.executable, ROOT / "scripts" / "setup_venv.py"])
-    catalogue = str(HERE / "envs")
-    try:
-        airflow.run("podenv", "--catalogue", catalogue, "lock", "--check")
-    except DevClusterError:  # podenv's own metadata changed, and versions that still fit are kept
-        airflow.run("podenv", "--catalogue", catalogue, "lock")
-    built = json.loads(airflow.run("podenv", "--catalogue", catalogue, "build", "--push", "--json"))
+    with tempfile.TemporaryDirectory(prefix="podenv-airflow-image-") as folder:
+        catalogue = write_catalogue(Path(folder))
+        try:
+            airflow.run("podenv", "--catalogue", catalogue, "lock", "--check")
+        except DevClusterError:  # podenv's own metadata changed, and versions that still fit are kept
+            airflow.run("podenv", "--catalogue", catalogue, "lock")
+        built = json.loads(airflow.run("podenv", "--catalogue", catalogue, "build", "--push", "--json"))
     return {one["name"]: one["image"] for one in built}
+
+
+def write_catalogue(project: Path) -> Path:
+    """The environments of the images, beside what podenv's wheel is made of: no edit of a DAG asks for a new image."""
+    package = project / "podenv"
+    package.mkdir()
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, package)
+    for folder in ("src/podenv", "charts/airflow-env"):
+        shutil.copytree(ROOT / folder, package / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return shutil.copytree(HERE / "envs", project / "envs")
 
 
 def make_secrets(airflow: Airflow) -> None:
