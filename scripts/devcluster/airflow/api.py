@@ -11,6 +11,7 @@ from urllib.request import Request, urlopen
 from devcluster.errors import DevClusterError
 
 PATIENCE = 600  # seconds for a run, on a busy machine
+LINES = 8  # of the log of a task that failed
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,15 @@ class Api:
         tasks = self.ask(f"{run}/taskInstances")["task_instances"]
         if state != "success":
             states = ", ".join(f"{one['task_id']} {one['state']}" for one in tasks)
-            raise DevClusterError(f"{run} ended as {state} ({states})")
+            said = "".join(self._last_words(run, one) for one in tasks if one["state"] == "failed")
+            raise DevClusterError(f"{run} ended as {state} ({states}){said}")
         return sorted(tasks, key=lambda one: str(one["end_date"]))
+
+    def _last_words(self, run: str, task: dict[str, Any]) -> str:
+        """The end of the log of a task's last try."""
+        log = self.ask(f"{run}/taskInstances/{task['task_id']}/logs/{task['try_number']}")["content"]
+        lines = [str(line["event"]) for line in log if line["event"]]
+        return "".join(f"\n{task['task_id']}: {line}" for line in lines[-LINES:])
 
     def seconds(self, run: str) -> float:
         """The time of a run from its queue to its end."""

@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     either.add_argument(
         "--check",
         action="store_true",
-        help="run multi_env_dag on both executors, plain and deferred, and kill a worker, in an Airflow of its own, which "
-        "is removed again; after a failure it stays, for a look, until the next check",
+        help="run multi_env_dag on both executors, plain and deferred, and kill a worker, in an Airflow of its own, "
+        "which is removed again; after a failure the next check removes it",
     )
     either.add_argument("--remove", action="store_true", help="remove Airflow, its database and its logs")
 
