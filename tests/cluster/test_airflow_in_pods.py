@@ -31,7 +31,7 @@ def prefix() -> str:
 def airflow(prefix: str, tmp_path: Path) -> Iterator[Airflow]:
     """An Airflow that is not installed yet, and environments that are deployed, in namespaces of their own."""
     values = yaml.safe_load(install.VALUES.read_text())
-    values["config"]["podenv"] |= {"airflow_id": prefix, "namespace_prefix": prefix}
+    values["config"]["podenv"] |= {"airflow_id": prefix.rstrip("-"), "namespace_prefix": prefix}
     file = tmp_path / "values.yaml"
     file.write_text(yaml.safe_dump(values))
     places = Places.from_environment(os.environ)

@@ -70,9 +70,11 @@ class Api:
         return sorted(tasks, key=lambda one: str(one["end_date"]))
 
     def _last_words(self, run: str, task: dict[str, Any]) -> str:
-        """The end of the log of a task's last try."""
+        """The end of the log of a task's last try, errors with what they say."""
         log = self.ask(f"{run}/taskInstances/{task['task_id']}/logs/{task['try_number']}")["content"]
-        lines = [str(line["event"]) for line in log if line["event"]]
+        lines = []
+        for line in log:
+            lines += [line["event"], *(error["exc_value"] for error in line.get("error_detail") or ())]
         return "".join(f"\n{task['task_id']}: {line}" for line in lines[-LINES:])
 
     def seconds(self, run: str) -> float:
