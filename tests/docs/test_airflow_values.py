@@ -21,3 +21,11 @@ def test_its_options_of_podenv_are_options() -> None:
         known["namespace_prefix"]["default"],
         known["payload"]["default"],
     )
+
+
+def test_its_branch_is_where_git_sync_reads_it() -> None:
+    """git-sync 4 reads `ref`; without it, the chart checks out Airflow's own `v2-2-stable`."""
+    values = yaml.safe_load((ROOT / "charts/airflow-values.yaml").read_text(encoding="utf-8"))
+    assert values["dags"]["gitSync"] == {
+        "enabled": True, "repo": "https://git.example.com/data/pipelines.git", "ref": "main", "subPath": "dags",
+    }  # fmt: skip
