@@ -16,6 +16,7 @@ NAMES = {
     "warm": "tasks that take an idle pod, beside new pods and @task.kubernetes (needs a cluster and a registry)",
     "room": "200 tasks that wait for room: what they ask of the API server (needs a cluster)",
     "images": "an unchanged build of 50 environments whose images are there (needs a registry on this machine)",
+    "layers": "pull and unpack of an image with zstd layers, beside gzip (needs a registry and containerd here)",
     "deploy": "a deploy of 20 environments, unchanged and all changed (needs a cluster and a registry)",
 }
 

@@ -106,6 +106,30 @@ def test_podman_is_called_with(record: Record, job: Job, tmp_path: Path) -> None
     ]  # fmt: skip
 
 
+def test_buildah_and_podman_push_layers_compressed_by_zstd_where_the_values_say_so(record: Record) -> None:
+    recorded = record("buildah", "podman")
+    for one in (Buildah(), Podman()):
+        one.push(TARGET, nothing, compression="zstd")
+    words = ["push", "--tls-verify=false", "--format", "oci", "--compression-format", "zstd", str(TARGET)]
+    assert recorded.calls() == [["buildah", *words], ["podman", *words]]
+
+
+def test_docker_which_cannot_is_refused_before_a_build(
+    tmp_path: Path, project: Environment, monkeypatch: pytest.MonkeyPatch, record: Record
+) -> None:
+    recorded = record("docker")
+    subject = environment(tmp_path, "image: {compression: zstd}\n")
+    with serving(lambda asked: Answer(404)) as (host, _):
+        monkeypatch.setenv("PODENV_REGISTRY", host)
+        with pytest.raises(SettingError) as caught:
+            Images(Options(push=True)).build(subject)
+    assert str(caught.value) == (
+        "image.compression of 'etl' is zstd, and docker pushes gzip only; "
+        "build with buildah or podman (PODENV_BUILDER)."
+    )
+    assert not [call for call in recorded.calls() if "build" in call]
+
+
 def test_tls_is_checked_where_nobody_said_otherwise(record: Record, job: Job) -> None:
     recorded = record("podman")
     Podman().build(job, nothing)

@@ -64,6 +64,15 @@ def test_what_was_pushed_is_there_and_not_built_again(project: Project, etl: Env
     assert Images().digest(etl) == built.digest
 
 
+def test_layers_of_its_own_are_compressed_by_zstd_where_the_values_say_so(project: Project) -> None:
+    small = project.environment("small", values="image: {compression: zstd}\n")
+    made = project.build(small, push=True, rebuild=True)
+    manifest = Registries(("127.0.0.1:5000",)).manifest(made.ref, platform="linux/amd64")
+    assert manifest is not None
+    assert manifest["layers"][-1]["mediaType"] == "application/vnd.oci.image.layer.v1.tar+zstd"
+    assert verify(small, Images()).differences == ()
+
+
 def test_the_image_is_its_lock(etl: Environment, built: Built) -> None:
     found = verify(etl, Images())
     assert found.differences == ()

@@ -137,6 +137,11 @@ class Images:
         anew = options.rebuild or options.refresh
         with self._cores:
             made = self.builder(chosen)
+            if (compression := environment.spec.image.compression) not in made.compressions and options.push:
+                raise SettingError(
+                    f"image.compression of {environment.name!r} is {compression}, and {made.name} pushes "
+                    f"{' and '.join(made.compressions)} only; build with buildah or podman (PODENV_BUILDER)."
+                )
             log = log_file(environment, ref)
             facts = None
             if anew or not made.has(ref):
@@ -252,7 +257,8 @@ class Images:
     def _push(self, environment: Environment, ref: ImageRef, made: Builder, log: Path) -> None:
         with _writing(log, "a") as file:
             try:
-                made.push(ref, _teller(file, lambda _: None))
+                compression = environment.spec.image.compression
+                made.push(ref, _teller(file, lambda _: None), compression=compression)
             except ProgramFailed as error:
                 raise diagnosis.of_push(ref, error) from None
 

@@ -52,6 +52,8 @@ class Builder(ABC):
     """A program that builds images, keeps them in a store of its own, pushes and runs them."""
 
     name: str
+    compressions: tuple[str, ...] = ("gzip",)
+    """What its pushes can compress layers by."""
 
     def __init__(self, plain_http: Collection[str] = ()) -> None:
         self._plain_http = plain_http
@@ -65,7 +67,7 @@ class Builder(ABC):
         """Build the image into the store; ``tell`` gets each line that is said. Raises `ProgramFailed`."""
 
     @abstractmethod
-    def push(self, ref: ImageRef, tell: Listener) -> None:
+    def push(self, ref: ImageRef, tell: Listener, *, compression: str = "gzip") -> None:
         """Bring the image from the store into its registry; the tag comes last. Raises `ProgramFailed`."""
 
     @abstractmethod
@@ -135,7 +137,7 @@ class Docker(Builder):
             tell(f"its layers are not kept in {job.cache}: the chosen builder of docker buildx keeps none elsewhere")
             build(taken)
 
-    def push(self, ref: ImageRef, tell: Listener) -> None:
+    def push(self, ref: ImageRef, tell: Listener, *, compression: str = "gzip") -> None:
         self._start(["docker", "image", "push", str(ref)], tell)
 
     def has(self, ref: ImageRef) -> bool:
@@ -156,6 +158,8 @@ class _Containers(Builder):
 
     They take no layers from `Job.cache`: of a Containerfile with an ARG they fill it and find nothing (seen with 1.28).
     """
+
+    compressions = ("gzip", "zstd")
 
     def _pull(self, ref: ImageRef, platform: str, tell: Listener) -> None:
         """One image at a time: in the build, --tls-verify=false would hold for every registry."""
@@ -178,8 +182,10 @@ class _Containers(Builder):
             self._pulled(job, tell)
             self._start(words, tell, hidden=job.hidden)
 
-    def push(self, ref: ImageRef, tell: Listener) -> None:
-        self._start([self.name, "push", *self._tls(ref), str(ref)], tell)
+    def push(self, ref: ImageRef, tell: Listener, *, compression: str = "gzip") -> None:
+        # Docker's own format of manifests knows gzip alone.
+        chosen = [] if compression == "gzip" else ["--format", "oci", "--compression-format", compression]
+        self._start([self.name, "push", *self._tls(ref), *chosen, str(ref)], tell)
 
     def _named(self, ref: ImageRef, platform: str) -> str:
         """``platform`` where a registry has several; by a variant (amd64/v2) a store finds nothing (1.28)."""

@@ -110,6 +110,11 @@ class ImageSpec(Model):
         description="Repository that keeps layers for docker builders that start cold, like ghcr.io/acme/layers; "
         "`podenv build --push` fills it. PODENV_BUILD_CACHE goes before it.",
     )
+    compression: Annotated[Literal["gzip", "zstd"], NotReleased] = Field(
+        default="gzip",
+        description="Of the layers that a push makes. zstd is smaller and faster to unpack; nodes need containerd 1.5 "
+        "or CRI-O, and the builder is buildah or podman.",
+    )
     attestations: Annotated[bool, NotReleased] = Field(
         default=False, description="A push attaches the bill of materials and the provenance to the image."
     )
