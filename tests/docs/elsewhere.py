@@ -86,6 +86,7 @@ NOT_RUN = {
             "python3 -m venv .venv && . .venv/bin/activate",
             "pip install '/path/to/podenv[airflow,cli,check]'",
         ],
+        "docs/guides/official-chart.md": [". .venv/bin/activate"],
     },
 }
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,8 +66,9 @@ def test_what_was_pushed_is_there_and_not_built_again(project: Project, etl: Env
 
 
 def test_layers_of_its_own_are_compressed_by_zstd_where_the_values_say_so(project: Project) -> None:
-    small = project.environment("small", values="image: {compression: zstd}\n")
-    made = project.build(small, push=True, rebuild=True)
+    project.index.add("fresh", "1.0", files={"fresh.py": f"TEXT = '{uuid.uuid4()}'\n"})  # no registry has this layer
+    small = project.environment("small", "fresh\n", values="image: {compression: zstd}\n")
+    made = project.build(small, push=True)
     manifest = Registries(("127.0.0.1:5000",)).manifest(made.ref, platform="linux/amd64")
     assert manifest is not None
     assert manifest["layers"][-1]["mediaType"] == "application/vnd.oci.image.layer.v1.tar+zstd"

@@ -461,6 +461,7 @@ def spare_cpu(core: Any) -> tuple[str, int]:
     return node.metadata.name, int(1000 * spare)
 
 
+@pytest.mark.devcluster  # alone: where another test gives room back, both pods find a place
 def test_a_pod_that_is_preempted_says_by_whom_and_is_started_again(
     start: Callable[..., InBackground], cluster: Cluster
 ) -> None:
