@@ -29,7 +29,8 @@ AIRFLOW, PROVIDER = "apache-airflow", "apache-airflow-providers-cncf-kubernetes"
 # When Airflow 3.1.8 came out. Airflow's makers test a version with the libraries of its days only: 3.1.0 does not
 # start with a structlog that is a month younger.
 DAY_OF_LOWEST_AIRFLOW = "2026-03-12"
-TOOLS = ("hypothesis", "jsonschema", "pytest", "pytest-xdist")  # as requirements-dev.txt locks them
+# As requirements-dev.txt locks them; plain tasks read frames by the last three.
+TOOLS = ("hypothesis", "jsonschema", "pytest", "pytest-xdist", "pandas", "polars", "pyarrow")
 TESTS = ("unit", "dags", "local", "pods", "lock", "cli", "release", "airflow/test_tracing.py", "ui/test_pages.py")
 
 

@@ -13,9 +13,11 @@ import pytest
 from tests.airflowhome import variables_of_others
 from tests.local.conftest import add_environment
 
-from podenv.airflow import lineage
 from podenv.airflow.reference import Reference
 from podenv.lock.lockfile import content_hash
+
+pytest.importorskip("airflow.providers.openlineage", reason="needs the provider of OpenLineage")
+from podenv.airflow import lineage
 
 PODENV = Path(sys.executable).parent / "podenv"
 DAG = """
