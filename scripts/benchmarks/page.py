@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def compared(ask: Callable[[str], int]) -> list[Comparison]:
         ("the same by failures", "/podenv/?sort=failed", "Airflow's list of 500 DAGs", dags, 2.5),
         ("one environment and its charts", "/podenv/env/bench-07", "Airflow's 50 task instances of it", runs, 2.0),
     ):
-        times = alternate(lambda one=ours: ask(one), lambda one=peer: ask(one), rounds=ROUNDS)  # type: ignore[misc]
+        times = alternate(partial(ask, ours), partial(ask, peer), rounds=ROUNDS)
         found += [
             Comparison(what, peer_name, *times, promised),
             Comparison(f"its queries: {what}", peer_name, ask(ours), ask(peer), 1.0, ""),

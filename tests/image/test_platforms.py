@@ -134,16 +134,21 @@ def test_what_another_machine_has_pushed_is_not_built_here(tmp_path: Path, recor
     assert list(registry.uploaded) == [image.wanted(subject).tag]
 
 
+def refusal(subject: Environment, registry: Registry, use: Use) -> str:
+    """Why its image cannot be built here."""
+    with serving(registry) as (host, _):
+        use(host)
+        with pytest.raises(BuilderNotFound) as caught:
+            Images(Options(push=True)).build(subject)
+    return str(caught.value)
+
+
 def test_a_platform_that_cannot_be_built_here_says_why_before_anything_is_built(
     tmp_path: Path, record: Record, use: Use
 ) -> None:
     recorded, subject = record("docker"), environment(tmp_path)
     recorded.rules(ABSENT, {**DOCKER, "prints": "Platforms: linux/amd64, linux/386"})
-    with serving(Registry(recorded)) as (host, _):
-        use(host)
-        with pytest.raises(BuilderNotFound) as caught:
-            Images(Options(push=True)).build(subject)
-    assert str(caught.value) == (
+    assert refusal(subject, Registry(recorded), use) == (
         "No image for linux/arm64 can be built here: docker is there but fails: its builder is one for linux/386, "
         "linux/amd64. Register an emulator (Debian: apt-get install qemu-user-static), or build that one on such a "
         "machine: `podenv build etl --platform linux/arm64 --push`."
@@ -178,11 +183,7 @@ def test_without_an_emulator_it_is_said_what_would_help(tmp_path: Path, record: 
     recorded, subject = record("buildah"), environment(tmp_path)
     says = "process failed to start with error: fork/exec /bin/sh: exec format error\nError: exit status 1"
     recorded.rules({"words": ["inspect"], "code": 1}, {"words": ["run"], "code": 1, "says": says})
-    with serving(Registry(recorded)) as (host, _):
-        use(host)
-        with pytest.raises(BuilderNotFound) as caught:
-            Images(Options(push=True)).build(subject)
-    assert str(caught.value) == (
+    assert refusal(subject, Registry(recorded), use) == (
         "No image for linux/arm64 can be built here: buildah starts no program of it. Register an emulator (Debian: "
         "apt-get install qemu-user-static), or build that one on such a machine: `podenv build etl --platform "
         "linux/arm64 --push`."

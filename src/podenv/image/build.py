@@ -257,8 +257,7 @@ class Images:
     def _push(self, environment: Environment, ref: ImageRef, made: Builder, log: Path) -> None:
         with _writing(log, "a") as file:
             try:
-                compression = environment.spec.image.compression
-                made.push(ref, _teller(file, lambda _: None), compression=compression)
+                made.push(ref, _teller(file, lambda _: None), compression=environment.spec.image.compression)
             except ProgramFailed as error:
                 raise diagnosis.of_push(ref, error) from None
 
