@@ -408,6 +408,14 @@ def test_the_base_install_says_what_the_command_line_needs(tmp_path: Path) -> No
     assert failed.stderr == "error: The command line needs typer; install it with `pip install 'podenv[cli]'`.\n"
 
 
+def test_an_interruption_while_it_loads_is_one_line_too(tmp_path: Path, variables: Mapping[str, str]) -> None:
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    ended = subprocess.run(
+        [PODENV, "list"], env={**variables, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "Interrupted.\n")
+
+
 def test_a_bug_shows_its_stack_trace_without_the_values_of_variables(tmp_path: Path) -> None:
     failed = python(
         "from podenv.catalogue.environment import Catalogue\n"

@@ -16,4 +16,7 @@ def main() -> None:
         if (error.name or "").partition(".")[0] not in ("rich", "typer"):
             raise
         sys.exit(f"error: The command line needs {error.name}; install it with `pip install 'podenv[cli]'`.")
+    except KeyboardInterrupt:  # later ones are told by `output.failures`
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
     run()

@@ -105,8 +105,8 @@ def check(
 
     An error is certain to fail in the pod; a warning is what a type checker thinks of an object; a note is advice. `#
     podenv: ignore[rule]` on a line, or on the `def` of a task, hides findings; so does `check.ignore` in an
-    environment's values. The exit code is 0 when nothing is wrong, 1 with findings, 2 when something could not be
-    checked.
+    environment's values. The exit code is 0 without errors, 1 with errors (see --fail-on), 2 when something could not
+    be checked.
 
     \b
     Example:  podenv check

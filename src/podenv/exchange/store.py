@@ -74,21 +74,23 @@ class Store:
         """All that is in it, or in the folder ``below``, by key. Raises `StoreUnreachable`, `SettingError`."""
         if self.address.scheme == "file" and not Path(self.address.prefix).is_dir():
             return
+        bucket = self._bucket  # first, since it says so where the library is missing
         import obstore
 
         with _reaching(self):
-            for batch in obstore.list(self._bucket, prefix=below or None, chunk_size=_AT_ONCE):
+            for batch in obstore.list(bucket, prefix=below or None, chunk_size=_AT_ONCE):
                 for one in batch:
                     yield Entry(one["path"], one["size"], one["last_modified"])
 
     def delete(self, keys: Iterable[str]) -> int:
         """Delete these objects; how many there were. Raises `StoreUnreachable`, `SettingError`."""
+        bucket = self._bucket
         import obstore
 
         chosen = list(keys)
         with _reaching(self):
             for start in range(0, len(chosen), _AT_ONCE):
-                obstore.delete(self._bucket, chosen[start : start + _AT_ONCE])
+                obstore.delete(bucket, chosen[start : start + _AT_ONCE])
         if self.address.scheme == "file":
             for key in chosen:
                 _remove_empty(Path(self.address.prefix), Path(self.address.prefix, key).parent)
@@ -100,9 +102,9 @@ class Store:
         if self.address.scheme == "file":
             urls: Sequence[str] = [Path(self.address.prefix, key).as_uri() for key in keys]
         else:
+            bucket: Any = self._bucket
             import obstore
 
-            bucket: Any = self._bucket
             with _reaching(self):
                 urls = obstore.sign(bucket, method, list(keys), min(lifetime, LONGEST))
         headers = _UPLOAD_HEADERS.get(self.address.scheme, {}) if method == "PUT" else {}
@@ -117,10 +119,10 @@ class Store:
                 f"The store {self} needs the package obstore; install podenv[exchange] where tasks are started."
             ) from None
         address, options = self.address, self._options
-        if address.scheme == "file":
-            return LocalStore(prefix=address.prefix)
         kinds: dict[str, Callable[..., Bucket]] = {"s3": S3Store, "gs": GCSStore, "abfss": AzureStore}
         with _reaching(self):
+            if address.scheme == "file":
+                return LocalStore(prefix=address.prefix)
             return kinds[address.scheme](address.bucket, prefix=address.prefix or None, **options)
 
 
