@@ -8,6 +8,7 @@ myst_heading_anchors = 4  # links such as releases.md#go-back, as GitHub makes t
 exclude_patterns = ["README.md"]
 html_theme = "furo"
 html_show_sourcelink = False
+html_show_copyright = False
 html_copy_source = False
 html_static_path = ["static"]
 html_css_files = ["tables.css"]

@@ -50,6 +50,19 @@ VARIABLES = {
     "PODENV_XCOM_FILE": "Set for a command on both backends: the file that its value is written to.",
 }
 
+# What podenv sets for itself in a task's process, and what the scripts of a checkout read.
+INNER = {
+    "PODENV_RUN_…": "The call and what the runtime needs to run it; removed before your code runs.",
+    "PODENV_TASK": "Marks the processes of a local task, so that all of them end with it.",
+    "PODENV_WARM_IMPORTS": "What an idle pod imports before a task comes: `warm.imports` of the values.",
+}
+CHECKOUT = {
+    "PODENV_DEV_CACHE": "Where `scripts/dev-cluster` keeps what took long to make.",
+    "PODENV_DEV_STATE": "Where the development cluster itself is.",
+    "PODENV_PYTHON": "The Python that `.venv` is made with. Default: the first of 3.11 or newer on PATH.",
+    "PODENV_REQUIRE_CLUSTER": "`1`: `scripts/test` fails where the cluster tests cannot run.",
+}
+
 # What each metric says, and its own tags; the names and kinds are those of the code.
 METRICS = {
     "podenv.task.runs": ("executions that ended", "`state`: `success`, `failed`, `out_of_memory`, `killed`"),
@@ -127,8 +140,16 @@ def settings() -> str:
         "chart they stand under `config: {podenv: {...}}`. `airflow config list --section podenv` shows them.\n",
         table(("option", "default", "example", "meaning"), rows),
         "## Variables\n",
-        table(("variable", "meaning"), [(f"`{name}`", text) for name, text in VARIABLES.items()]),
+        _variables(VARIABLES),
+        "podenv sets for itself, in the process of a task:\n",
+        _variables(INNER),
+        "The scripts of a checkout read:\n",
+        _variables(CHECKOUT),
     ))  # fmt: skip
+
+
+def _variables(of: dict[str, str]) -> str:
+    return table(("variable", "meaning"), [(f"`{name}`", text) for name, text in of.items()])
 
 
 def values() -> str:
