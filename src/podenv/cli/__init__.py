@@ -17,6 +17,6 @@ def main() -> None:
             raise
         sys.exit(f"error: The command line needs {error.name}; install it with `pip install 'podenv[cli]'`.")
     except KeyboardInterrupt:  # later ones are told by `output.failures`
-        print("Interrupted.", file=sys.stderr)
+        sys.stderr.write("Interrupted.\n")
         sys.exit(130)
     run()
