@@ -36,7 +36,7 @@ def affected(
         list[str],
         typer.Argument(
             metavar="PACKAGE[VERSIONS]|FILE...",
-            help="A package like urllib3 or 'urllib3<2.2.2', an OSV file, or a list of ids or packages, one a line.",
+            help="A package like urllib3 or 'urllib3<2.2.2', an id, an OSV file, or a list of ids or packages.",
         ),
     ],
     folder: DagsFolder = None,
@@ -49,9 +49,9 @@ def affected(
 ) -> None:
     """Show what a package reaches: locks, images, tasks.
 
-    Ids of a list are looked up beside it: ID.json, or all.zip, which is OSV's archive of PyPI. The cluster of the
-    kubeconfig says what is deployed. The exit code is 0 when nothing is affected, 1 when something is, 2 when nothing
-    was found and something could not be looked at.
+    An id is looked up in the working folder, those of a list beside it: ID.json, or all.zip, which is OSV's archive of
+    PyPI. No advisory is downloaded. The cluster of the kubeconfig says what is deployed. The exit code is 0 when
+    nothing is affected, 1 when something is, 2 when nothing was found and something could not be looked at.
 
     \b
     Example:  podenv affected 'urllib3<2.2.2'

@@ -23,6 +23,7 @@ from podenv.errors import AdvisoryInvalid
 
 Json = dict[str, Any]
 _ID = re.compile(r"[A-Z][A-Z0-9]*-[A-Za-z0-9-]+")  # GHSA-..., CVE-..., PYSEC-...
+_FILES = (".json", ".txt")
 _ARCHIVE = "all.zip"  # what osv.dev publishes for an ecosystem
 
 
@@ -53,7 +54,7 @@ class Question:
 
 
 def questions(words: Sequence[str]) -> list[Question]:
-    """What ``words`` ask about: each is a requirement, an OSV file, or a file that lists ids or requirements.
+    """What ``words`` ask about: each is a requirement, an id, an OSV file, or a file that lists ids or requirements.
 
     Raises `AdvisoryInvalid`.
     """
@@ -62,6 +63,8 @@ def questions(words: Sequence[str]) -> list[Question]:
         path = Path(word).expanduser()
         if path.is_file():
             found += _of_file(path)
+        elif _ID.fullmatch(word):
+            found += _of_json(_record(Path(), word, word), word)
         else:
             found.append(_requirement(word, f"There is no file {word}, and it is not a package either"))
     return list(dict.fromkeys(found))
@@ -90,6 +93,8 @@ def _of_file(path: Path) -> list[Question]:
 
 def _requirement(text: str, otherwise: str) -> Question:
     try:
+        if text.endswith(_FILES):  # as a package it would be one that no environment holds: all clear
+            raise InvalidRequirement(text)
         one = Requirement(text)
     except InvalidRequirement:
         raise AdvisoryInvalid(f"{otherwise}; write it like urllib3, urllib3==2.2.1 or 'urllib3<2.2.2'.") from None
@@ -99,14 +104,15 @@ def _requirement(text: str, otherwise: str) -> Question:
 
 
 def _record(folder: Path, name: str, where: str) -> str:
-    """The record of one id: a file beside the list, or in the archive of OSV's beside it."""
+    """The record of one id: a file in ``folder``, or in the archive of OSV's there."""
     with suppress(OSError):
         return (folder / f"{name}.json").read_text(encoding="utf-8")
     with suppress(OSError, KeyError, zipfile.BadZipFile), zipfile.ZipFile(folder / _ARCHIVE) as archive:
         return archive.read(f"{name}.json").decode()
     raise AdvisoryInvalid(
-        f"{where}: nothing says what {name} is about; put {name}.json (https://api.osv.dev/v1/vulns/{name}), or "
-        f"{_ARCHIVE}, which is OSV's archive of PyPI, beside the list."
+        f"{where}: nothing says what {'it' if where == name else name} is about; put {name}.json "
+        f"(https://api.osv.dev/v1/vulns/{name}), or {_ARCHIVE}, which is OSV's archive of PyPI, into "
+        f"{folder.absolute()}."
     )
 
 

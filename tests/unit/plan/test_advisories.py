@@ -137,6 +137,19 @@ def test_what_is_neither_is_refused_by_its_place(tmp_path: Path, name: str, cont
         questions([str(file)])
 
 
+def test_an_id_is_looked_up_in_the_working_folder_and_never_taken_for_a_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = "GHSA-34jh-p97f-mpxf: nothing says what it is about; put GHSA-34jh-p97f-mpxf.json (https://api.osv.dev/"
+    with pytest.raises(AdvisoryInvalid, match=f"^{re.escape(said)}"):
+        questions(["GHSA-34jh-p97f-mpxf"])
+    with pytest.raises(AdvisoryInvalid, match=r"^There is no file GHSA-34jh-p97f-mpxf\.json, and"):
+        questions(["GHSA-34jh-p97f-mpxf.json"])
+    record(tmp_path, RECORD, "GHSA-34jh-p97f-mpxf.json")
+    assert [one.package for one in questions(["GHSA-34jh-p97f-mpxf"])] == ["urllib3"]
+
+
 def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         AdvisoryInvalid, match=r"^There is no file no/such\.json, and it is not a package either; write"
