@@ -7,6 +7,7 @@ import re
 from tests.docs.pages import ROOT
 
 import chartfiles
+import errormessages
 import referencepages
 from podenv.call import warm
 
@@ -18,6 +19,15 @@ def test_the_pages_are_those_that_scripts_reference_writes() -> None:
 def test_the_chart_holds_what_scripts_chart_writes() -> None:
     assert chartfiles.stale() == [], "run scripts/chart and commit what it writes"
     assert "$" not in warm.loader()  # Kubernetes would expand $(NAME)
+
+
+def test_the_messages_hold_what_people_meet_first_and_the_remedies_that_errors_share() -> None:
+    found = errormessages.messages({"UnknownEnvironment", "AccessRefused"})
+    assert found["UnknownEnvironment"] == ["There is no environment … in ….…"]
+    assert found["AccessRefused"][-1] == (
+        "The cluster refuses it: …. Ask the cluster's administrator for that permission; `podenv rights` prints all "
+        "that a deploy needs."
+    )
 
 
 def test_every_variable_that_the_code_reads_is_in_the_settings_page() -> None:
