@@ -24,8 +24,9 @@ def test_its_options_of_podenv_are_options() -> None:
 
 
 def test_its_branch_is_where_git_sync_reads_it() -> None:
-    """git-sync 4 reads `ref`; without it, the chart checks out Airflow's own `v2-2-stable`."""
+    """The chart has a default for `branch`, Airflow's own `v2-2-stable`, which git-sync 4 prefers to `ref`."""
     values = yaml.safe_load((ROOT / "charts/airflow-values.yaml").read_text(encoding="utf-8"))
     assert values["dags"]["gitSync"] == {
-        "enabled": True, "repo": "https://git.example.com/data/pipelines.git", "ref": "main", "subPath": "dags",
+        "enabled": True, "repo": "https://git.example.com/data/pipelines.git",
+        "branch": "main", "ref": "main", "subPath": "dags",
     }  # fmt: skip
