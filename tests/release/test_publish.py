@@ -8,6 +8,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+import urllib3
 from tests.chart.helm import CHART, SUPPORTED, fetch
 from tests.registryserver import Answer, serving
 
@@ -33,7 +34,16 @@ def test_a_chart_is_pushed_once_installs_from_there_and_another_of_its_version_i
 ) -> None:
     registry = f"{os.environ['PODENV_REGISTRY']}/charts-{uuid.uuid4().hex[:8]}"
     address = f"oci://{registry}/airflow-env"
-    assert publish.push(registry, plain_http=True) == publish.Published(address, VERSION, "pushed")
+    page = "https://git.example.com/data/pipelines"
+    assert publish.push(registry, source=page, plain_http=True) == publish.Published(address, VERSION, "pushed")
+    host, _, path = registry.partition("/")
+    answer = urllib3.request(
+        "GET",
+        f"http://{host}/v2/{path}/airflow-env/manifests/{VERSION}",
+        headers={"Accept": "application/vnd.oci.image.manifest.v1+json"},
+    )
+    labels = answer.json()["annotations"]
+    assert [labels[f"org.opencontainers.image.{word}"] for word in ("source", "url")] == [page, page]
     assert publish.push(registry, plain_http=True).state == "there"
     image = "image.registry=r.example,image.repository=etl,image.digest=sha256:" + "0" * 64
     words = [address, "--version", VERSION, "--plain-http", "--set-string", "python=3.13", "--set", image]

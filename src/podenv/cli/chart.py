@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from podenv import origin
 from podenv.catalogue.environment import DEFAULTS, Catalogue
 from podenv.catalogue.values import read
 from podenv.cli import output
@@ -41,6 +43,14 @@ def push(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace another chart of this version that is there.")
     ] = False,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="The address that the chart names as its home and source; '' names none. Default: that of git's remote "
+            "origin.",
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Package the chart and push it as an OCI artefact, with helm.
@@ -54,13 +64,26 @@ def push(
               podenv chart push ghcr.io/acme/charts
     """
     chosen = (registry or _registry()).removeprefix("oci://").strip("/")
+    named = _source() if source is None else source
     plain = [host.strip() for host in os.environ.get("PODENV_PLAIN_HTTP", "").split(",") if host.strip()]
-    done = publish.push(chosen, plain_http=is_plain(chosen.partition("/")[0], plain), overwrite=overwrite)
+    plain_http = is_plain(chosen.partition("/")[0], plain)
+    done = publish.push(chosen, source=named, plain_http=plain_http, overwrite=overwrite)
     if json:
         output.as_json(asdict(done))
     else:
         what = "is there already" if done.state == "there" else "pushed"
         output.say(f"{done.address}:{done.version}: {what}")
+
+
+def _source() -> str:
+    try:
+        folder = Catalogue.find().root
+    except CatalogueNotFound:
+        folder = Path.cwd()
+    found = origin.page(folder)
+    if not found:
+        output.say(f"No home or source in the chart: git names no web address as origin of {folder}.", stderr=True)
+    return found
 
 
 def _registry() -> str:

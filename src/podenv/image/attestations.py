@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from podenv import lock, process
+from podenv import lock, origin
 from podenv.catalogue.environment import Environment
 from podenv.catalogue.reference import ImageRef
-from podenv.errors import ProgramError
 from podenv.image import ImageSettings, inside, inventory, referrers, sbom
 from podenv.image.builder import Builder
 from podenv.image.referrers import Document
@@ -66,7 +65,7 @@ def attach(
 
 def provenance(environment: Environment, subject: ImageRef, chosen: ImageSettings, made: Made, *, builder: str) -> Json:
     """An in-toto statement with a SLSA provenance: what was built, from what, by what."""
-    source = _source(environment)
+    source = origin.address(environment.folder)
     commit = {"digest": {"gitCommit": made.revision}} if made.revision else {}
     materials = [
         {"uri": f"pkg:oci/{ref.repository.rpartition('/')[2]}?repository_url={ref.name}",
@@ -89,7 +88,7 @@ def provenance(environment: Environment, subject: ImageRef, chosen: ImageSetting
                     "systemPackages": sorted(set(environment.spec.system_packages)),
                     "refresh": environment.spec.image.refresh,
                 },
-                "resolvedDependencies": [*materials, locked, *([{"uri": source, **commit}] if source else [])],
+                "resolvedDependencies": [*materials, locked, *([{"uri": f"git+{source}", **commit}] if source else [])],
             },
             "runDetails": {
                 "builder": {"id": f"urn:podenv:builder:{builder}", "version": {"podenv": metadata.version("podenv")}},
@@ -97,16 +96,6 @@ def provenance(environment: Environment, subject: ImageRef, chosen: ImageSetting
             },
         },
     }
-
-
-def _source(environment: Environment) -> str:
-    """Where the project's repository comes from, without a login; empty where there is none."""
-    try:
-        said = process.run(["git", "-C", str(environment.folder), "remote", "get-url", "origin"]).stdout.strip()
-    except ProgramError:
-        return ""
-    scheme, slashes, rest = said.partition("://")
-    return f"git+{scheme}://{rest.rpartition('@')[2]}" if slashes else f"git+ssh://{said.replace(':', '/', 1)}"
 
 
 def _bytes(document: Mapping[str, Any]) -> bytes:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from podenv import process
 from podenv.catalogue import values
@@ -26,9 +28,17 @@ class Published:
     state: str
 
 
-def push(registry: str, *, folder: Path | None = None, plain_http: bool = False, overwrite: bool = False) -> Published:
+def push(
+    registry: str,
+    *,
+    folder: Path | None = None,
+    source: str = "",
+    plain_http: bool = False,
+    overwrite: bool = False,
+) -> Published:
     """Package the chart and push it below ``registry``, like ``ghcr.io/acme``.
 
+    ``source`` is the address that it names as its home and source, where Chart.yaml names none.
     Raises `Conflict` if another chart of that version is there, unless it may be overwritten; `ProgramNotFound`,
     `RegistryError`.
     """
@@ -45,7 +55,8 @@ def push(registry: str, *, folder: Path | None = None, plain_http: bool = False,
                 f"{address} has another chart of version {version}, which somebody may have installed; push to another "
                 "address, or replace it with --overwrite."
             )
-        process.run([program, "package", folder, "--destination", work], timeout=_SECONDS)
+        named = _with_source(folder, metadata, source, work / "named" / folder.name)
+        process.run([program, "package", named, "--destination", work], timeout=_SECONDS)
         try:
             process.run(
                 [program, "push", work / f"{metadata['name']}-{version}.tgz", f"oci://{registry}", *plain],
@@ -54,6 +65,16 @@ def push(registry: str, *, folder: Path | None = None, plain_http: bool = False,
         except ProgramFailed as error:
             raise _failure(registry, error) from None
     return Published(address, version, "pushed")
+
+
+def _with_source(folder: Path, metadata: dict[str, Any], source: str, into: Path) -> Path:
+    """A copy of the chart that names ``source``; helm makes the labels of the OCI artefact from it."""
+    missing = {key: value for key, value in (("home", source), ("sources", [source])) if not metadata.get(key)}
+    if not source or not missing:
+        return folder
+    shutil.copytree(folder, into)
+    (into / "Chart.yaml").write_text(values.dump({**metadata, **missing}), encoding="utf-8")
+    return into
 
 
 def _pull(program: Path, address: str, version: str, plain: list[str], into: Path) -> bool:
