@@ -47,8 +47,7 @@ def push(
         str | None,
         typer.Option(
             metavar="URL",
-            help="The address that the chart names as its home and source; '' names none. Default: that of git's remote "
-            "origin.",
+            help="The address that the chart names as its home and source; '' names none. Default: git's remote origin.",
         ),
     ] = None,
     json: AsJson = False,

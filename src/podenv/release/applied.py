@@ -183,5 +183,25 @@ def _as_applied(live: Json, rendered: Json | None) -> Json:
     if sent is None:
         return rendered or live
     sent, like = plain(sent), rendered and plain(rendered)
-    same = like is not None and not any(manifest.changes(like, sent)) and not any(manifest.changes(sent, like))
+    if like is None:
+        return sent
+    ours, theirs = _completed(like), _completed(sent)
+    same = not any(manifest.changes(ours, theirs)) and not any(manifest.changes(theirs, ours))
     return rendered if rendered and same else sent
+
+
+def _completed(item: Json) -> Json:
+    """A LimitRange with the defaults that Kubernetes fills in: its list has one owner, who then owns those too.
+
+    https://github.com/kubernetes/kubernetes/blob/master/pkg/apis/core/v1/defaults.go, SetDefaults_LimitRangeItem
+    """
+    if item["kind"] != "LimitRange":
+        return item
+    limits = []
+    for one in item["spec"]["limits"]:
+        if one["type"] == "Container":
+            default = {**one.get("max", {}), **one.get("default", {})}
+            request = {**one.get("min", {}), **default, **one.get("defaultRequest", {})}
+            one = one | {key: value for key, value in (("default", default), ("defaultRequest", request)) if value}
+        limits.append(one)
+    return item | {"spec": {"limits": limits}}
