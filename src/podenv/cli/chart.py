@@ -47,7 +47,7 @@ def push(
         str | None,
         typer.Option(
             metavar="URL",
-            help="The address that the chart names as its home and source; '' names none. Default: git's remote origin.",
+            help="The chart's home and source, an https address; '' names none. Default: that of git's remote origin.",
         ),
     ] = None,
     json: AsJson = False,
@@ -63,6 +63,8 @@ def push(
               podenv chart push ghcr.io/acme/charts
     """
     chosen = (registry or _registry()).removeprefix("oci://").strip("/")
+    if source and not source.startswith(("https://", "http://")):
+        raise typer.BadParameter(f"{source!r} is not a web address like https://git.example.com/data/pipelines.")
     named = _source() if source is None else source
     plain = [host.strip() for host in os.environ.get("PODENV_PLAIN_HTTP", "").split(",") if host.strip()]
     plain_http = is_plain(chosen.partition("/")[0], plain)
