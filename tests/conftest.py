@@ -1,5 +1,6 @@
 """Shared by all tests: what needs a cluster says so when there is none."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -11,6 +12,9 @@ from hypothesis import settings
 from tests import bucket  # noqa: F401 - it takes the bucket out of the environment
 from tests.packageindex import Index
 
+# Airflow and the tests are a million objects that stay: to look through them again and again took a third of the time
+# of the collection.
+gc.set_threshold(100_000, 50, 1000)
 # A busy machine takes longer for an example than Hypothesis allows.
 settings.register_profile("podenv", deadline=None)
 settings.load_profile("podenv")
