@@ -6,18 +6,16 @@ import inspect
 import os
 import platform
 import shlex
-import shutil
-import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
-from devcluster import cluster, packages
+from devcluster import cluster, components, packages, supervisor, tools
 from devcluster.airflow.command import add_arguments
 from devcluster.airflow.command import run as run_airflow
-from devcluster.cluster import Part
 from devcluster.errors import DevClusterError
 from devcluster.places import Places
+from devcluster.programs import run
 from devcluster.progress import Progress
 
 ABOUT = f"""\
@@ -53,11 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dev-cluster", description=ABOUT, formatter_class=raw)
     commands = parser.add_subparsers(required=True, dest="command", metavar="up | down | status | env | airflow")
     made = {}
-    for run in (up, down, status, env, airflow):
-        text = inspect.cleandoc(run.__doc__ or "")
+    for command in (up, down, status, env, airflow):
+        text = inspect.cleandoc(command.__doc__ or "")
         short = text.partition("\n")[0].rstrip(".")
-        made[run] = commands.add_parser(run.__name__, help=short, description=text, formatter_class=raw)
-        made[run].set_defaults(run=run)
+        made[command] = commands.add_parser(command.__name__, help=short, description=text, formatter_class=raw)
+        made[command].set_defaults(run=command)
     made[down].add_argument("--registry", action="store_true", help="remove the registry's images too")
     add_arguments(made[airflow])
     return parser
@@ -74,7 +72,7 @@ def up(places: Places, progress: Progress, _: argparse.Namespace) -> int:
     services only `kubernetes` has a working address) and no host ports.
     """
     if other := answering_cluster(places, os.environ):
-        progress.say(f"A cluster answers at {other} already ({_kubeconfig(os.environ)}): nothing is needed.")
+        progress.say(f"{other}: nothing is needed.")
         progress.say("For a dev cluster nevertheless, point KUBECONFIG to a file that is not there and run up again.")
         return 0
     check_machine()
@@ -102,15 +100,19 @@ def status(places: Places, _: Progress, __: argparse.Namespace) -> int:
     Exits 1 unless all are healthy.
     """
     check_root()
-    rows = cluster.status(places)
-    print(table(rows) if rows else "no cluster is up; start one with: scripts/dev-cluster up")
-    return 0 if rows and all(row.healthy for row in rows) else 1
+    pids = supervisor.pids(places)
+    if not pids:
+        print("no cluster is up; start one with: scripts/dev-cluster up")
+        return 1
+    healthy = components.healthy(places)
+    print(table(pids, healthy))
+    return 0 if healthy >= components.ALL.keys() else 1
 
 
 def env(places: Places, progress: Progress, _: argparse.Namespace) -> int:
     """Print the shell lines that point tools to the cluster; use: eval "$(scripts/dev-cluster env)"."""
     if other := answering_cluster(places, os.environ):
-        progress.say(f"A cluster answers at {other} already ({_kubeconfig(os.environ)}): nothing to set.")
+        progress.say(f"{other}: nothing to set.")
     else:
         print(environment(places, os.environ), end="")
     return 0
@@ -131,17 +133,19 @@ def airflow(places: Places, progress: Progress, arguments: argparse.Namespace) -
     return 0
 
 
-def table(rows: Sequence[Part]) -> str:
-    """The rows of `status` in columns."""
-    cells = [("component", "pid", "healthy", "listens")]
-    cells += [(row.name, str(row.pid or "-"), "yes" if row.healthy else "no", row.where) for row in rows]
-    return "\n".join("{:<11}  {:<7}  {:<7}  {}".format(*line) for line in cells)
+def table(pids: Mapping[str, int], healthy: Set[str]) -> str:
+    """What `status` prints."""
+    lines = [("component", "pid", "healthy", "listens")]
+    for name, listens in components.ALL.items():
+        lines.append((name, str(pids.get(name, "-")), "yes" if name in healthy else "no", ", ".join(listens)))
+    return "\n".join("{:<11}  {:<7}  {:<7}  {}".format(*line) for line in lines)
 
 
 def environment(places: Places, environ: Mapping[str, str]) -> str:
     """Lines for the shell; PATH gets helm, kubectl and runc, once."""
-    old = [folder for folder in environ.get("PATH", "").split(":") if folder and folder != str(places.bin)]
-    values = {**cluster.variables(places), "PATH": ":".join([str(places.bin), *old])}
+    first = str(tools.folder(places))
+    others = [folder for folder in environ.get("PATH", "").split(":") if folder not in ("", first)]
+    values = {**cluster.variables(places), "PATH": ":".join([first, *others])}
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
 
 
@@ -166,19 +170,13 @@ def check_machine() -> None:
 
 
 def answering_cluster(places: Places, environ: Mapping[str, str]) -> str | None:
-    """The address of the cluster that the kubeconfig in force points to, if it is not ours and answers."""
-    named = _kubeconfig(environ)
-    kubectl = shutil.which("kubectl", path=f"{environ.get('PATH', '')}:{places.bin}")
-    if named.absolute() == places.kubeconfig or not kubectl or ("KUBECONFIG" not in environ and not named.exists()):
+    """Which cluster, if it is not ours, answers by the kubeconfig in force; kind and others write the usual one."""
+    named = Path(environ.get("KUBECONFIG") or "~/.kube/config").expanduser()
+    if named.absolute() == places.kubeconfig or ("KUBECONFIG" not in environ and not named.exists()):
         return None
-    asked = [kubectl, "--request-timeout=5s"]
-    answer = subprocess.run([*asked, "get", "--raw", "/version"], capture_output=True, check=False)
-    if answer.returncode != 0:
-        return None
-    server = ["config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.server}"]
-    return subprocess.run([kubectl, *server], capture_output=True, text=True, check=False).stdout
-
-
-def _kubeconfig(environ: Mapping[str, str]) -> Path:
-    """The file in force; kind and others write the usual one."""
-    return Path(environ.get("KUBECONFIG") or "~/.kube/config").expanduser()
+    path = {"PATH": f"{environ.get('PATH', '')}:{tools.folder(places)}"}
+    server = ["--minify", "--output", "jsonpath={.clusters[0].cluster.server}"]
+    with contextlib.suppress(DevClusterError):
+        run(["kubectl", "--request-timeout=5s", "get", "--raw", "/version"], env=path)
+        return f"A cluster answers at {run(['kubectl', 'config', 'view', *server], env=path)} already ({named})"
+    return None

@@ -5,8 +5,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster import kubernetes, packages, tools
-from devcluster.places import Places, made_whole
+from devcluster import packages, tools
+from devcluster.places import Places
 from devcluster.programs import run
 
 REGISTRY = "127.0.0.1:5000"
@@ -37,24 +37,20 @@ class Image:
         """Where the OCI layout is kept."""
         return places.cache / "images" / RECIPE / f"{self.repository.replace('/', '-')}-{self.tag}"
 
-    def is_made(self, places: Places) -> bool:
-        return (self.layout(places) / "index.json").is_file()
-
 
 BASES = {"bookworm": Image("podenv/base", "py3.11"), "trixie": Image("podenv/base", "py3.13")}
 BASE_PATTERN = f"{REGISTRY}/podenv/base:py{{python}}"
 UV = Image("podenv/uv", tools.UV_VERSION)
-PAUSE = Image("podenv/pause", "1")
+PAUSE = Image("podenv/pause", "catatonit")
 ALL = (*BASES.values(), UV, PAUSE)
 
 
-def make_base(release: str, places: Places, log: Path) -> None:
+def make_base(release: str, layout: Path, log: Path) -> None:
     """Bootstrap a Debian `release` with its full python3 (bookworm: 3.11, trixie: 3.13); 50 s, 43 MB."""
     # Without usr-is-merged, usrmerge and with it all of perl comes along.
     merged = {"bookworm": (",usr-is-merged", ["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr"])}
     package, hooks = merged.get(release, ("", []))
-    with tempfile.TemporaryDirectory(dir=places.cache) as folder:
-        tar = Path(folder, "root.tar")
+    with tempfile.TemporaryDirectory(dir=layout) as folder:
         command = [
             "mmdebstrap",
             "--variant=minbase",
@@ -67,28 +63,26 @@ def make_base(release: str, places: Places, log: Path) -> None:
             f'--customize-hook=chroot "$1" sh -c "{COMPILE} /usr/lib/python3*"',
             "--customize-hook=rm -rf " + " ".join(f'"$1{path}"' for path in VARYING),
             release,
-            str(tar),
+            f"{folder}/root.tar",
             *(f"deb {place}" for place in packages.machine_sources(release)),
         ]
         run(command, log=log, env={"SOURCE_DATE_EPOCH": FILE_TIME, **packages.proxies()})
-        build(BASES[release].layout(places), tar.parent, 'ADD root.tar /\nENV LANG=C.UTF-8\nCMD ["python3"]', log)
+        build(layout, Path(folder), 'ADD root.tar /\nENV LANG=C.UTF-8\nCMD ["python3"]', log)
 
 
-def make_uv(places: Places, log: Path) -> None:
+def make_uv(layout: Path, log: Path) -> None:
     """An image with /uv and nothing else, like the one that uv's authors publish."""
-    with tempfile.TemporaryDirectory(dir=places.cache) as folder:
+    with tempfile.TemporaryDirectory(dir=layout) as folder:
         wheel = tools.download("uv", UV.tag, Path(folder), log, platform=tools.UV_PLATFORM)
         run(["python3", "-m", "zipfile", "--extract", wheel, folder])
         (program,) = Path(folder).glob("uv-*.data/scripts/uv")
         program.chmod(0o755)
-        build(UV.layout(places), program.parent, 'COPY uv /uv\nENTRYPOINT ["/uv"]', log)
+        build(layout, program.parent, 'COPY uv /uv\nENTRYPOINT ["/uv"]', log)
 
 
-def make_pause(places: Places, log: Path) -> None:
-    """The image of every pod's sandbox; its program was built with Kubernetes."""
-    programs = kubernetes.built(places)
-    assert programs is not None
-    build(PAUSE.layout(places), programs, 'COPY pause /pause\nENTRYPOINT ["/pause"]\nUSER 65535', log)
+def make_pause(programs: Path, layout: Path, log: Path) -> None:
+    """The image of every pod's sandbox: it holds the namespaces and does nothing."""
+    build(layout, programs, 'COPY catatonit /pause\nENTRYPOINT ["/pause", "-P"]\nUSER 65535', log)
 
 
 def build(layout: Path, context: Path, lines: str, log: Path) -> None:
@@ -96,25 +90,25 @@ def build(layout: Path, context: Path, lines: str, log: Path) -> None:
 
     The layers are compressed already: the registry gets the very bytes, and so the digest that the layout has.
     """
-    layout.parent.mkdir(parents=True, exist_ok=True)
-    recipe = layout.with_name(f"{layout.name}.Containerfile")
+    recipe = layout / "Containerfile"
     recipe.write_text(f"FROM scratch\n{lines}\n")
-    with made_whole(layout) as made:
-        fixed: list[str | Path] = ["--timestamp", FILE_TIME, "--identity-label=false", "--disable-compression=false"]
-        run(["buildah", "build", *fixed, "--file", recipe, "--tag", f"oci:{made}", context], log=log)
+    fixed: list[str | Path] = ["--timestamp", FILE_TIME, "--identity-label=false", "--disable-compression=false"]
+    run(["buildah", "build", *fixed, "--file", recipe, "--tag", f"oci:{layout}", context], log=log)
 
 
-def push(image: Image, places: Places, log: Path) -> None:
-    """Bring `image` from the cache into the registry."""
-    source, target = f"oci:{image.layout(places)}", f"docker://{image.reference}"
-    run(["skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false", source, target], log=log)
+def push(places: Places) -> None:
+    """Bring each image that the registry lacks out of the cache into it."""
+    for image in ALL:
+        if not is_pushed(image, places):
+            source, target = f"oci:{image.layout(places)}", f"docker://{image.reference}"
+            run(["skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false", source, target])
 
 
 def is_pushed(image: Image, places: Places) -> bool:
     """True if the registry's storage has the very image that is in the cache."""
     manifests = places.registry / "docker/registry/v2/repositories" / image.repository / "_manifests"
-    pushed = manifests / "tags" / image.tag / "current" / "link"
-    return image.is_made(places) and pushed.is_file() and pushed.read_text() == digest(image.layout(places))
+    pushed, layout = manifests / "tags" / image.tag / "current" / "link", image.layout(places)
+    return layout.exists() and pushed.is_file() and pushed.read_text() == digest(layout)
 
 
 def digest(layout: Path) -> str:

@@ -3,7 +3,6 @@
 import contextlib
 import ipaddress
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 from devcluster.errors import DevClusterError
@@ -20,14 +19,16 @@ PODS = "10.211.0.0/24"
 NODE = "10.211.0.1"  # the bridge's, and the pods' gateway
 SERVICES = "10.211.254.0/24"
 API_SERVICE = "10.211.254.1"  # the service `kubernetes`, always the first
+SYSCTL = Path("/proc/sys/net/ipv4")
+# What the setting was before the bridge of the pods sets it; a new boot forgets both.
+FORWARD_BEFORE = Path("/run/podenv-dev-cluster.ip_forward")
 
 
 def refuse_taken() -> None:
     """Raise DevClusterError, naming the route, when this machine reaches something else at our addresses."""
-    routes = json.loads(run(["ip", "-json", "-4", "route", "show", "table", "all"]))
-    for route in routes:
-        taken = route["dst"] != "default" and ipaddress.ip_network(WHOLE).overlaps(ipaddress.ip_network(route["dst"]))
-        if taken and route.get("dev") != LINK:
+    for route in json.loads(run(["ip", "-json", "-4", "route", "show", "table", "all"])):
+        others = route["dst"] != "default" and route.get("dev") != LINK
+        if others and ipaddress.ip_network(WHOLE).overlaps(ipaddress.ip_network(route["dst"])):
             raise DevClusterError(
                 f"the route to {route['dst']} (device {route.get('dev', 'none')}) overlaps {WHOLE}, which the dev "
                 f"cluster needs; remove it (`ip route`) and run up again."
@@ -36,45 +37,38 @@ def refuse_taken() -> None:
 
 def raise_up(places: Places) -> None:
     """Make the link and the rules; nothing of either is there."""
+    FORWARD_BEFORE.write_text((SYSCTL / "ip_forward").read_text())
     run(["ip", "link", "add", LINK, "type", "bridge"])
     run(["ip", "address", "add", f"{NODE}/24", "dev", LINK])
     run(["ip", "link", "set", LINK, "up"])
     with contextlib.suppress(OSError):
         # Where /proc/sys is read-only, pods do not reach the API server; everything else works.
-        Path(f"/proc/sys/net/ipv4/conf/{LINK}/route_localnet").write_text("1")
+        (SYSCTL / "conf" / LINK / "route_localnet").write_text("1")
     run(["iptables-restore", "--wait", "--noflush", places.config / "rules"])
 
 
 def is_up(places: Places) -> bool:
     """True if the link has the node's address, and as many rules as there should be carry our mark."""
     wanted = (places.config / "rules").read_text().count(MARK)
-    return LINK in run(["ip", "-oneline", "address", "show", "to", NODE]) and len(marked(_saved())) == wanted
+    address = run(["ip", "-oneline", "address", "show", "to", NODE])
+    return LINK in address and run(["iptables-save"]).count(MARK) == wanted
 
 
 def take_down() -> None:
-    """Remove the link, and every rule of iptables that carries our mark."""
+    """Remove the link and every rule of iptables that carries our mark, and set back what was remembered."""
     with contextlib.suppress(DevClusterError):
         run(["ip", "link", "delete", LINK])
-    saved = _saved()
-    if marked(saved):
-        run(["iptables-restore", "--wait", "--noflush"], stdin=removal(saved))
+    run(["iptables-restore", "--wait", "--noflush"], stdin=removal(run(["iptables-save"])))
+    with contextlib.suppress(OSError):
+        (SYSCTL / "ip_forward").write_text(FORWARD_BEFORE.read_text())
+        FORWARD_BEFORE.unlink()
 
 
-def marked(saved: Iterable[str]) -> list[str]:
-    """Of the lines that iptables-save prints, the rules with our mark."""
-    return [line for line in saved if f"--comment {MARK} " in f"{line} "]
-
-
-def removal(saved: list[str]) -> str:
-    """What tells iptables-restore to delete our rules, and only these, of the lines that iptables-save prints."""
-    ours = marked(saved)
-    kept = [line.replace("-A", "-D", 1) for line in saved if line in ours or line.startswith(("*", "COMMIT"))]
-    return "".join(f"{line}\n" for line in kept)
-
-
-def _saved() -> list[str]:
-    try:
-        return run(["iptables-save"]).splitlines()
-    except DevClusterError:
-        # Not installed: then no rule can be ours.
-        return []
+def removal(saved: str) -> str:
+    """What tells iptables-restore to delete our rules, and only these, of what iptables-save prints."""
+    kept = [
+        line.replace("-A", "-D", 1)
+        for line in saved.splitlines(keepends=True)
+        if line.startswith(("*", "COMMIT")) or f"--comment {MARK} " in line
+    ]
+    return "".join(kept)

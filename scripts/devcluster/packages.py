@@ -15,20 +15,19 @@ APT = ("apt-get", "-o", "DPkg::Lock::Timeout=300", "-o", "APT::Sandbox::User=roo
 CODENAME = "bookworm"
 SUITES = (CODENAME, f"{CODENAME}-updates", f"{CODENAME}-security")
 
-RUNNING = ("iptables", "iproute2", "openssl", "skopeo", "buildah", "libseccomp2", "ca-certificates")
+RUNNING = ("iptables", "iproute2", "openssl", "curl", "skopeo", "buildah", "libseccomp2", "ca-certificates")
 BUILDING_KUBERNETES = ("golang-1.19-go", "dpkg-dev", "jq", "make", "rsync")
 BOOTSTRAPPING = ("mmdebstrap", "debian-archive-keyring")
 # Unpacked, not installed: installing them starts services on the ports used here, and Docker's own packages conflict
 # with Debian's containerd and runc.
-UNPACKED = ("etcd-server", "docker-registry", "containerd", "runc", "containernetworking-plugins", "runit")
+UNPACKED = ("etcd-server", "docker-registry", "containerd", "runc", "containernetworking-plugins", "runit", "catatonit")
 
 
 def provide(debian: Path, building: Sequence[str], log: Path, progress: Progress) -> None:
     """Install what runs here and what `building` names; unpack what is not to be installed into the folder `debian`."""
-    listed = run(["dpkg-query", "--show", "--showformat", "${db:Status-Abbrev} ${Package}\n"])
-    installed = {line.split()[1] for line in listed.splitlines() if line.startswith("ii ")}
-    absent = [package for package in dict.fromkeys([*RUNNING, *building]) if package not in installed]
-    unpacked = (debian / "usr/bin/runsvdir").is_file()
+    listed = run(["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n"]).splitlines()
+    absent = [package for package in dict.fromkeys([*RUNNING, *building]) if f"{package} installed" not in listed]
+    unpacked = all((debian / "usr/share/doc" / package).exists() for package in UNPACKED)
     # An old index names files that are gone; and apt knows its places for Debian, which a build asks for, only by it.
     if absent or building or not unpacked:
         with progress.step("read Debian's package index"):
@@ -56,10 +55,7 @@ def fetch_source(package: str, folder: Path, log: Path) -> Path:
     apt = [*APT, *(word for option in apart for word in ("-o", option))]
     run([*apt, "update"], log=log)
     run([*apt, "source", package], log=log, cwd=folder)
-    trees = [path for path in folder.glob(f"{package}-*") if path.is_dir()]
-    if len(trees) != 1:
-        raise DevClusterError(f"apt-get source {package} left {len(trees)} source trees in {folder}; see {log}.")
-    return trees[0]
+    return next(path for path in folder.glob(f"{package}-*") if path.is_dir())
 
 
 def proxies() -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Where everything lies: what is kept between clusters (cache) and what belongs to one cluster (state)."""
 
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -43,20 +42,6 @@ class Places:
         return self.cache / "debian"
 
     @property
-    def bin(self) -> Path:
-        """helm, kubectl and runc: what `env` puts on the PATH."""
-        return self.cache / "bin"
-
-    @property
-    def store(self) -> Path:
-        """A virtual environment with moto."""
-        return self.cache / "store"
-
-    @property
-    def certificates(self) -> Path:
-        return self.state / "certificates"
-
-    @property
     def config(self) -> Path:
         return self.state / "config"
 
@@ -86,10 +71,3 @@ def made_whole(target: Path) -> Iterator[Path]:
     yield making
     shutil.rmtree(target, ignore_errors=True)
     making.rename(target)
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write `text` to a new file that only its owner reads."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)

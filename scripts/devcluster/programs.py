@@ -1,5 +1,6 @@
 """Run a program to its end: a list, never a shell; its words are kept for the error."""
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -14,32 +15,29 @@ def run(
     log: Path | None = None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    stdin: str | None = None,
+    stdin: str = "",
 ) -> str:
     """Run `argv` and return its stdout; with `log`, everything it says is appended there instead.
 
     Raises DevClusterError with the last lines it wrote when it fails or is not installed.
     """
-    command = [str(part) for part in argv]
     # `su` without a dash leaves root without the folders of iptables.
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     merged = {**os.environ, "PATH": path, "LC_ALL": "C.UTF-8", **(env or {})}
-    given, where, begin = (stdin or "").encode(), "", 0
+    if log:
+        log.parent.mkdir(parents=True, exist_ok=True)
     try:
-        if log:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            where = f" (whole log: {log})"
-            with log.open("ab") as out:
-                begin = out.tell()
-                done = subprocess.run(command, cwd=cwd, env=merged, input=given, stdout=out, stderr=out, check=False)
-        else:
-            done = subprocess.run(command, cwd=cwd, env=merged, input=given, capture_output=True, check=False)
+        with log.open("a+b") if log else contextlib.nullcontext() as file:
+            out = file or subprocess.PIPE
+            begin = file.tell() if file else 0
+            done = subprocess.run(argv, cwd=cwd, env=merged, input=stdin.encode(), stdout=out, stderr=out, check=False)
     except FileNotFoundError as error:
-        raise DevClusterError(f"{command[0]} could not be started: {error.strerror}: {error.filename}") from None
+        raise DevClusterError(f"{argv[0]} could not be started: {error.strerror}: {error.filename}") from None
     if done.returncode != 0:
         words = log.read_bytes()[begin:] if log else done.stderr or done.stdout
-        last = tail(words.decode(errors="replace"))
-        raise DevClusterError(f"`{' '.join(command[:4])} …` ended with {done.returncode}{where}:\n{last}")
+        where = f" (whole log: {log})" if log else ""
+        what = f"`{' '.join(map(str, argv[:4]))} …` ended with {done.returncode}{where}"
+        raise DevClusterError(f"{what}:\n{tail(words.decode(errors='replace'))}")
     return (done.stdout or b"").decode()
 
 

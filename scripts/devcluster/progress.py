@@ -8,12 +8,9 @@ from typing import TextIO
 
 
 def spell(seconds: float) -> str:
-    """A duration for people: `0.3 s`, `42 s`, `11 min 3 s`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+    """A duration for people: `0.3 s`, `42.1 s`, `11 min 3 s`."""
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes:.0f} min {int(rest)} s" if minutes else f"{rest:.1f} s"
 
 
 class Progress:

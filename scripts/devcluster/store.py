@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 from devcluster import network, tools
-from devcluster.places import Places, made_whole
+from devcluster.places import Places
 from devcluster.programs import run
 
-MOTO = ("moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5")  # its extra `server` brings all of AWS, 300 MB
+MOTO_VERSION = "5.2.5"
+# Its extra `server` brings all of AWS, 300 MB.
+MOTO = (f"moto[s3]=={MOTO_VERSION}", "flask==3.1.3", "flask-cors==6.0.5")
 PORT = 5002
 BUCKET = "podenv-dev"
 CONNECTION = {
@@ -23,16 +25,13 @@ VARIABLES = {
 }
 
 
-def ready(places: Places) -> bool:
-    """True if moto of the right version is in the cache, with a Python that starts."""
-    stamp = places.store / ".version"
-    return stamp.is_file() and stamp.read_text() == str(MOTO)
+def folder(places: Places) -> Path:
+    """A virtual environment with moto."""
+    return places.cache / f"moto-{MOTO_VERSION}"
 
 
-def fetch(places: Places, log: Path) -> None:
-    """Put moto into the cache, with all that it needs; Python is copied, so that its process is known as ours."""
-    with made_whole(places.store) as folder:
-        run([tools.PYTHON, "-m", "venv", "--copies", "--without-pip", folder], log=log)
-        alone = ["--only-binary=:all:", "--disable-pip-version-check"]
-        run([tools.PYTHON, "-m", "pip", "--python", folder, "install", *alone, *MOTO], log=log)
-        (folder / ".version").write_text(str(MOTO))
+def fetch(target: Path, log: Path) -> None:
+    """Make the virtual environment, which has no pip of its own."""
+    run([tools.PYTHON, "-m", "venv", "--without-pip", target], log=log)
+    alone = ["--only-binary=:all:", "--disable-pip-version-check"]
+    run([tools.PYTHON, "-m", "pip", "--python", target, "install", *alone, *MOTO], log=log)

@@ -1,4 +1,4 @@
-"""The components' processes: kept by runit, Debian's supervisor, in a mount namespace that ends with them."""
+"""The processes of the cluster: services that runit, Debian's supervisor, keeps, in a control group of their own."""
 
 import contextlib
 import os
@@ -6,82 +6,89 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from devcluster.errors import DevClusterError
-from devcluster.machine import GROUP
 from devcluster.places import Places
+from devcluster.programs import run
+
+CGROUPS = Path("/sys/fs/cgroup")
+# Everything of the cluster is in it, pods and all, and so can be told from everybody else's.
+GROUP = "podenv-dev"
 
 
 def start(places: Places) -> None:
-    """Have runit start each service, and start it anew when it ends.
-
-    They get a small environment: a proxy must not come between the components.
-    """
-    (places.state / "logs").mkdir(exist_ok=True)
-    path = f"{places.debian}/usr/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    with places.log("runit").open("ab") as log:
-        subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", places.state / "launch"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=places.state,
-            env={"PATH": path, "HOME": "/"},
-            start_new_session=True,
-        ).returncode = 0  # It is meant to outlive this command, which does not wait for it.
+    """Have runit start each service, and start it anew when it ends; all of them outlive this command."""
+    inside: list[str | Path] = ["unshare", "--mount", "--propagation", "private", places.state / "launch"]
+    run(["setsid", "--fork", *inside, group() / "services"], log=places.log("runit"), cwd=places.state)
 
 
 def pids(places: Places) -> dict[str, int]:
     """The process of each component that runs, as runit tells."""
-    folders = sorted(places.services.glob("*"))
-    told = re.findall(r"^run: .*/(.+): \(pid (\d+)\)", control(places, "status", *folders), re.MULTILINE)
+    told = re.findall(r"^run: .*/(.+): \(pid (\d+)\)", control(places, "status"), re.MULTILINE)
     return {name: int(pid) for name, pid in told}
 
 
-def control(places: Places, command: str, *services: Path) -> str:
-    """What runit's `sv` says to one of its commands: status, pause, cont, kill …"""
-    argv: list[str | Path] = [places.debian / "usr/bin/sv", command, *services]
+def healthy(places: Places) -> set[str]:
+    """The components that run, and whose scripts `check` say that they are well."""
+    return set(re.findall(r"^ok: run: .*/(.+): ", control(places, "check"), re.MULTILINE))
+
+
+def control(places: Places, command: str, name: str = "*") -> str:
+    """What runit's `sv` says to one of its commands (status, check, pause, cont, kill …) for one component or all."""
+    services = sorted(places.services.glob(name))
+    argv: list[str | Path] = [places.debian / "usr/bin/sv", "-w0", command, *services]
     return subprocess.run(argv, capture_output=True, text=True, check=False).stdout if services else ""
 
 
-def processes(places: Places, proc: Path = Path("/proc")) -> set[int]:
-    """Every process of the cluster: the pods' by their control group, all others by their program and folder."""
-    found = set()
-    for pid, program, at, groups in _all(proc):
-        ours = program.is_relative_to(places.cache) and at.is_relative_to(places.state)
-        if ours or f":/{GROUP}/" in groups:
-            found.add(pid)
+def processes() -> set[int]:
+    """Every process of the cluster."""
+    found: set[int] = set()
+    for folder, _, _ in os.walk(group()):
+        # A pod's group may be gone by now.
+        with contextlib.suppress(OSError):
+            found.update(int(pid) for pid in Path(folder, "cgroup.procs").read_text().split())
     return found
 
 
-def end(places: Places) -> None:
-    """Kill every process of the cluster; raises DevClusterError where one does not go or is not known as ours."""
-    for _, program, at, _ in _all():
-        if at.is_relative_to(places.services) and not program.is_relative_to(places.cache):
-            raise DevClusterError(
-                f"{program} runs in {at} and is not of {places.cache}. If the cache was moved while the cluster ran, "
-                "name its new place in PODENV_DEV_CACHE; then run down again."
-            )
+def end() -> None:
+    """Kill every process of the cluster and remove their group; raises DevClusterError where one does not go."""
     deadline = time.monotonic() + 20
-    while alive := processes(places):
+    while alive := processes():
         if time.monotonic() > deadline:
             raise DevClusterError(f"processes {sorted(alive)} of the cluster do not end; look at them with ps.")
         for pid in alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
+    for made in group_folders():
+        for folder, _, _ in os.walk(made, topdown=False):
+            with contextlib.suppress(OSError):
+                Path(folder).rmdir()
 
 
-def _all(proc: Path = Path("/proc")) -> Iterator[tuple[int, Path, Path, str]]:
-    """Of each process on this machine the number, the program, the working folder and the control groups."""
-    for folder in proc.glob("[0-9]*"):
-        # The dead have no program.
+def make_group() -> None:
+    """Make our group with every controller in it; raises DevClusterError where none may be made."""
+    unified = CGROUPS / "cgroup.controllers"
+    for controller in unified.read_text().split() if unified.exists() else ():
         with contextlib.suppress(OSError):
-            yield (
-                int(folder.name),
-                (folder / "exe").readlink(),
-                (folder / "cwd").readlink(),
-                (folder / "cgroup").read_text(),
-            )
+            (CGROUPS / "cgroup.subtree_control").write_text(f"+{controller}")
+    try:
+        for folder in group_folders():
+            folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise DevClusterError(
+            f"control groups cannot be made in {CGROUPS} ({error.strerror}), and no pod runs without; "
+            "run up on a machine of its own or in a privileged container."
+        ) from None
+
+
+def group_folders() -> list[Path]:
+    """Our group in each mounted hierarchy: one in version 2, one a controller in version 1, existing or not."""
+    roots = [*CGROUPS.glob("cgroup.procs")] or [*CGROUPS.glob("*/cgroup.procs")]
+    return [file.parent / GROUP for file in roots if not file.parent.is_symlink()]
+
+
+def group() -> Path:
+    """The one that tells of our processes: of the many of version 1, one that a process enters without more ado."""
+    return next(folder for folder in group_folders() if folder.parent.name in (CGROUPS.name, "pids"))

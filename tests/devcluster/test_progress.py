@@ -10,7 +10,7 @@ from devcluster.progress import Progress, spell
 
 def test_durations_are_spelled_for_people() -> None:
     spelled = [spell(seconds) for seconds in (0.04, 9.94, 42.4, 60, 663.9)]
-    assert spelled == ["0.0 s", "9.9 s", "42 s", "1 min 0 s", "11 min 3 s"]
+    assert spelled == ["0.0 s", "9.9 s", "42.4 s", "1 min 0 s", "11 min 3 s"]
 
 
 def test_each_step_gets_a_line_when_it_begins_and_one_with_its_time_when_it_has_ended_or_failed() -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from devcluster import cluster
+from devcluster import cluster, tools
 from devcluster.airflow.api import Api
 from devcluster.errors import DevClusterError
 from devcluster.places import Places
@@ -43,21 +43,21 @@ class Airflow:
 
     def environ(self) -> dict[str, str]:
         """What podenv, helm and kubectl are told of the dev cluster. Raises DevClusterError where there is none."""
-        if not cluster.is_made(self.places):
+        if not self.places.kubeconfig.exists():
             raise DevClusterError("no cluster is up; start one with: scripts/dev-cluster up")
         return {
             **cluster.variables(self.places),
-            "PATH": f"{ROOT / '.venv' / 'bin'}:{self.places.bin}:{os.environ.get('PATH', '')}",
+            "PATH": f"{ROOT / '.venv' / 'bin'}:{tools.folder(self.places)}:{os.environ.get('PATH', '')}",
         }
 
-    def run(self, *argv: str | Path, stdin: str | None = None) -> str:
+    def run(self, *argv: str | Path, stdin: str = "") -> str:
         """The output of podenv, helm or kubectl."""
         environ = self.environ()
         path = environ["PATH"].split(":")
         found = next((Path(folder, argv[0]) for folder in path if Path(folder, argv[0]).is_file()), argv[0])
         return run([found, *argv[1:]], env=environ, stdin=stdin)
 
-    def kubectl(self, *argv: str, stdin: str | None = None) -> str:
+    def kubectl(self, *argv: str, stdin: str = "") -> str:
         return self.run("kubectl", "--namespace", self.namespace, *argv, stdin=stdin)
 
     def helm(self, values: Mapping[str, Any]) -> None:

@@ -29,4 +29,4 @@ def stopped(name: str) -> Iterator[None]:
 
 def _tell(command: str, name: str) -> None:
     assert name in supervisor.pids(PLACES), f"the {name} of the dev cluster does not run"
-    supervisor.control(PLACES, command, PLACES.services / name)
+    supervisor.control(PLACES, command, name)
