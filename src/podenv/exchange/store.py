@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from podenv.errors import SettingError, StoreUnreachable
+from podenv.errors import PodenvError, SettingError, StoreUnreachable
 from podenv.exchange.address import StoreAddress
 
 if TYPE_CHECKING:
@@ -74,23 +74,17 @@ class Store:
         """All that is in it, or in the folder ``below``, by key. Raises `StoreUnreachable`, `SettingError`."""
         if self.address.scheme == "file" and not Path(self.address.prefix).is_dir():
             return
-        bucket = self._bucket  # first, since it says so where the library is missing
-        import obstore
-
         with _reaching(self):
-            for batch in obstore.list(bucket, prefix=below or None, chunk_size=_AT_ONCE):
+            for batch in self._obstore.list(self._bucket, prefix=below or None, chunk_size=_AT_ONCE):
                 for one in batch:
                     yield Entry(one["path"], one["size"], one["last_modified"])
 
     def delete(self, keys: Iterable[str]) -> int:
         """Delete these objects; how many there were. Raises `StoreUnreachable`, `SettingError`."""
-        bucket = self._bucket
-        import obstore
-
         chosen = list(keys)
         with _reaching(self):
             for start in range(0, len(chosen), _AT_ONCE):
-                obstore.delete(bucket, chosen[start : start + _AT_ONCE])
+                self._obstore.delete(self._bucket, chosen[start : start + _AT_ONCE])
         if self.address.scheme == "file":
             for key in chosen:
                 _remove_empty(Path(self.address.prefix), Path(self.address.prefix, key).parent)
@@ -102,28 +96,36 @@ class Store:
         if self.address.scheme == "file":
             urls: Sequence[str] = [Path(self.address.prefix, key).as_uri() for key in keys]
         else:
-            bucket: Any = self._bucket
-            import obstore
-
             with _reaching(self):
-                urls = obstore.sign(bucket, method, list(keys), min(lifetime, LONGEST))
+                urls = self._obstore.sign(self._bucket, method, list(keys), min(lifetime, LONGEST))
         headers = _UPLOAD_HEADERS.get(self.address.scheme, {}) if method == "PUT" else {}
         return [{"url": url, "headers": headers, "key": key} for url, key in zip(urls, keys, strict=True)]
 
     @cached_property
-    def _bucket(self) -> Bucket:
+    def _obstore(self) -> Any:
+        """The library, loaded when it is needed. Raises `SettingError` where it is not installed."""
         try:
-            from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
+            import obstore.store
         except ImportError:
             raise SettingError(
                 f"The store {self} needs the package obstore; install podenv[exchange] where tasks are started."
             ) from None
-        address, options = self.address, self._options
-        kinds: dict[str, Callable[..., Bucket]] = {"s3": S3Store, "gs": GCSStore, "abfss": AzureStore}
+        return obstore
+
+    @cached_property
+    def _bucket(self) -> Bucket:
+        stores, address, options = self._obstore.store, self.address, self._options
+        kinds: dict[str, Callable[..., Bucket]] = {
+            "s3": stores.S3Store,
+            "gs": stores.GCSStore,
+            "abfss": stores.AzureStore,
+            "file": stores.LocalStore,
+        }
+        made = kinds[address.scheme]
         with _reaching(self):
             if address.scheme == "file":
-                return LocalStore(prefix=address.prefix)
-            return kinds[address.scheme](address.bucket, prefix=address.prefix or None, **options)
+                return made(prefix=address.prefix)
+            return made(address.bucket, prefix=address.prefix or None, **options)
 
 
 def older(entries: Iterable[Entry], age: timedelta) -> Iterator[Entry]:
@@ -137,6 +139,8 @@ def _reaching(store: Store) -> Iterator[None]:
     """Let what obstore raises end as one error that names the store and no credential."""
     try:
         yield
+    except PodenvError:
+        raise
     except Exception as error:
         from obstore.exceptions import BaseError
 
