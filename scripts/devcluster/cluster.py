@@ -75,6 +75,7 @@ def _ill(places: Places, parts: Collection[str], seconds: float) -> list[str]:
         ill = [name for name in parts if name not in healthy]
         if not ill or time.monotonic() > deadline:
             return ill
+        time.sleep(0.1)
 
 
 def variables(places: Places) -> dict[str, str]:
