@@ -50,6 +50,7 @@ def _texts(node: ast.expr, constants: Mapping[str, str]) -> list[str]:
     if isinstance(node, ast.IfExp):
         return [*_texts(node.body, constants), *_texts(node.orelse, constants)]
     text = re.sub(r"(…\s*)+…", "…", _text(node, constants))
+    text = text.replace("….…", "…. …")  # what is filled in after a full stop begins with a space
     return [re.sub(r"\s+", " ", text).strip()]
 
 

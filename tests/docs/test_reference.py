@@ -23,7 +23,7 @@ def test_the_chart_holds_what_scripts_chart_writes() -> None:
 
 def test_the_messages_hold_what_people_meet_first_and_the_remedies_that_errors_share() -> None:
     found = errormessages.messages({"UnknownEnvironment", "AccessRefused"})
-    assert found["UnknownEnvironment"] == ["There is no environment … in ….…"]
+    assert found["UnknownEnvironment"] == ["There is no environment … in …. …"]
     assert found["AccessRefused"][-1] == (
         "The cluster refuses it: …. Ask the cluster's administrator for that permission; `podenv rights` prints all "
         "that a deploy needs."
